@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# Words for people; Meson and Ninja do the work.
+BUILD ?= build
+PYTHON ?= /usr/bin/python3
+STATE ?= $(CURDIR)/$(BUILD)/state
+
+.PHONY: all demo up test bench asan fuzz lint deps install clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja: | deps
+	@echo "configuring $(BUILD)"
+	@meson setup $(BUILD) --buildtype=release > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@mv $(BUILD).log $(BUILD)/setup.log
+
+deps:
+	@scripts/deps.sh build run test
+
+demo: deps all
+	@examples/demo.sh $(BUILD)
+
+up: deps all
+	@$(BUILD)/aegis up --state $(STATE)
+
+test: deps all
+	@tests/run $(BUILD)
+
+bench: deps all
+	@scripts/deps.sh bench
+	@$(PYTHON) bench/run.py $(BUILD)
+
+asan: deps
+	@scripts/deps.sh check
+	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan --buildtype=debugoptimized \
+		-Db_sanitize=address,undefined -Db_lundef=false > /dev/null
+	@ninja -C $(BUILD)-asan --quiet
+	@tests/run $(BUILD)-asan asan
+
+fuzz: deps
+	@scripts/deps.sh check
+	@tests/fuzz/run
+
+lint: deps all
+	@scripts/deps.sh check
+	@scripts/lint.sh $(BUILD)
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz

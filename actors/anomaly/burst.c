@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sliding window in buckets of a second, and bursts with hysteresis.
+ */
+#include "detector.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void
+window_forward(struct anomaly_window *window, int64_t second)
+{
+	int64_t steps = second - window->last_s;
+
+	if (steps >= ANOMALY_WINDOW_S || steps <= -ANOMALY_WINDOW_S) {
+		/* All of it is past (or the clock was set back). */
+		memset(window, 0, sizeof(*window));
+		window->last_s = second;
+		return;
+	}
+	for (; steps > 0; steps--) {
+		uint32_t *bucket;
+
+		window->last_s++;
+		bucket = &window->buckets[window->last_s % ANOMALY_WINDOW_S];
+		window->sum -= *bucket;
+		*bucket = 0;
+	}
+}
+
+uint32_t
+anomaly_window_add(struct anomaly_window *window, int64_t at_ms, uint32_t n)
+{
+	int64_t second = at_ms > 0 ? at_ms / 1000 : 0;
+
+	window_forward(window, second);
+	/* An event that comes late goes where it belongs. */
+	window->buckets[second % ANOMALY_WINDOW_S] += n;
+	window->sum += n;
+	return window->sum;
+}
+
+static int32_t
+level_of(const struct anomaly_limits *limits, double factor)
+{
+	return factor >= limits->high ? 3 : factor >= limits->medium ? 2 :
+	    factor >= limits->low ? 1 : 0;
+}
+
+bool
+anomaly_burst_step(struct anomaly_burst *burst,
+    const struct anomaly_limits *limits, double factor, const Ag__Event *event,
+    struct anomaly_finding *out)
+{
+	static const Ag__Severity__V severities[] = {
+		[1] = AG__SEVERITY__V__low,
+		[2] = AG__SEVERITY__V__medium,
+		[3] = AG__SEVERITY__V__high,
+	};
+	int32_t level = level_of(limits, factor);
+	int64_t now = event->occurred_at;
+
+	if (burst->level > 0 && factor < limits->low / 2)
+		burst->level = 0;
+	if (burst->level == 0) {
+		if (level == 0 || (burst->bursts > 0 &&
+		    now - burst->seen_ms < limits->cooldown_ms))
+			return false;
+		burst->bursts++;
+		snprintf(burst->event_id, sizeof(burst->event_id), "%s",
+		    event->event_id);
+	}
+	burst->seen_ms = now;
+	if (level <= burst->level)
+		return false;
+	burst->level = level;
+	out->severity = severities[level];
+	snprintf(out->since, sizeof(out->since), "%s", burst->event_id);
+	return true;
+}
+
+void
+anomaly_detail(struct anomaly_finding *finding, const char *key,
+    const char *fmt, ...)
+{
+	struct anomaly_detail *detail = &finding->details[finding->detail_count];
+	va_list ap;
+
+	if (finding->detail_count == ANOMALY_DETAILS_MAX)
+		return;
+	finding->detail_count++;
+	detail->key = key;
+	va_start(ap, fmt);
+	vsnprintf(detail->value, sizeof(detail->value), fmt, ap);
+	va_end(ap);
+}
+
+bool
+anomaly_is_agent(const Ag__Event *event)
+{
+	return event->actor->has_kind &&
+	    event->actor->kind == AG__KIND__V__agent;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The detectors, in the order in which they look at an event. What they
+ * remember is stored under their names, so the order may change.
+ */
+#include "detector.h"
+
+const struct anomaly_detector *const anomaly_detectors[] = {
+	&anomaly_honey_key,
+	&anomaly_scope_violation,
+	&anomaly_rate_spike,
+	&anomaly_refusal_burst,
+};
+const unsigned anomaly_detector_count =
+    sizeof(anomaly_detectors) / sizeof(anomaly_detectors[0]);

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream: GET /v1/audit/stream. Each stream walks the log on its own, sends
+ * what its filter lets through while the plane gives it credit, and is closed
+ * with `lagged` if its reader, having caught up once, falls behind.
+ */
+#include "history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stream {
+	unsigned slot; /* of the plane */
+	uint64_t n, boot;
+	char tenant[AG_SEG_TENANT_MAX + 1];
+	Ag__AuditQueryAsk *ask;
+	struct filter filter;
+	struct ag_segs *reader;
+	uint64_t next;      /* pos */
+	uint64_t credit;
+	uint64_t last_seq;
+	uint8_t prev[AG_HASH_BYTES]; /* of the tenant's event before `next` */
+	bool has_prev;
+	bool caught_up;
+	int64_t expires_at; /* of the credential; 0: never */
+};
+
+static void
+stream_free(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	if (s->ask != NULL)
+		ag__audit_query_ask__free_unpacked(s->ask, NULL);
+	ag_segs_close(&s->reader);
+	free(s);
+}
+
+static void
+drop(struct history *h, unsigned i)
+{
+	stream_free(h->streams[i]);
+	h->streams[i] = h->streams[--h->stream_count];
+}
+
+void
+stream_fini(struct history *h)
+{
+	while (h->stream_count > 0)
+		drop(h, 0);
+}
+
+void
+stream_drop_slot(struct history *h, unsigned slot)
+{
+	for (unsigned i = h->stream_count; i-- > 0;) {
+		if (h->streams[i]->slot == slot)
+			drop(h, i);
+	}
+}
+
+/* ------------------------------------------------------------------ saying */
+
+static bool
+say(struct ag_ctx *ctx, const struct stream *s, Ag__StreamItemEvent *item)
+{
+	item->stream = s->n;
+	item->boot = s->boot;
+	return ag_send(ctx, s->slot, AG_MSG_STREAM_ITEM_EVENT, item) == AG_OK;
+}
+
+static void
+say_end(struct ag_ctx *ctx, const struct stream *s, bool lagged,
+    const char *code)
+{
+	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
+
+	item.has_lagged_seq = lagged;
+	item.lagged_seq = s->last_seq;
+	item.end_code = (char *)code;
+	if (!say(ctx, s, &item))
+		ag_log(ctx, AG_WARN, "STREAM-END-UNSAID", "n=%llu",
+		    (unsigned long long)s->n);
+}
+
+static bool
+send_event(struct history *h, struct ag_ctx *ctx, struct stream *s,
+    const struct ag_seg_record *record, Ag__Event *event)
+{
+	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
+	uint64_t pos, seq;
+
+	if (!s->has_prev && index_previous(h, s->tenant, record->pos, s->prev,
+	        &pos, &seq) != AG_OK)
+		return false;
+	event_public(event, record->hash, s->prev);
+	item.event = event;
+	if (!say(ctx, s, &item))
+		return false;
+	s->last_seq = event->seq;
+	s->credit--;
+	return true;
+}
+
+/* Looks at one record; false: stop here for now. */
+static bool
+step(struct history *h, struct ag_ctx *ctx, struct stream *s, unsigned *unpacked)
+{
+	struct ag_seg_record record;
+	Ag__Event *event;
+	bool ok = true;
+
+	if (ag_segs_next(s->reader, &record) != AG_OK)
+		return false;
+	if (record.kind != AG_SEG_EVENT)
+		return true;
+	if (filter_maybe(&s->filter, &record)) {
+		++*unpacked;
+		event = ag_unpack(ctx, &ag__event__descriptor, record.body,
+		    record.body_len);
+		if (event != NULL && filter_match(&s->filter, event))
+			ok = send_event(h, ctx, s, &record, event);
+	}
+	if (!ok) {
+		/* The turn is full: this record again, next time. */
+		if (ag_segs_seek(s->reader, record.segment, record.offset,
+		        record.pos) != AG_OK)
+			ag_segs_close(&s->reader);
+		return false;
+	}
+	s->next = record.pos + 1;
+	if (strcmp(record.tenant, s->tenant) == 0) {
+		memcpy(s->prev, record.hash, AG_HASH_BYTES);
+		s->has_prev = true;
+	}
+	return true;
+}
+
+static ag_err
+pump_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct history *h = state;
+
+	(void)status;
+	(void)msg;
+	(void)memo;
+	h->pump_planned = false;
+	stream_pump(h, ctx);
+	return AG_OK;
+}
+
+/* True: the stream lives. *more: it could go on in the next turn. */
+static bool
+pump_one(struct history *h, struct ag_ctx *ctx, struct stream *s, bool *more)
+{
+	unsigned looked = 0, unpacked = 0;
+
+	if (s->reader == NULL) {
+		if (ag_segs_open(h->dir, &s->reader) != AG_OK ||
+		    block_seek(h, s->reader, block_of(s->next)) != AG_OK) {
+			ag_segs_close(&s->reader);
+			return true; /* not there yet */
+		}
+	}
+	while (s->credit > 0 && s->next <= h->head && looked < SCAN_STEP &&
+	    unpacked < 1000) {
+		looked++;
+		if (!step(h, ctx, s, &unpacked))
+			break;
+	}
+	if (s->next > h->head)
+		s->caught_up = true;
+	else if (s->credit > 0)
+		*more = true;
+	if (s->caught_up && s->credit == 0 &&
+	    s->next + STREAM_BEHIND_MAX <= h->head) {
+		say_end(ctx, s, true, NULL);
+		ag_metric_add(ctx, M_LAGGED, 1);
+		return false;
+	}
+	return true;
+}
+
+void
+stream_pump(struct history *h, struct ag_ctx *ctx)
+{
+	bool more = false;
+
+	for (unsigned i = h->stream_count; i-- > 0;) {
+		if (!pump_one(h, ctx, h->streams[i], &more))
+			drop(h, i);
+	}
+	if (!more || h->pump_planned)
+		return;
+	h->pump_planned = ag_after(ctx, 1, pump_again, NULL, 0) == AG_PENDING;
+}
+
+/* Once a second: a stream does not outlive the credential that opened it. */
+void
+stream_tick(struct history *h, struct ag_ctx *ctx)
+{
+	int64_t now_ms = ag_now_ms(ctx);
+
+	for (unsigned i = h->stream_count; i-- > 0;) {
+		struct stream *s = h->streams[i];
+
+		if (s->expires_at == 0 || s->expires_at > now_ms)
+			continue;
+		say_end(ctx, s, false, "Unauthenticated");
+		drop(h, i);
+	}
+	ag_metric_set(ctx, M_STREAMS, h->stream_count);
+}
+
+/* ------------------------------------------------------------------ opening */
+
+/* Where to begin: a tenant's seq is never above its pos, so the event with
+ * from_seq lies at that pos or later; the filter leaves out the rest. */
+static ag_err
+start(struct history *h, struct stream *s, uint64_t *from_seq)
+{
+	uint8_t hash[AG_HASH_BYTES];
+	uint64_t pos, seq;
+	ag_err err;
+
+	err = index_previous(h, s->tenant, h->head + 1, hash, &pos, &seq);
+	if (err != AG_OK)
+		return err;
+	if (!s->ask->has_from_seq || s->ask->from_seq > seq) {
+		s->next = h->head + 1;
+		*from_seq = s->ask->has_from_seq ? s->ask->from_seq : seq + 1;
+		memcpy(s->prev, hash, AG_HASH_BYTES);
+		s->has_prev = true;
+		s->last_seq = seq;
+		return AG_OK;
+	}
+	*from_seq = s->ask->from_seq == 0 ? 1 : s->ask->from_seq;
+	s->last_seq = *from_seq - 1;
+	s->next = *from_seq;
+	if (s->next > 1)
+		s->next = block_of(s->next) * BLOCK_EVENTS + 1;
+	return AG_OK;
+}
+
+/* The reader stands at `next`: behind the head it waits at the log's end. */
+static ag_err
+place(struct history *h, struct stream *s)
+{
+	struct ag_seg_record record;
+	ag_err err = ag_segs_open(h->dir, &s->reader);
+
+	if (err != AG_OK || h->head == 0)
+		return err;
+	if (s->next <= h->head)
+		return block_seek(h, s->reader, block_of(s->next));
+	err = block_seek(h, s->reader, block_of(h->head));
+	while (err == AG_OK) {
+		err = ag_segs_next(s->reader, &record);
+		if (err == AG_OK && record.kind == AG_SEG_EVENT &&
+		    record.pos == h->head)
+			break;
+	}
+	return err;
+}
+
+static ag_err
+on_stream_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	Ag__StreamOpenReply reply = AG__STREAM_OPEN_REPLY__INIT;
+	const Ag__Grant *g = ag_grant(ctx);
+	struct history *h = state;
+	struct stream *s;
+	const uint8_t *body;
+	size_t len;
+	ag_err err = status;
+
+	(void)msg;
+	(void)memo;
+	if (err != AG_OK)
+		return err;
+	if (h->stream_count == STREAMS_MAX || strlen(g->tenant) > AG_SEG_TENANT_MAX)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "there are %d streams already", STREAMS_MAX);
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return AG_NO_MEMORY;
+	body = ag_body(ctx, &len);
+	s->ask = ag__audit_query_ask__unpack(NULL, len, body);
+	strcpy(s->tenant, g->tenant);
+	s->slot = g->plane;
+	s->n = g->n;
+	s->boot = g->boot;
+	s->expires_at = g->has_credential_expires_at ? g->credential_expires_at : 0;
+	if (s->ask == NULL)
+		err = AG_NO_MEMORY;
+	if (err == AG_OK)
+		err = start(h, s, &reply.from_seq);
+	if (err == AG_OK)
+		err = place(h, s);
+	if (err != AG_OK) {
+		stream_free(s);
+		return err;
+	}
+	filter_init(&s->filter, s->ask, s->tenant);
+	h->streams[h->stream_count++] = s;
+	h->want_wait = true;
+	/* Nothing goes out before the plane gives credit: it does so when its
+	 * client has the answer's head, so no event overtakes that. */
+	return ag_reply(ctx, AG_MSG_AUDIT_STREAM, &reply);
+}
+
+ag_err
+on_audit_stream(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__AuditQueryAsk *ask = msg;
+
+	if (ask->cursor != NULL)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_field", "?cursor",
+		    "a stream goes on with Last-Event-ID or from_seq");
+	return head_ask(state, ctx, on_stream_head, NULL, 0);
+}
+
+static struct stream *
+stream_of(struct history *h, unsigned slot, uint64_t boot, uint64_t n,
+    unsigned *at)
+{
+	for (unsigned i = 0; i < h->stream_count; i++) {
+		struct stream *s = h->streams[i];
+
+		if (s->slot == slot && s->boot == boot && s->n == n) {
+			*at = i;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+ag_err
+on_stream_stop(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__StreamStopOrder *order = msg;
+	struct history *h = state;
+	unsigned i;
+
+	if (stream_of(h, ag_from(ctx), order->boot, order->stream, &i) != NULL)
+		drop(h, i);
+	return AG_OK;
+}
+
+ag_err
+on_stream_credit(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__StreamCreditOrder *order = msg;
+	struct history *h = state;
+	struct stream *s;
+	unsigned i;
+
+	s = stream_of(h, ag_from(ctx), order->boot, order->stream, &i);
+	if (s == NULL)
+		return AG_OK; /* closed meanwhile */
+	s->credit += order->events;
+	if (s->credit > 10 * STREAM_BEHIND_MAX)
+		s->credit = 10 * STREAM_BEHIND_MAX;
+	h->want_wait = true;
+	if (!h->pump_planned)
+		h->pump_planned = ag_after(ctx, 0, pump_again, NULL, 0) == AG_PENDING;
+	return AG_PENDING;
+}

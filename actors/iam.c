@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * iam: who is asking, for whom, and whether they may.
+ * Hears operations (plane), its own operations judged (risk), ruling_order and
+ * act_ask (responder), jwks_ask (plane). Says operations with a grant (risk),
+ * facts (journal), outcomes (audit).
+ * Keeps the directory of tenants, principals, agents, tokens and keys in
+ * memory, as the journal tells it, with a snapshot; and holds, which nothing
+ * outlives.
+ */
+#include "iam/iam.h"
+
+#include <stdio.h>
+
+enum { SWEEP_MS = 250, KEYS_TICK_MS = 200 };
+
+static void
+read_limit(struct ag_ctx *ctx, const char *rate, const char *window,
+    struct iam_limit *out)
+{
+	out->rate = (uint32_t)ag_config_int(ctx, rate);
+	out->window_ms = (uint32_t)ag_config_int(ctx, window) * 1000;
+}
+
+static ag_err
+init(void *state, struct ag_ctx *ctx)
+{
+	struct iam *iam = state;
+	ag_err err;
+
+	read_limit(ctx, "limits.principal.rate", "limits.principal.window_s",
+	    &iam->principal_limit);
+	read_limit(ctx, "limits.key.rate", "limits.key.window_s",
+	    &iam->key_limit);
+	snprintf(iam->policy_text, sizeof(iam->policy_text),
+	    "\"principal\";q=%u;w=%u", iam->principal_limit.rate,
+	    iam->principal_limit.window_ms / 1000);
+	snprintf(iam->audience, sizeof(iam->audience), "%s",
+	    ag_config_str(ctx, "auth.audience", 0));
+	iam->hold_ms = (unsigned)ag_config_int(ctx, "agents.hold_ms");
+	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
+	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
+	if ((err = iam_directory_init(iam)) != AG_OK ||
+	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
+	    (err = iam_load(iam, ctx)) != AG_OK ||
+	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK)
+		return err;
+	return ag_every(ctx, KEYS_TICK_MS, iam_refresh_keys);
+}
+
+static ag_err
+ready(void *state, struct ag_ctx *ctx)
+{
+	struct iam *iam = state;
+
+	iam->caught_up = true;
+	iam_fetch_keys(iam, ctx);
+	return AG_OK;
+}
+
+static void
+fini(void *state, struct ag_ctx *ctx)
+{
+	struct iam *iam = state;
+
+	iam_cache_fini(&iam->cache);
+	iam_keyring_fini(&iam->ring);
+	iam_directory_fini(iam);
+}
+
+static const struct ag_row rows[] = {
+	{ AG_MSG_WHOAMI, iam_on_whoami },
+	{ AG_MSG_PRINCIPAL_CREATE, iam_on_principal_create },
+	{ AG_MSG_PRINCIPAL_LIST, iam_on_principal_list },
+	{ AG_MSG_PRINCIPAL_READ, iam_on_principal_read },
+	{ AG_MSG_PRINCIPAL_UPDATE, iam_on_principal_update },
+	{ AG_MSG_PRINCIPAL_SUSPEND, iam_on_principal_suspend },
+	{ AG_MSG_PRINCIPAL_RESUME, iam_on_principal_resume },
+	{ AG_MSG_PRINCIPAL_DELETE, iam_on_principal_delete },
+	{ AG_MSG_TOKEN_ISSUE, iam_on_token_issue },
+	{ AG_MSG_TOKEN_LIST, iam_on_token_list },
+	{ AG_MSG_TOKEN_REVOKE, iam_on_token_revoke },
+	{ AG_MSG_ROLE_GRANT, iam_on_role_grant },
+	{ AG_MSG_ROLE_UNGRANT, iam_on_role_ungrant },
+	{ AG_MSG_ROLE_LIST, iam_on_role_list },
+	{ AG_MSG_ROLE_READ, iam_on_role_read },
+	{ AG_MSG_TENANT_CREATE, iam_on_tenant_create },
+	{ AG_MSG_TENANT_LIST, iam_on_tenant_list },
+	{ AG_MSG_AGENT_ISSUE, iam_on_agent_issue },
+	{ AG_MSG_AGENT_LIST, iam_on_agent_list },
+	{ AG_MSG_AGENT_READ, iam_on_agent_read },
+	{ AG_MSG_AGENT_CHAIN, iam_on_agent_chain },
+	{ AG_MSG_AGENT_SUSPEND, iam_on_agent_suspend },
+	{ AG_MSG_AGENT_RESUME, iam_on_agent_resume },
+	{ AG_MSG_AGENT_REVOKE, iam_on_agent_revoke },
+	{ AG_MSG_AGENT_REVOKE_MANY, iam_on_agent_revoke_many },
+	{ AG_MSG_RULING_ORDER, iam_on_ruling },
+	{ AG_MSG_ACT_ASK, iam_on_act },
+	{ AG_MSG_JWKS_ASK, iam_on_jwks },
+};
+
+static const char *const tables[] = {
+	[IAM_T_TENANTS] = "tenants",
+	[IAM_T_PRINCIPALS] = "principals",
+	[IAM_T_TOKENS] = "tokens",
+	[IAM_T_TOKEN_ENDS] = "token_ends",
+	[IAM_T_AGENTS] = "agents",
+	[IAM_T_ACTIVITY] = "activity",
+	[IAM_T_KEYS] = "keys",
+	NULL,
+};
+
+static const struct ag_metric_row metrics[] = {
+	[IAM_M_PASSED] = { "iam_passed_total", "Requests passed on",
+	    AG_COUNTER },
+	[IAM_M_REFUSED] = { "iam_refused_total", "Requests refused by iam",
+	    AG_COUNTER },
+	[IAM_M_HELD] = { "iam_held_total", "Requests that met a hold",
+	    AG_COUNTER },
+	[IAM_M_CACHE_HITS] = { "iam_token_cache_hits_total",
+	    "Tokens found verified", AG_COUNTER },
+	[IAM_M_VERIFIED] = { "iam_token_verifications_total",
+	    "Tokens whose signature was checked", AG_COUNTER },
+	[IAM_M_LIMITED] = { "iam_limited_total", "Requests over a rate",
+	    AG_COUNTER },
+	[IAM_M_AGENTS] = { "iam_agents", "Agents known, ended ones included",
+	    AG_GAUGE },
+	[IAM_M_KEYS] = { "iam_keys", "Keys known", AG_GAUGE },
+	[IAM_M_HOLDS] = { "iam_holds", "Agents held", AG_GAUGE },
+};
+
+const struct ag_actor ag_actor_iam = {
+	.name = "iam",
+	.state_size = sizeof(struct iam),
+	AG_ROWS(rows),
+	.init = init,
+	.ready = ready,
+	.station = iam_station,
+	.apply = iam_apply,
+	.on_audit = iam_on_audit,
+	.flush = iam_flush,
+	.fini = fini,
+	.follow = AG_FOLLOW_LIVE,
+	.own_readiness = true,
+	.tables = tables,
+	AG_METRICS(metrics),
+};

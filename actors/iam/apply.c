@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal's facts as they commit, and the audit log's events as they are
+ * recorded: each changes memory and its row of the snapshot. A fact that was
+ * seen before (the snapshot is newer) changes nothing.
+ */
+#include "iam.h"
+
+#include <string.h>
+
+typedef ag_err take_fact(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r);
+
+static ag_err
+on_tenant(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	const Ag__TenantFact *fact = r->fact;
+	ag_err err = iam_take_tenant(iam, fact);
+
+	return err != AG_OK ? err :
+	    iam_store_msg(ctx, IAM_T_TENANTS, fact->name, fact);
+}
+
+static ag_err
+on_principal(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__PrincipalFact *fact = r->fact;
+	Ag__Principal p = *fact->principal;
+	struct iam_node *node = iam_node_find(iam, p.id);
+	ag_err err;
+
+	if (node != NULL && node->version >= r->version)
+		return AG_OK;
+	p.revision = r->version;
+	if ((err = iam_take_principal(iam, &p, &node)) != AG_OK)
+		return err;
+	return iam_store_msg(ctx, IAM_T_PRINCIPALS, p.id, &p);
+}
+
+static ag_err
+on_principal_state(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__PrincipalStateFact *fact = r->fact;
+	struct iam_node *node = iam_node_find(iam, fact->id);
+	Ag__Principal *p;
+	ag_err err;
+
+	if (node == NULL || node->parent != NULL)
+		return AG_CORRUPT;
+	if (node->version >= r->version)
+		return AG_OK;
+	p = ag_unpack(ctx, &ag__principal__descriptor, node->packed,
+	    node->packed_len);
+	if (p == NULL)
+		return AG_NO_MEMORY;
+	p->state = fact->state;
+	p->revision = r->version;
+	p->updated_at = fact->at;
+	if ((err = iam_take_principal(iam, p, &node)) != AG_OK)
+		return err;
+	return iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p);
+}
+
+static ag_err
+on_token(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	const Ag__TokenIssuedFact *fact = r->fact;
+	ag_err err = iam_take_token(iam, fact);
+
+	return err != AG_OK ? err :
+	    iam_store_msg(ctx, IAM_T_TOKENS, fact->jti, fact);
+}
+
+static ag_err
+on_token_end(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__TokenRevokedFact *fact = r->fact;
+	struct iam_token *token = iam_token_find(iam, fact->jti);
+
+	if (token == NULL)
+		return AG_OK; /* dropped: it expired long ago */
+	token->revoked_at = fact->at;
+	return iam_store_msg(ctx, IAM_T_TOKEN_ENDS, fact->jti, fact);
+}
+
+static ag_err
+on_agent(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	const Ag__AgentIssuedFact *fact = r->fact;
+	Ag__Agent agent = *fact->agent;
+	struct iam_node *node = iam_node_find(iam, agent.id);
+	ag_err err;
+
+	if (node != NULL && node->version >= r->version)
+		return AG_OK;
+	agent.revision = r->version;
+	if ((err = iam_take_agent(iam, &agent, &node)) != AG_OK)
+		return err;
+	ag_metric_set(ctx, IAM_M_AGENTS, iam->agents.count);
+	agent.n_chain = 0;
+	return iam_store_msg(ctx, IAM_T_AGENTS, agent.id, &agent);
+}
+
+static ag_err
+on_agent_state(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__AgentStateFact *fact = r->fact;
+	struct iam_node *node = iam_node_find(iam, fact->agent_id);
+	Ag__Agent *agent;
+	ag_err err;
+
+	if (node == NULL || node->parent == NULL)
+		return AG_CORRUPT;
+	if (node->version >= r->version)
+		return AG_OK;
+	agent = ag_unpack(ctx, &ag__agent__descriptor, node->packed,
+	    node->packed_len);
+	if (agent == NULL)
+		return AG_NO_MEMORY;
+	agent->state = fact->state;
+	agent->revision = r->version;
+	agent->cause_event_id = fact->cause_event_id;
+	if (strcmp(fact->state, "revoked") == 0) {
+		agent->has_revoked_at = true;
+		agent->revoked_at = fact->at;
+		agent->revoked_by = fact->by;
+		agent->revoke_reason = fact->reason;
+	}
+	if ((err = iam_take_agent(iam, agent, &node)) != AG_OK)
+		return err;
+	node->state_at = fact->at;
+	node->by_responder = fact->has_by_responder && fact->by_responder;
+	return iam_store_msg(ctx, IAM_T_AGENTS, agent->id, agent);
+}
+
+static ag_err
+on_key(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	Ag__KeyCreatedFact fact = *(const Ag__KeyCreatedFact *)r->fact;
+	ag_err err = iam_take_key(iam, &fact);
+
+	if (err != AG_OK)
+		return err;
+	ag_metric_set(ctx, IAM_M_KEYS, iam->keys.count);
+	fact.has_public_key_der = false;
+	return iam_store_msg(ctx, IAM_T_KEYS, fact.key_id, &fact);
+}
+
+ag_err
+iam_merge_labels(struct ag_ctx *ctx, Ag__Pair ***labels, size_t *count,
+    Ag__Pair *const *patch, size_t patch_count)
+{
+	Ag__Pair **out = ag_alloc(ctx,
+	    (*count + patch_count + 1) * sizeof(Ag__Pair *));
+	size_t n = 0;
+
+	if (out == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < *count; i++) {
+		size_t j = 0;
+
+		while (j < patch_count &&
+		    strcmp((*labels)[i]->key, patch[j]->key) != 0)
+			j++;
+		if (j == patch_count)
+			out[n++] = (*labels)[i];
+	}
+	for (size_t j = 0; j < patch_count; j++)
+		if (patch[j]->value != NULL)
+			out[n++] = patch[j];
+	*labels = out;
+	*count = n;
+	return AG_OK;
+}
+
+static ag_err
+on_key_updated(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__KeyUpdatedFact *fact = r->fact;
+	Ag__KeyCreatedFact *key;
+	const uint8_t *bytes;
+	size_t len;
+	ag_err err;
+
+	err = ag_store_get(ctx, IAM_T_KEYS, fact->key_id, strlen(fact->key_id),
+	    &bytes, &len);
+	if (err != AG_OK)
+		return err == AG_ITEM_NOT_FOUND ? AG_CORRUPT : err;
+	key = ag_unpack(ctx, &ag__key_created_fact__descriptor, bytes, len);
+	if (key == NULL)
+		return AG_CORRUPT;
+	if ((err = iam_merge_labels(ctx, &key->labels, &key->n_labels,
+	    fact->labels, fact->n_labels)) != AG_OK)
+		return err;
+	if ((err = iam_take_key(iam, key)) != AG_OK)
+		return err;
+	return iam_store_msg(ctx, IAM_T_KEYS, key->key_id, key);
+}
+
+static const struct {
+	uint16_t type;
+	take_fact *take;
+} facts[] = {
+	{ AG_MSG_KEY_CREATED_FACT, on_key },
+	{ AG_MSG_KEY_UPDATED_FACT, on_key_updated },
+	{ AG_MSG_PRINCIPAL_FACT, on_principal },
+	{ AG_MSG_PRINCIPAL_STATE_FACT, on_principal_state },
+	{ AG_MSG_TOKEN_ISSUED_FACT, on_token },
+	{ AG_MSG_TOKEN_REVOKED_FACT, on_token_end },
+	{ AG_MSG_AGENT_ISSUED_FACT, on_agent },
+	{ AG_MSG_AGENT_STATE_FACT, on_agent_state },
+	{ AG_MSG_TENANT_FACT, on_tenant },
+};
+
+ag_err
+iam_apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
+{
+	struct iam *iam = state;
+	ag_err err = iam_load(iam, ctx);
+
+	iam->committed_at = record->committed_at;
+	for (size_t i = 0; err == AG_OK && i < sizeof(facts) / sizeof(facts[0]);
+	    i++)
+		if (facts[i].type == record->type)
+			err = facts[i].take(iam, ctx, record);
+	if (err != AG_OK)
+		ag_log(ctx, AG_ERROR, "IAM-FACT", "seq=%llu type=%u err=%s",
+		    (unsigned long long)record->seq, record->type,
+		    ag_err_row(err)->name);
+	return err;
+}
+
+/* An agent's counts are exactly what the audit log says: its requests, late
+ * ones when their end is known. */
+ag_err
+iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
+    uint64_t pos)
+{
+	struct iam *iam = state;
+	struct iam_node *node;
+	ag_err err;
+
+	if ((err = iam_load(iam, ctx)) != AG_OK)
+		return err;
+	if (event->event_type != AG__EVENT_TYPE__V__request &&
+	    event->event_type != AG__EVENT_TYPE__V__outcome_late)
+		return AG_OK;
+	if (event->actor == NULL || event->actor->id == NULL ||
+	    event->outcome == AG__OUTCOME_KIND__V__unknown)
+		return AG_OK;
+	node = iam_node_find(iam, event->actor->id);
+	if (node == NULL || node->parent == NULL)
+		return AG_OK;
+	if (event->outcome == AG__OUTCOME_KIND__V__allowed)
+		node->allowed++;
+	else
+		node->refused++;
+	if (event->occurred_at > node->last_activity_at)
+		node->last_activity_at = event->occurred_at;
+	iam_mark_dirty(iam, node);
+	return AG_OK;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is asking: the credential, whether its principal stands, and how often
+ * they may ask. */
+#include "call.h"
+
+#include <string.h>
+
+static void
+grant_actor(struct call *c)
+{
+	const struct iam_node *node = c->node;
+	Ag__Grant *g = &c->grant;
+
+	g->tenant = node->tenant->name;
+	g->actor_id = (char *)node->id;
+	g->has_actor_kind = true;
+	g->actor_kind = node->kind;
+	g->actor_name = node->name;
+	if (node->parent != NULL) {
+		g->actor_label = node->name;
+		g->actor_model = node->model;
+	}
+	g->chain = (Ag__Link **)node->chain;
+	g->n_chain = node->chain_len;
+	g->jti = c->token->jti;
+	g->has_credential_issued_at = g->has_credential_expires_at = true;
+	g->credential_issued_at = c->token->issued_at;
+	g->credential_expires_at = c->token->expires_at;
+	g->has_scope_count = true;
+	g->scope_count = (uint32_t)(node->parent != NULL ? node->scopes.count :
+	    c->token->scopes.count > 0 ? c->token->scopes.count :
+	    node->role_count);
+}
+
+ag_err
+iam_call_sign(struct call *c)
+{
+	ag_metric_add(c->ctx, IAM_M_REFUSED, 1);
+	return ag_set_grant(c->ctx, &c->grant);
+}
+
+/* ------------------------------------------------------------- credential */
+
+static ag_err
+unauthenticated(struct call *c, const char *reason)
+{
+	ag_metric_add(c->ctx, IAM_M_REFUSED, 1);
+	return ag_refuse(c->ctx, AG_UNAUTHENTICATED, reason, "Authorization",
+	    "The credential is not accepted.");
+}
+
+/* The signature is good: is it the credential that the journal knows? */
+static bool
+is_known(const struct iam_token *token, const struct iam_claims *claims)
+{
+	const struct iam_node *node = token->node;
+	const char *kind = ag_enum_name(&ag__kind__v__descriptor, node->kind);
+
+	if (strcmp(node->id, claims->sub) != 0)
+		return false;
+	if (claims->kind[0] != '\0' && strcmp(claims->kind, kind) != 0)
+		return false;
+	if (claims->tenant[0] != '\0' &&
+	    strcmp(claims->tenant, node->tenant->name) != 0)
+		return false;
+	return node->parent == NULL ||
+	    strcmp(node->parent->id, claims->parent) == 0;
+}
+
+static ag_err
+verify(struct call *c, const char *text, size_t len, const uint8_t hash[32])
+{
+	struct iam *iam = c->iam;
+	struct iam_claims claims;
+	const char *why = iam_jwt_verify(&iam->ring, iam->audience, text, len,
+	    c->now, &claims);
+	bool expired = why != NULL && strcmp(why, "token_expired") == 0;
+	int64_t until;
+
+	ag_metric_add(c->ctx, IAM_M_VERIFIED, 1);
+	if (why != NULL && !expired)
+		return unauthenticated(c, why);
+	c->token = iam_token_find(iam, claims.jti);
+	if (c->token == NULL)
+		return unauthenticated(c, expired ? why : "token_revoked");
+	if (!is_known(c->token, &claims))
+		return unauthenticated(c, "token_claims");
+	until = claims.exp_ms < c->token->expires_at ? claims.exp_ms :
+	    c->token->expires_at;
+	if (!expired && c->now < until)
+		iam_cache_put(&iam->cache, hash, c->token, until);
+	return AG_OK;
+}
+
+static ag_err
+check_standing(struct call *c)
+{
+	static const struct {
+		ag_err err;
+		const char *reason, *detail;
+	} no[] = {
+		[IAM_STANDS] = { AG_OK, NULL, NULL },
+		[IAM_SELF_SUSPENDED] = { AG_PRINCIPAL_SUSPENDED, "by_person",
+		    "The principal is suspended." },
+		[IAM_SELF_GONE] = { AG_UNAUTHENTICATED, "token_revoked",
+		    "The credential is revoked." },
+		[IAM_SELF_EXPIRED] = { AG_UNAUTHENTICATED, "token_expired",
+		    "The credential has expired." },
+		[IAM_ABOVE_SUSPENDED] = { AG_UNAUTHENTICATED, "parent_inactive",
+		    "A principal above is not active." },
+		[IAM_ABOVE_GONE] = { AG_UNAUTHENTICATED, "token_revoked",
+		    "The credential is revoked." },
+		[IAM_TENANT_SUSPENDED] = { AG_UNAUTHENTICATED,
+		    "tenant_suspended", "The tenant is suspended." },
+	};
+	enum iam_standing s = iam_standing(c->node, c->now);
+	const char *reason = no[s].reason;
+
+	if (c->token->revoked_at != 0 && s != IAM_TENANT_SUSPENDED)
+		s = IAM_SELF_GONE;
+	else if (c->now >= c->token->expires_at && s == IAM_STANDS)
+		s = IAM_SELF_EXPIRED;
+	reason = s == IAM_SELF_SUSPENDED && c->node->by_responder ?
+	    "by_responder" : no[s].reason;
+	return s == IAM_STANDS ? AG_OK :
+	    REFUSE(c, no[s].err, reason, NULL, "%s", no[s].detail);
+}
+
+ag_err
+iam_check_networks(struct call *c)
+{
+	const struct iam_node *node = c->node;
+
+	if (node->cidr_count == 0)
+		return AG_OK;
+	for (unsigned i = 0; i < node->cidr_count; i++)
+		if (iam_cidr_has(&node->cidrs[i], c->rq->source_address))
+			return AG_OK;
+	return REFUSE(c, AG_PERMISSION_DENIED, "source_address", NULL,
+	    "This credential may not be used from this address.");
+}
+
+ag_err
+iam_authenticate(struct call *c)
+{
+	const char *text = c->rq->credential;
+	uint8_t hash[32];
+	size_t len;
+	ag_err err;
+
+	if (text == NULL || text[0] == '\0')
+		return unauthenticated(c, "token_missing");
+	len = strnlen(text, IAM_TOKEN_BYTES_MAX + 1);
+	if (len > IAM_TOKEN_BYTES_MAX)
+		return unauthenticated(c, "token_malformed");
+	ag_sha256(text, len, hash);
+	c->token = iam_cache_get(&c->iam->cache, hash, c->now);
+	if (c->token != NULL)
+		ag_metric_add(c->ctx, IAM_M_CACHE_HITS, 1);
+	else if ((err = verify(c, text, len, hash)) != AG_OK)
+		return err;
+	c->node = c->token->node;
+	c->token->last_used_at = c->now;
+	grant_actor(c);
+	return check_standing(c);
+}
+
+/* ----------------------------------------------------------------- limits */
+
+static char *
+decimal(char *at, uint32_t n)
+{
+	char digits[10];
+	int i = 0;
+
+	do {
+		digits[i++] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	while (i > 0)
+		*at++ = digits[--i];
+	return at;
+}
+
+/* RateLimit, by hand: this is said on every request. */
+static void
+say_room(struct call *c, const struct iam_room *room)
+{
+	char *at = stpcpy(c->rate_text, "\"principal\";r=");
+
+	at = decimal(at, room->left);
+	at = stpcpy(at, ";t=");
+	at = decimal(at, room->reset_s);
+	*at = '\0';
+	c->rate[0] = c->iam->policy_text;
+	c->rate[1] = c->rate_text;
+	c->grant.rate = c->rate;
+	c->grant.n_rate = 2;
+}
+
+static ag_err
+limited(struct call *c, const char *reason, const struct iam_room *room)
+{
+	ag_metric_add(c->ctx, IAM_M_LIMITED, 1);
+	ag_refuse_retry(c->ctx, room->retry_s);
+	return REFUSE(c, AG_RATE_LIMITED, reason, NULL,
+	    "Too many requests; try again in %u s.", room->retry_s);
+}
+
+ag_err
+iam_limit_principal(struct call *c)
+{
+	const struct iam_limit *limit = &c->iam->principal_limit;
+	struct iam_room room;
+
+	if (limit->rate == 0)
+		return AG_OK;
+	room = iam_window_look(&c->node->window, limit, c->mono, c->items);
+	say_room(c, &room);
+	if (!room.ok)
+		return limited(c, "principal", &room);
+	iam_window_take(&c->node->window, limit, c->mono, c->items);
+	return AG_OK;
+}
+
+ag_err
+iam_limit_key(struct call *c)
+{
+	struct iam_room room;
+
+	if (c->key == NULL || c->iam->key_limit.rate == 0)
+		return AG_OK;
+	room = iam_window_look(&c->key->window, &c->iam->key_limit, c->mono,
+	    c->items);
+	return room.ok ? AG_OK : limited(c, "key", &room);
+}

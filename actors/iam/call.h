@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request while the station judges it: shared by authn.c, which finds out
+ * who it is, and station.c, which decides. */
+#ifndef AEGIS_ACTORS_IAM_CALL_H
+#define AEGIS_ACTORS_IAM_CALL_H
+
+#include "iam.h"
+
+enum { RATE_TEXT = 64 };
+
+/* In the turn's arena, as the grant is. */
+struct call {
+	struct iam *iam;
+	struct ag_ctx *ctx;
+	const struct ag_operation *op;
+	const Ag__Request *rq;
+	int64_t now;
+	uint64_t mono;
+	struct iam_node *node;
+	struct iam_token *token;
+	/* What it is about, if it is known. */
+	struct iam_key *key;
+	struct iam_node *subject;
+	struct iam_token *subject_token;
+	struct ag_scope_target target;
+	bool found;
+	const char *scope_op;
+	uint32_t items;
+	Ag__Grant grant;
+	char new_id[AG_ID_SIZE];
+	char *rate[2];
+	char rate_text[RATE_TEXT];
+};
+
+/* Signs the grant, so that the refusal that follows names the actor. */
+ag_err iam_call_sign(struct call *c) AG_MUST;
+#define REFUSE(c, ...) \
+	(iam_call_sign(c) == AG_OK ? ag_refuse((c)->ctx, __VA_ARGS__) : \
+	    AG_GENERAL_FAILURE)
+
+/* Credential, standing: who it is. */
+ag_err iam_authenticate(struct call *c) AG_MUST;
+ag_err iam_check_networks(struct call *c) AG_MUST;
+ag_err iam_limit_principal(struct call *c) AG_MUST;
+/* Only looked at: a refusal below must not use up others' share. */
+ag_err iam_limit_key(struct call *c) AG_MUST;
+
+#endif

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who and what there is: tenants, principals, agents, tokens and keys, in
+ * memory, as the journal's facts and the snapshot's rows describe them. What
+ * is taken in here is only ever added to or changed, so pointers stay good;
+ * tokens alone are dropped, long after they expired.
+ */
+#include "iam.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------- lookup */
+
+static bool
+tenant_is(const void *item, const char *scope, const char *key)
+{
+	return strcmp(((const struct iam_tenant *)item)->name, key) == 0;
+}
+
+static bool
+node_is(const void *item, const char *scope, const char *key)
+{
+	return strcmp(((const struct iam_node *)item)->id, key) == 0;
+}
+
+static bool
+name_is(const void *item, const char *scope, const char *key)
+{
+	const struct iam_node *node = item;
+
+	return strcmp(node->name, key) == 0 &&
+	    strcmp(node->tenant->name, scope) == 0;
+}
+
+static bool
+token_is(const void *item, const char *scope, const char *key)
+{
+	return strcmp(((const struct iam_token *)item)->jti, key) == 0;
+}
+
+static bool
+key_is(const void *item, const char *scope, const char *key)
+{
+	return strcmp(((const struct iam_key *)item)->id, key) == 0;
+}
+
+static bool
+alias_is(const void *item, const char *scope, const char *key)
+{
+	const struct iam_key *k = item;
+
+	return strcmp(k->alias, key) == 0 && strcmp(k->tenant->name, scope) == 0;
+}
+
+struct iam_tenant *
+iam_tenant_find(struct iam *iam, const char *name)
+{
+	return iam_table_get(&iam->tenants, tenant_is, "", name);
+}
+
+struct iam_node *
+iam_node_find(struct iam *iam, const char *id)
+{
+	return iam_table_get(&iam->nodes, node_is, "", id);
+}
+
+struct iam_token *
+iam_token_find(struct iam *iam, const char *jti)
+{
+	return iam_table_get(&iam->tokens, token_is, "", jti);
+}
+
+struct iam_node *
+iam_principal_find(struct iam *iam, const struct iam_tenant *tenant,
+    const char *selector)
+{
+	struct iam_node *node = iam_table_get(&iam->names, name_is,
+	    tenant->name, selector);
+
+	if (node == NULL)
+		node = iam_node_find(iam, selector);
+	if (node == NULL || node->tenant != tenant || node->parent != NULL)
+		return NULL;
+	return node;
+}
+
+struct iam_node *
+iam_agent_find(struct iam *iam, const struct iam_tenant *tenant, const char *id)
+{
+	struct iam_node *node = iam_node_find(iam, id);
+
+	if (node == NULL || node->tenant != tenant || node->parent == NULL)
+		return NULL;
+	return node;
+}
+
+struct iam_key *
+iam_key_find(struct iam *iam, const struct iam_tenant *tenant,
+    const char *selector)
+{
+	struct iam_key *key = iam_table_get(&iam->aliases, alias_is,
+	    tenant->name, selector);
+
+	if (key == NULL)
+		key = iam_table_get(&iam->keys, key_is, "", selector);
+	return key != NULL && key->tenant == tenant ? key : NULL;
+}
+
+const struct iam_role *
+iam_role_find(const struct iam *iam, const char *name)
+{
+	for (size_t i = 0; i < iam->role_count; i++)
+		if (strcmp(iam->roles[i].name, name) == 0)
+			return &iam->roles[i];
+	return NULL;
+}
+
+/* ---------------------------------------------------------- begin and end */
+
+static ag_err
+roles_init(struct iam *iam)
+{
+	const struct ag_policy_role *row;
+	ag_err err = AG_OK;
+	size_t n = 0;
+
+	while (ag_policy_role_at(n) != NULL)
+		n++;
+	iam->roles = calloc(n, sizeof(*iam->roles));
+	if (iam->roles == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < n && err == AG_OK; i++) {
+		size_t count = 0;
+
+		row = ag_policy_role_at(i);
+		while (row->scopes[count] != NULL)
+			count++;
+		iam->roles[i].name = row->name;
+		err = iam_scopes_make((char *const *)row->scopes, count,
+		    &iam->roles[i].scopes);
+		iam->role_count = i + 1;
+	}
+	if (err == AG_INVALID_FIELD)
+		ag_panic("a built-in role has a scope that is none");
+	return err;
+}
+
+ag_err
+iam_directory_init(struct iam *iam)
+{
+	iam_table_init(&iam->tenants, IAM_TENANTS_MAX);
+	iam_table_init(&iam->nodes, IAM_NODES_MAX);
+	iam_table_init(&iam->names, IAM_NODES_MAX);
+	iam_table_init(&iam->tokens, IAM_TOKENS_MAX);
+	iam_table_init(&iam->keys, IAM_KEYS_MAX);
+	iam_table_init(&iam->aliases, IAM_KEYS_MAX);
+	return roles_init(iam);
+}
+
+static void
+node_free(struct iam_node *node)
+{
+	free(node->name);
+	free(node->model);
+	free(node->cidrs);
+	free(node->packed);
+	iam_hold_free(node);
+	iam_scopes_free(&node->scopes);
+	free(node);
+}
+
+void
+iam_directory_fini(struct iam *iam)
+{
+	struct iam_table *t;
+
+	t = &iam->tokens; /* before the nodes: agents' are part of them */
+	for (size_t i = 0; t->slots != NULL && i <= t->mask; i++) {
+		struct iam_token *token = t->slots[i].item;
+
+		if (token == NULL || token == &token->node->token)
+			continue;
+		iam_scopes_free(&token->scopes);
+		free(token);
+	}
+	iam_table_fini(t);
+	t = &iam->nodes;
+	for (size_t i = 0; t->slots != NULL && i <= t->mask; i++)
+		if (t->slots[i].item != NULL)
+			node_free(t->slots[i].item);
+	iam_table_fini(t);
+	t = &iam->keys;
+	for (size_t i = 0; t->slots != NULL && i <= t->mask; i++)
+		if (t->slots[i].item != NULL) {
+			free(((struct iam_key *)t->slots[i].item)->labels);
+			free(t->slots[i].item);
+		}
+	iam_table_fini(t);
+	iam_table_fini(&iam->names);
+	iam_table_fini(&iam->aliases);
+	for (size_t i = 0; i < iam->tenant_count; i++)
+		free(iam->tenant_list[i]);
+	iam_table_fini(&iam->tenants);
+	for (size_t i = 0; i < iam->role_count; i++)
+		iam_scopes_free(&iam->roles[i].scopes);
+	free(iam->roles);
+	free(iam->principals.items);
+	free(iam->agents.items);
+}
+
+/* ------------------------------------------------------- lists, by UUID */
+
+static const char *
+uuid_of(const struct iam_node *node)
+{
+	return node->id + 4; /* every prefix is three letters and a line */
+}
+
+/* First position whose id is greater. */
+size_t
+iam_list_after(const struct iam_list *list, const char *after)
+{
+	size_t lo = 0, hi = list->count;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(uuid_of(list->items[mid]), after) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static ag_err
+list_reserve(struct iam_list *list)
+{
+	struct iam_node **items;
+	size_t cap = list->cap == 0 ? 64 : 2 * list->cap;
+
+	if (list->count < list->cap)
+		return AG_OK;
+	items = reallocarray(list->items, cap, sizeof(*items));
+	if (items == NULL)
+		return AG_NO_MEMORY;
+	list->items = items;
+	list->cap = cap;
+	return AG_OK;
+}
+
+/* The list has room. Nearly always at the end: ids are ordered by time. */
+void
+iam_list_insert(struct iam_list *list, struct iam_node *node)
+{
+	size_t at = iam_list_after(list, uuid_of(node));
+
+	memmove(&list->items[at + 1], &list->items[at],
+	    (list->count - at) * sizeof(list->items[0]));
+	list->items[at] = node;
+	list->count++;
+}
+
+/* --------------------------------------------------------------- tenants */
+
+ag_err
+iam_take_tenant(struct iam *iam, const Ag__TenantFact *fact)
+{
+	struct iam_tenant *tenant = iam_tenant_find(iam, fact->name);
+	ag_err err;
+
+	if (strlen(fact->name) > AG_NAME_MAX)
+		return AG_CORRUPT;
+	if (tenant == NULL) {
+		if (iam->tenant_count == IAM_TENANTS_MAX)
+			return AG_FULL;
+		tenant = calloc(1, sizeof(*tenant));
+		if (tenant == NULL)
+			return AG_NO_MEMORY;
+		strcpy(tenant->name, fact->name);
+		tenant->created_at = fact->at;
+		err = iam_table_add(&iam->tenants, "", tenant->name, tenant);
+		if (err != AG_OK) {
+			free(tenant);
+			return err;
+		}
+		iam->tenant_list[iam->tenant_count++] = tenant;
+	}
+	tenant->active = strcmp(fact->state, "active") == 0;
+	return AG_OK;
+}
+
+/* ----------------------------------------------------------------- nodes */
+
+static ag_err
+keep_packed(struct iam_node *node, const void *msg)
+{
+	size_t len = protobuf_c_message_get_packed_size(msg);
+	uint8_t *bytes = malloc(len > 0 ? len : 1);
+
+	if (bytes == NULL)
+		return AG_NO_MEMORY;
+	protobuf_c_message_pack(msg, bytes);
+	free(node->packed);
+	node->packed = bytes;
+	node->packed_len = len;
+	return AG_OK;
+}
+
+static enum iam_state
+state_of(const char *word)
+{
+	if (strcmp(word, "suspended") == 0)
+		return IAM_SUSPENDED;
+	if (strcmp(word, "deleted") == 0 || strcmp(word, "revoked") == 0)
+		return IAM_GONE;
+	return IAM_LIVE;
+}
+
+static void
+make_link(struct iam_node *node)
+{
+	unsigned n = 0;
+
+	ag__link__init(&node->link);
+	node->link.id = node->id;
+	node->link.kind = node->kind;
+	node->link.name = node->name;
+	if (node->parent != NULL) {
+		n = node->parent->chain_len;
+		memcpy(node->chain, node->parent->chain,
+		    n * sizeof(node->chain[0]));
+	}
+	node->chain[n] = &node->link;
+	node->chain_len = n + 1;
+}
+
+/* Allocated, in the tables that every node is in. */
+static ag_err
+node_new(struct iam *iam, const char *id, const char *name,
+    struct iam_tenant *tenant, struct iam_list *list, struct iam_node **out)
+{
+	struct iam_node *node;
+	ag_err err;
+
+	if (strlen(id) >= AG_ID_SIZE || strlen(id) < 5)
+		return AG_CORRUPT;
+	if ((err = list_reserve(list)) != AG_OK)
+		return err;
+	node = calloc(1, sizeof(*node));
+	if (node == NULL)
+		return AG_NO_MEMORY;
+	strcpy(node->id, id);
+	node->tenant = tenant;
+	node->name = strdup(name);
+	err = node->name == NULL ? AG_NO_MEMORY :
+	    iam_table_add(&iam->nodes, "", node->id, node);
+	if (err != AG_OK) {
+		node_free(node);
+		return err;
+	}
+	iam_list_insert(list, node);
+	*out = node;
+	return AG_OK;
+}
+
+/* A role that is not known any more gives nothing. */
+static void
+take_roles(struct iam *iam, struct iam_node *node, const Ag__Principal *p)
+{
+	node->role_count = 0;
+	for (size_t i = 0; i < p->n_roles && node->role_count < IAM_ROLES_MAX;
+	    i++) {
+		const Ag__RoleGrant *g = p->roles[i];
+		const struct iam_role *role = iam_role_find(iam, g->name);
+
+		if (role == NULL)
+			continue;
+		node->roles[node->role_count++] = (struct iam_role_held){
+			.role = role,
+			.from = g->has_valid_from ? g->valid_from : 0,
+			.until = g->has_valid_until ? g->valid_until : INT64_MAX,
+		};
+	}
+}
+
+ag_err
+iam_take_principal(struct iam *iam, const Ag__Principal *p,
+    struct iam_node **out)
+{
+	struct iam_tenant *tenant = iam_tenant_find(iam, p->tenant);
+	struct iam_node *node = iam_node_find(iam, p->id);
+	ag_err err;
+
+	if (tenant == NULL)
+		return AG_CORRUPT;
+	if (node == NULL) {
+		err = node_new(iam, p->id, p->name, tenant, &iam->principals,
+		    &node);
+		if (err != AG_OK)
+			return err;
+		node->kind = p->kind;
+		node->root = node;
+		make_link(node);
+		err = iam_table_add(&iam->names, tenant->name, node->name, node);
+		if (err != AG_OK)
+			return err;
+	}
+	node->version = p->revision;
+	node->state = state_of(p->state);
+	node->state_at = p->updated_at;
+	take_roles(iam, node, p);
+	*out = node;
+	return keep_packed(node, p);
+}
+
+static ag_err
+take_networks(struct iam_node *node, const Ag__Agent *agent)
+{
+	if (agent->n_source_cidrs == 0)
+		return AG_OK;
+	if (agent->n_source_cidrs > IAM_CIDRS_MAX)
+		return AG_CORRUPT;
+	node->cidrs = calloc(agent->n_source_cidrs, sizeof(*node->cidrs));
+	if (node->cidrs == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < agent->n_source_cidrs; i++)
+		if (!iam_cidr_parse(agent->source_cidrs[i], &node->cidrs[i]))
+			return AG_CORRUPT;
+	node->cidr_count = (unsigned)agent->n_source_cidrs;
+	return AG_OK;
+}
+
+static ag_err
+agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
+{
+	struct iam_node *parent = iam_node_find(iam, agent->parent);
+	struct iam_node *node;
+	ag_err err;
+
+	/* The parent is older, so there are no cycles. */
+	if (parent == NULL || parent->depth >= IAM_DEPTH_MAX ||
+	    strlen(agent->jti) >= sizeof(node->token.jti))
+		return AG_CORRUPT;
+	if ((err = node_new(iam, agent->id, agent->label, parent->tenant,
+	    &iam->agents, &node)) != AG_OK)
+		return err;
+	node->kind = AG__KIND__V__agent;
+	node->parent = parent;
+	node->root = parent->root;
+	node->depth = parent->depth + 1;
+	node->max_depth = agent->max_depth;
+	node->next_sibling = parent->first_child;
+	parent->first_child = node;
+	if (agent->model != NULL && (node->model = strdup(agent->model)) == NULL)
+		return AG_NO_MEMORY;
+	make_link(node);
+	strcpy(node->token.jti, agent->jti);
+	node->token.node = node;
+	node->token.issued_at = agent->issued_at;
+	node->token.expires_at = agent->expires_at;
+	if ((err = iam_scopes_make(agent->scopes, agent->n_scopes,
+	    &node->scopes)) != AG_OK || (err = take_networks(node, agent)) !=
+	    AG_OK)
+		return err;
+	*out = node;
+	return iam_table_add(&iam->tokens, "", node->token.jti, &node->token);
+}
+
+ag_err
+iam_take_agent(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
+{
+	struct iam_node *node = iam_node_find(iam, agent->id);
+	Ag__Agent bare = *agent;
+	ag_err err;
+
+	if (node == NULL && (err = agent_new(iam, agent, &node)) != AG_OK)
+		return err;
+	node->version = agent->revision;
+	node->state = state_of(agent->state);
+	node->state_at = agent->has_revoked_at ? agent->revoked_at :
+	    agent->issued_at;
+	/* Only what the responder did has a cause. */
+	node->by_responder = node->state == IAM_SUSPENDED &&
+	    agent->cause_event_id != NULL;
+	*out = node;
+	bare.n_chain = 0;
+	return keep_packed(node, &bare);
+}
+
+/* ---------------------------------------------------------------- tokens */
+
+ag_err
+iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact)
+{
+	struct iam_node *node = iam_node_find(iam, fact->principal_id);
+	struct iam_token *token;
+	ag_err err;
+
+	if (iam_token_find(iam, fact->jti) != NULL)
+		return AG_OK;
+	if (node == NULL || strlen(fact->jti) >= sizeof(token->jti))
+		return AG_CORRUPT;
+	token = calloc(1, sizeof(*token));
+	if (token == NULL)
+		return AG_NO_MEMORY;
+	strcpy(token->jti, fact->jti);
+	token->node = node;
+	token->issued_at = fact->issued_at;
+	token->expires_at = fact->expires_at;
+	err = iam_scopes_make(fact->scopes, fact->n_scopes, &token->scopes);
+	if (err == AG_OK)
+		err = iam_table_add(&iam->tokens, "", token->jti, token);
+	if (err != AG_OK) {
+		iam_scopes_free(&token->scopes);
+		free(token);
+		return err;
+	}
+	token->next = node->tokens;
+	node->tokens = token;
+	return AG_OK;
+}
+
+void
+iam_drop_token(struct iam *iam, struct iam_token *token)
+{
+	struct iam_token **at = &token->node->tokens;
+
+	while (*at != token)
+		at = &(*at)->next;
+	*at = token->next;
+	iam_table_del(&iam->tokens, "", token->jti, token);
+	iam_scopes_free(&token->scopes);
+	free(token);
+}
+
+/* ------------------------------------------------------------------ keys */
+
+ag_err
+iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
+{
+	struct ag_scope_label *labels = NULL;
+	size_t bytes = count * sizeof(*labels), n = 0;
+	char *text;
+
+	for (size_t i = 0; i < count; i++)
+		if (pairs[i]->value != NULL)
+			bytes += strlen(pairs[i]->key) + strlen(pairs[i]->value) + 2;
+	if (count > 0 && (labels = malloc(bytes)) == NULL)
+		return AG_NO_MEMORY;
+	text = (char *)(labels + count);
+	key->critical = false;
+	for (size_t i = 0; i < count; i++) {
+		if (pairs[i]->value == NULL)
+			continue;
+		labels[n].key = text;
+		text = stpcpy(text, pairs[i]->key) + 1;
+		labels[n].value = text;
+		text = stpcpy(text, pairs[i]->value) + 1;
+		if (strcmp(labels[n].key, "tier") == 0 &&
+		    strcmp(labels[n].value, "critical") == 0)
+			key->critical = true;
+		n++;
+	}
+	free(key->labels);
+	key->labels = labels;
+	key->target.labels = labels;
+	key->target.label_count = n;
+	return AG_OK;
+}
+
+ag_err
+iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
+{
+	struct iam_tenant *tenant = iam_tenant_find(iam, fact->tenant);
+	struct iam_key *key = iam_table_get(&iam->keys, key_is, "", fact->key_id);
+	ag_err err;
+
+	if (tenant == NULL || strlen(fact->key_id) >= AG_ID_SIZE ||
+	    (fact->alias != NULL && strlen(fact->alias) > AG_NAME_MAX))
+		return AG_CORRUPT;
+	if (key != NULL)
+		return iam_key_labels(key, fact->labels, fact->n_labels);
+	key = calloc(1, sizeof(*key));
+	if (key == NULL)
+		return AG_NO_MEMORY;
+	strcpy(key->id, fact->key_id);
+	if (fact->alias != NULL)
+		strcpy(key->alias, fact->alias);
+	key->tenant = tenant;
+	key->honey = fact->has_honey && fact->honey;
+	key->target.id = key->id;
+	key->target.alias = key->alias[0] != '\0' ? key->alias : NULL;
+	err = iam_key_labels(key, fact->labels, fact->n_labels);
+	if (err == AG_OK)
+		err = iam_table_add(&iam->keys, "", key->id, key);
+	if (err != AG_OK) {
+		free(key->labels);
+		free(key);
+		return err;
+	}
+	return key->target.alias == NULL ? AG_OK :
+	    iam_table_add(&iam->aliases, tenant->name, key->alias, key);
+}

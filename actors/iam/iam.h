@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of iam know of each other. The state is one struct; every
+ * table of it states its maximum. Nodes, keys and tenants are never freed
+ * while the process lives, so the cache may point at them.
+ */
+#ifndef AEGIS_ACTORS_IAM_H
+#define AEGIS_ACTORS_IAM_H
+
+#include <aegis/aegis.h>
+
+#include <openssl/evp.h>
+
+#include "roles.h"
+#include "scope.h"
+
+enum {
+	IAM_NODES_MAX = 262144,   /* principals and agents, gone ones included */
+	IAM_TOKENS_MAX = 262144,  /* agents' included */
+	IAM_KEYS_MAX = 262144,
+	IAM_TENANTS_MAX = 1024,
+	IAM_CACHE_MAX = 65536,    /* verified tokens */
+	IAM_ISSUER_KEYS_MAX = 8,
+	IAM_HOLDS_MAX = 16384,    /* agents held at a time */
+	IAM_HOLD_EVENTS_MAX = 8,  /* unruled events of one agent */
+	IAM_HOLD_WAITING_MAX = 64, /* parked requests of one agent */
+	IAM_DRAFTS_MAX = 1024,    /* credentials being signed */
+	IAM_SCOPES_MAX = 64,      /* of a credential */
+	IAM_CIDRS_MAX = 16,
+	IAM_ROLES_MAX = 32,       /* of a principal, old ones included */
+	IAM_LABELS_MAX = 32,
+	IAM_DEPTH_MAX = 11,       /* of an agent; 1 is right below a person */
+	IAM_TOKEN_BYTES_MAX = 4096,
+	IAM_SKEW_MS = 30 * 1000,
+	IAM_REASON_MAX = 256,     /* bytes of a reason given by people */
+	IAM_WINDOW_PARTS = 10,    /* sub-buckets of a rate window */
+	IAM_ADMIN_TOKEN_S = 30 * 86400,
+	IAM_ROT_TIMEOUT_MS = 1500,
+};
+#define IAM_ISSUER "aegis"
+#define IAM_FIRST_TENANT "default"
+
+enum iam_table_name {
+	IAM_T_TENANTS, IAM_T_PRINCIPALS, IAM_T_TOKENS, IAM_T_TOKEN_ENDS,
+	IAM_T_AGENTS, IAM_T_ACTIVITY, IAM_T_KEYS,
+};
+
+enum iam_metric {
+	IAM_M_PASSED, IAM_M_REFUSED, IAM_M_HELD, IAM_M_CACHE_HITS,
+	IAM_M_VERIFIED, IAM_M_LIMITED, IAM_M_AGENTS, IAM_M_KEYS, IAM_M_HOLDS,
+};
+
+/* ---- table.c: a hash table of pointers, linear probing, grows to `max` */
+struct iam_slot {
+	uint64_t hash;
+	void *item; /* NULL: free */
+};
+struct iam_table {
+	struct iam_slot *slots;
+	size_t mask, count, max;
+	uint8_t seed[16]; /* SipHash: names are chosen by clients */
+};
+typedef bool iam_same(const void *item, const char *scope, const char *key);
+void iam_table_init(struct iam_table *t, size_t max);
+void iam_table_fini(struct iam_table *t);
+/* scope (a tenant) and key together are the key; scope "" if there is none. */
+void *iam_table_get(const struct iam_table *t, iam_same *same,
+    const char *scope, const char *key);
+/* AG_FULL, AG_NO_MEMORY. The key must not be there. */
+ag_err iam_table_add(struct iam_table *t, const char *scope, const char *key,
+    void *item) AG_MUST;
+void iam_table_del(struct iam_table *t, const char *scope, const char *key,
+    const void *item);
+
+/* ---- limits.c: rate windows; pure */
+struct iam_window {
+	uint64_t epoch; /* number of the newest part */
+	uint32_t parts[IAM_WINDOW_PARTS + 1];
+};
+struct iam_limit {
+	uint32_t rate; /* 0: none */
+	uint32_t window_ms;
+};
+struct iam_room {
+	bool ok;
+	uint32_t left;    /* after the take, or as it stands when refused */
+	unsigned reset_s; /* until the oldest use no longer counts */
+	unsigned retry_s; /* when refused: until n might pass */
+};
+/* Is there room for n? Counts nothing. */
+struct iam_room iam_window_look(struct iam_window *w,
+    const struct iam_limit *limit, uint64_t now_ms, uint32_t n);
+void iam_window_take(struct iam_window *w, const struct iam_limit *limit,
+    uint64_t now_ms, uint32_t n);
+
+/* ---- directory.c: who and what there is */
+struct iam_tenant {
+	char name[AG_NAME_MAX + 1];
+	bool active;
+	int64_t created_at;
+};
+struct iam_scopes {
+	size_t count;
+	struct ag_scope *items; /* one allocation with their text */
+};
+struct iam_role {
+	const char *name;
+	struct iam_scopes scopes;
+};
+struct iam_role_held {
+	const struct iam_role *role;
+	int64_t from, until; /* until INT64_MAX: for ever */
+};
+struct iam_cidr {
+	uint8_t family; /* 4 or 6 */
+	uint8_t bits;
+	uint8_t net[16];
+};
+enum iam_state { IAM_LIVE, IAM_SUSPENDED, IAM_GONE /* revoked, deleted */ };
+
+struct iam_node;
+struct iam_token {
+	char jti[AG_ID_SIZE];
+	struct iam_node *node;
+	int64_t issued_at, expires_at, revoked_at, last_used_at; /* 0: never */
+	struct iam_scopes scopes; /* empty: all that its principal may */
+	struct iam_token *next;   /* of the same principal */
+};
+struct iam_hold;
+/* A principal or an agent. */
+struct iam_node {
+	char id[AG_ID_SIZE];
+	Ag__Kind__V kind;
+	char *name;  /* agents: their label */
+	char *model; /* agents, or NULL */
+	struct iam_tenant *tenant;
+	struct iam_node *parent, *root, *first_child, *next_sibling;
+	unsigned depth, max_depth;
+	enum iam_state state; /* its own; see iam_standing */
+	bool by_responder;
+	int64_t state_at;
+	uint64_t version; /* of its stream: the public revision */
+	struct iam_token token; /* agents: their one credential */
+	struct iam_token *tokens; /* principals: theirs */
+	struct iam_scopes scopes; /* agents */
+	struct iam_role_held roles[IAM_ROLES_MAX]; /* principals */
+	unsigned role_count;
+	struct iam_cidr *cidrs;
+	unsigned cidr_count;
+	Ag__Link link;
+	Ag__Link *chain[IAM_DEPTH_MAX + 1]; /* root first, self last */
+	unsigned chain_len;
+	uint8_t *packed; /* Agent (without chain) or Principal */
+	size_t packed_len;
+	struct iam_window window;
+	struct iam_hold *hold;
+	uint64_t allowed, refused;
+	int64_t last_activity_at;
+	bool told_expired, dirty;
+	struct iam_node *next_dirty;
+};
+struct iam_key {
+	char id[AG_ID_SIZE];
+	char alias[AG_NAME_MAX + 1]; /* "": none */
+	struct iam_tenant *tenant;
+	bool honey, critical;
+	struct ag_scope_label *labels; /* one allocation with their text */
+	struct ag_scope_target target; /* of the above */
+	struct iam_window window;
+};
+/* Sorted by the id's UUID, so that pages are stable. */
+struct iam_list {
+	struct iam_node **items;
+	size_t count, cap;
+};
+
+struct iam_issuer_key {
+	char kid[64];
+	EVP_PKEY *pkey;
+	uint8_t raw[32];
+	int64_t from_at, until_at; /* INT64_MAX: not retired */
+};
+struct iam_keyring {
+	struct iam_issuer_key keys[IAM_ISSUER_KEYS_MAX];
+	unsigned count;
+	EVP_MD_CTX *md;
+};
+
+struct iam_cache_entry {
+	uint8_t hash[32];
+	struct iam_token *token;
+	int64_t expires_at;
+	uint32_t next, newer, older; /* index + 1; 0: none */
+};
+struct iam_cache {
+	struct iam_cache_entry *entries;
+	uint32_t heads[IAM_CACHE_MAX]; /* index + 1 */
+	uint32_t used, free, newest, oldest;
+};
+
+struct iam {
+	struct iam_table tenants, nodes, names, tokens, keys, aliases;
+	struct iam_list principals, agents;
+	struct iam_tenant *tenant_list[IAM_TENANTS_MAX];
+	size_t tenant_count;
+	struct iam_role *roles; /* the built-in ones, parsed */
+	size_t role_count;
+	struct iam_keyring ring;
+	struct iam_cache cache;
+	struct iam_limit principal_limit, key_limit;
+	char policy_text[64]; /* RateLimit-Policy */
+	char audience[64];
+	unsigned hold_ms, depth_max, ttl_max_s;
+	unsigned holds, drafts;
+	size_t sweep_at;
+	struct iam_node *dirty;
+	bool loaded, caught_up, ready, asking_keys, boots;
+	unsigned key_ticks;
+	int64_t committed_at; /* of the last record applied */
+};
+
+ag_err iam_directory_init(struct iam *iam) AG_MUST;
+void iam_directory_fini(struct iam *iam);
+ag_err iam_apply(void *state, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+ag_err iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
+    uint64_t pos) AG_MUST;
+
+struct iam_tenant *iam_tenant_find(struct iam *iam, const char *name);
+struct iam_node *iam_node_find(struct iam *iam, const char *id);
+struct iam_token *iam_token_find(struct iam *iam, const char *jti);
+/* By id or name, of this tenant; no agents. */
+struct iam_node *iam_principal_find(struct iam *iam,
+    const struct iam_tenant *tenant, const char *selector);
+struct iam_node *iam_agent_find(struct iam *iam,
+    const struct iam_tenant *tenant, const char *id);
+/* By id or alias. */
+struct iam_key *iam_key_find(struct iam *iam, const struct iam_tenant *tenant,
+    const char *selector);
+const struct iam_role *iam_role_find(const struct iam *iam, const char *name);
+
+/* What directory.c needs to take a message in; also used by load.c. */
+ag_err iam_take_tenant(struct iam *iam, const Ag__TenantFact *fact) AG_MUST;
+ag_err iam_take_principal(struct iam *iam, const Ag__Principal *p,
+    struct iam_node **out) AG_MUST;
+ag_err iam_take_agent(struct iam *iam, const Ag__Agent *agent,
+    struct iam_node **out) AG_MUST;
+ag_err iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact) AG_MUST;
+ag_err iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact) AG_MUST;
+void iam_drop_token(struct iam *iam, struct iam_token *token);
+/* pairs[].value NULL entries are skipped. */
+ag_err iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
+    AG_MUST;
+/* Merge patch: a pair without value removes. The result is in the arena. */
+ag_err iam_merge_labels(struct ag_ctx *ctx, Ag__Pair ***labels, size_t *count,
+    Ag__Pair *const *patch, size_t patch_count) AG_MUST;
+
+/* ---- strings.c: scopes, addresses and other small texts; pure */
+ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)
+    AG_MUST; /* AG_INVALID_FIELD if one does not parse */
+void iam_scopes_free(struct iam_scopes *scopes);
+bool iam_cidr_parse(const char *text, struct iam_cidr *out);
+bool iam_cidr_has(const struct iam_cidr *cidr, const char *address);
+
+/* ---- load.c: the snapshot */
+ag_err iam_load(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+ag_err iam_flush(void *state, struct ag_ctx *ctx) AG_MUST;
+void iam_mark_dirty(struct iam *iam, struct iam_node *node);
+ag_err iam_store_msg(struct ag_ctx *ctx, enum iam_table_name table,
+    const char *key, const void *msg) AG_MUST;
+
+/* ---- token.c: JWTs of our own issuer; pure but for OpenSSL */
+struct iam_claims {
+	char sub[64], jti[64], kind[16], tenant[64], parent[64];
+	int64_t iat_ms, exp_ms, nbf_ms;
+};
+void iam_keyring_fini(struct iam_keyring *ring);
+ag_err iam_keyring_add(struct iam_keyring *ring, const Ag__RotKey *key) AG_MUST;
+/* The one that signs now, or NULL. */
+const struct iam_issuer_key *iam_keyring_current(const struct iam_keyring *ring,
+    int64_t now_ms);
+/* NULL if the token is good (out is then whole, as it is for one that only
+ * expired); otherwise the reason_code. */
+const char *iam_jwt_verify(struct iam_keyring *ring, const char *audience,
+    const char *token, size_t len, int64_t now_ms, struct iam_claims *out);
+/* header.payload, malloc'd; NULL: no memory. scopes may be NULL. */
+char *iam_jwt_input(const char *kid, const char *audience,
+    const struct iam_claims *claims, char *const *scopes, size_t scope_count);
+/* Adds the signature; malloc'd. */
+char *iam_jwt_finish(const char *input, const uint8_t *signature, size_t len);
+
+/* ---- cache.c: tokens whose signature was checked */
+ag_err iam_cache_init(struct iam_cache *cache) AG_MUST;
+void iam_cache_fini(struct iam_cache *cache);
+struct iam_token *iam_cache_get(struct iam_cache *cache, const uint8_t hash[32],
+    int64_t now_ms);
+void iam_cache_put(struct iam_cache *cache, const uint8_t hash[32],
+    struct iam_token *token, int64_t expires_at);
+void iam_cache_clear(struct iam_cache *cache);
+
+/* ---- check.c: who may do what, now; no I/O */
+enum iam_standing {
+	IAM_STANDS, IAM_SELF_SUSPENDED, IAM_SELF_GONE, IAM_SELF_EXPIRED,
+	IAM_ABOVE_SUSPENDED, IAM_ABOVE_GONE, IAM_TENANT_SUSPENDED,
+};
+enum iam_standing iam_standing(const struct iam_node *node, int64_t now_ms);
+/* The link that makes it gone: itself or an ancestor; NULL: none. */
+const struct iam_node *iam_gone_by(const struct iam_node *node);
+bool iam_is_below(const struct iam_node *node, const struct iam_node *ancestor);
+
+struct iam_query {
+	enum { IAM_Q_MATCH, IAM_Q_NAME, IAM_Q_IMPLY } how;
+	enum ag_scope_kind kind;
+	const char *op;
+	const struct ag_scope_target *target; /* MATCH; IMPLY: resolved */
+	const char *selector;                 /* NAME */
+	const struct ag_scope *asked;         /* IMPLY */
+};
+enum iam_reach { IAM_HAS, IAM_OWN_MISSING, IAM_PARENT_MISSING };
+/* token: the credential in use; NULL: all that the node may. */
+enum iam_reach iam_reach(const struct iam_node *node,
+    const struct iam_token *token, int64_t now_ms, const struct iam_query *q);
+bool iam_holds(const struct iam_node *node, const struct iam_token *token,
+    int64_t now_ms, enum ag_scope_kind kind, const char *op,
+    const struct ag_scope_target *target);
+/* The caller's scopes as text that every link above implies; texts borrowed
+ * from the directory, array in the arena. only_op NULL: all. */
+size_t iam_effective(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const struct iam_token *token,
+    const char *only_op, char ***out);
+/* What a scope's selector names in this tenant; false: nothing known. */
+bool iam_resolve(struct iam *iam, const struct iam_tenant *tenant,
+    const struct ag_scope *scope, struct ag_scope_target *out);
+
+/* ---- station.c: the decision on a request of a plane */
+ag_handler iam_station;
+
+/* ---- hold.c */
+/* True: the trip must wait; *err is what to return. */
+bool iam_hold_wait(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    ag_err *err);
+void iam_hold_begin(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const char *event_id);
+/* People let go of it themselves. */
+void iam_hold_clear(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node);
+void iam_hold_free(struct iam_node *node);
+ag_handler iam_on_ruling;
+
+/* ---- draft.c: a credential on its way through the root of trust */
+struct iam_draft {
+	char jti[AG_ID_SIZE];
+	char *input;      /* what is signed */
+	char *token;      /* once signed */
+	char kid[64];
+	bool retried;
+	int64_t issued_at, expires_at;
+	struct iam_node *node;  /* token: whose; agent: its parent */
+	uint8_t *packed;        /* Agent; TokenIssuedFact; TenantDraft's principal */
+	size_t packed_len;
+	struct iam_claims claims;
+	char **scopes;          /* for the informative claim */
+	size_t scope_count;
+};
+typedef ag_err iam_signed(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_draft *draft);
+/* claims, issued_at, expires_at set; AG_FULL. jti is made here. */
+ag_err iam_draft_new(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_draft **out) AG_MUST;
+/* Keeps a packed copy of msg, and of the scopes' text. */
+ag_err iam_draft_keep(struct iam_draft *draft, const void *msg,
+    char *const *scopes, size_t count) AG_MUST;
+/* Takes the draft in any case. Runs `then` with draft->token set, and frees
+ * the draft after it. AG_PENDING. */
+ag_err iam_draft_sign(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_draft *draft, iam_signed *then) AG_MUST;
+
+/* ---- rows.c: what the executors' handlers share */
+struct iam_caller {
+	struct iam_node *node;
+	const struct iam_token *token;
+	struct iam_tenant *tenant;
+	const char *id;
+	int64_t now;
+};
+/* From the grant; refuses if the actor is gone meanwhile. */
+ag_err iam_caller(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *out)
+    AG_MUST;
+ag_err iam_reason(struct ag_ctx *ctx, const char *reason) AG_MUST;
+/* Array of n pointers in the arena. */
+void *iam_array(struct ag_ctx *ctx, size_t n);
+/* Does the caller hold everything that this role, or these scopes, give? */
+bool iam_may_give(struct iam *iam, const struct iam_caller *caller,
+    const struct iam_scopes *scopes);
+/* Text given by people: 1 to max bytes, no control characters. */
+bool iam_text_valid(const char *text, size_t max);
+ag_err iam_labels(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t count,
+    bool patch) AG_MUST;
+/* Pages. filter: what the cursor is bound to. *after: NULL or the UUID part
+ * (32 hex) of the last item seen. */
+ag_err iam_page(struct ag_ctx *ctx, bool has_limit, uint32_t limit_in,
+    const char *cursor, const char *filter, unsigned *limit, char **after)
+    AG_MUST;
+char *iam_cursor(struct ag_ctx *ctx, const char *filter, const char *last);
+size_t iam_list_after(const struct iam_list *list, const char *after);
+void iam_list_insert(struct iam_list *list, struct iam_node *node);
+
+/* ---- views: what the public sees, in the arena; NULL at its ceiling */
+Ag__Principal *iam_principal_view(struct ag_ctx *ctx,
+    const struct iam_node *node);
+Ag__Agent *iam_agent_view(struct ag_ctx *ctx, const struct iam_node *node);
+const char *iam_state_word(const struct iam_node *node, int64_t now_ms);
+/* Descendants (and itself, if agent) that are not gone or expired. */
+unsigned iam_live_below(const struct iam_node *node, int64_t now_ms);
+bool iam_last_admin(struct iam *iam, const struct iam_node *node, int64_t now);
+
+/* ---- the executors' handlers */
+ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
+    iam_on_principal_read, iam_on_principal_update, iam_on_principal_suspend,
+    iam_on_principal_resume, iam_on_principal_delete, iam_on_token_issue,
+    iam_on_token_list, iam_on_token_revoke, iam_on_role_grant,
+    iam_on_role_ungrant, iam_on_role_list, iam_on_role_read,
+    iam_on_tenant_create, iam_on_tenant_list, iam_on_agent_issue,
+    iam_on_agent_list, iam_on_agent_read, iam_on_agent_chain,
+    iam_on_agent_suspend, iam_on_agent_resume, iam_on_agent_revoke,
+    iam_on_agent_revoke_many, iam_on_act, iam_on_jwks;
+/* Revokes as its owner would with the agent's own route. */
+ag_err iam_agent_end(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const char *reason, const char *by, uint16_t reply_type, const void *reply)
+    AG_MUST;
+
+/* ---- tenants.c: a tenant and its first admin. draft->packed is the admin's
+ * Principal; draft->claims.tenant the tenant's name. */
+ag_err iam_found(struct iam *iam, struct ag_ctx *ctx, const char *tenant,
+    const char *admin, const char *by, iam_signed *then) AG_MUST;
+ag_err iam_found_persist(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_draft *draft, const void *reply, const void *replay,
+    ag_then *then) AG_MUST;
+
+/* ---- bootstrap.c */
+/* The issuer keys came: begins or goes on being ready. */
+void iam_boot_continue(struct iam *iam, struct ag_ctx *ctx);
+void iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx);
+ag_on_timer iam_refresh_keys;
+
+/* ---- act.c */
+ag_on_timer iam_sweep;
+
+#endif

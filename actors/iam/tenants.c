@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tenants, each with its first admin; and the built-in roles, to look at. */
+#include "iam.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { STREAM_MAX = 160 };
+
+/* ----------------------------------------------------------------- founding */
+
+static void
+first_admin(struct ag_ctx *ctx, const char *tenant, const char *admin,
+    const char *by, char id[AG_ID_SIZE], Ag__Principal *p)
+{
+	ag_id_new(ctx, "hum", id);
+	p->id = id;
+	p->kind = AG__KIND__V__human;
+	p->name = (char *)admin;
+	p->tenant = (char *)tenant;
+	p->state = (char *)"active";
+	p->totp = (char *)"none";
+	p->created_at = p->updated_at = ag_now_ms(ctx);
+	p->created_by = (char *)by;
+	p->revision = 1;
+}
+
+ag_err
+iam_found(struct iam *iam, struct ag_ctx *ctx, const char *tenant,
+    const char *admin, const char *by, iam_signed *then)
+{
+	Ag__Principal p = AG__PRINCIPAL__INIT;
+	Ag__RoleGrant role = AG__ROLE_GRANT__INIT, *roles[1] = { &role };
+	struct iam_draft *d;
+	char id[AG_ID_SIZE];
+	ag_err err = iam_draft_new(iam, ctx, &d);
+
+	if (err != AG_OK)
+		return err;
+	first_admin(ctx, tenant, admin, by, id, &p);
+	role.name = (char *)"admin";
+	role.granted_by = (char *)by;
+	p.roles = roles;
+	p.n_roles = 1;
+	d->issued_at = ag_now_ms(ctx) / 1000 * 1000;
+	d->expires_at = d->issued_at + IAM_ADMIN_TOKEN_S * INT64_C(1000);
+	snprintf(d->claims.sub, sizeof(d->claims.sub), "%s", id);
+	snprintf(d->claims.kind, sizeof(d->claims.kind), "human");
+	snprintf(d->claims.tenant, sizeof(d->claims.tenant), "%s", tenant);
+	if ((err = iam_draft_keep(d, &p, NULL, 0)) != AG_OK)
+		ag_log(ctx, AG_ERROR, "FOUND-MEMORY", "tenant=%s", tenant);
+	return iam_draft_sign(iam, ctx, d, then);
+}
+
+ag_err
+iam_found_persist(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_draft *d, const void *reply, const void *replay,
+    ag_then *then)
+{
+	Ag__TenantFact tenant = AG__TENANT_FACT__INIT;
+	Ag__NameTakenFact taken = AG__NAME_TAKEN_FACT__INIT;
+	Ag__PrincipalFact principal = AG__PRINCIPAL_FACT__INIT;
+	Ag__TokenIssuedFact token = AG__TOKEN_ISSUED_FACT__INIT;
+	Ag__Principal *p = ag_unpack(ctx, &ag__principal__descriptor, d->packed,
+	    d->packed_len);
+	char streams[4][STREAM_MAX];
+	struct ag_fact facts[4];
+
+	if (p == NULL)
+		return AG_NO_MEMORY;
+	tenant.name = taken.tenant = token.tenant = p->tenant;
+	tenant.state = (char *)"active";
+	tenant.at = p->created_at;
+	tenant.by = p->created_by;
+	taken.name = p->name;
+	taken.id = token.principal_id = p->id;
+	principal.principal = p;
+	token.jti = (char *)d->jti;
+	token.issued_at = d->issued_at;
+	token.expires_at = d->expires_at;
+	snprintf(streams[0], STREAM_MAX, "tenant:%s", p->tenant);
+	snprintf(streams[1], STREAM_MAX, "name:%s/%s", p->tenant, p->name);
+	snprintf(streams[2], STREAM_MAX, "principal:%s", p->id);
+	snprintf(streams[3], STREAM_MAX, "token:%s", d->jti);
+	facts[0] = (struct ag_fact){ streams[0], 0, AG_MSG_TENANT_FACT, &tenant };
+	facts[1] = (struct ag_fact){ streams[1], 0, AG_MSG_NAME_TAKEN_FACT,
+		&taken };
+	facts[2] = (struct ag_fact){ streams[2], 0, AG_MSG_PRINCIPAL_FACT,
+		&principal };
+	facts[3] = (struct ag_fact){ streams[3], 0, AG_MSG_TOKEN_ISSUED_FACT,
+		&token };
+	return ag_persist(ctx, facts, 4, AG_MSG_TENANT_CREATE, reply, replay,
+	    then, NULL, 0);
+}
+
+/* ------------------------------------------------------------------ tenants */
+
+/* Every tenant has admins with `*:*:*`; only those of the first one are the
+ * house's, and see that there are others. */
+static ag_err
+house_only(struct ag_ctx *ctx, const struct iam_caller *caller)
+{
+	if (strcmp(caller->tenant->name, IAM_FIRST_TENANT) == 0)
+		return AG_OK;
+	ag_refuse_rule(ctx, "scopes");
+	return ag_refuse(ctx, AG_PERMISSION_DENIED, "scope_missing", NULL,
+	    "Only the first tenant's admins manage tenants.");
+}
+
+static ag_err
+tenant_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
+{
+	Ag__Tenant reply = AG__TENANT__INIT, replay;
+	Ag__TenantAdmin admin = AG__TENANT_ADMIN__INIT, admin_replay;
+
+	reply.name = draft->claims.tenant;
+	reply.state = (char *)"active";
+	reply.created_at = draft->issued_at;
+	admin.id = draft->claims.sub;
+	admin.jti = draft->jti;
+	admin.expires_at = draft->expires_at;
+	admin_replay = admin;
+	admin.token = draft->token;
+	replay = reply;
+	reply.admin = &admin;
+	replay.admin = &admin_replay;
+	ag_note_resource(ctx, "tenant", reply.name, NULL);
+	return iam_found_persist(iam, ctx, draft, &reply, &replay, NULL);
+}
+
+ag_err
+iam_on_tenant_create(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__TenantCreateAsk *ask = msg;
+	struct iam_caller caller;
+	char stream[STREAM_MAX];
+	ag_err err;
+
+	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
+	    (err = house_only(ctx, &caller)) != AG_OK)
+		return err;
+	/* What belongs to no tenant is recorded under "system". */
+	if (!ag_name_valid(ask->name) || strcmp(ask->name, "system") == 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "bad_alias", "/name",
+		    "A name is [a-z0-9][a-z0-9._-]{0,62}, and not \"system\".");
+	if (!ag_name_valid(ask->admin_name))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "bad_alias",
+		    "/admin_name", "A name is [a-z0-9][a-z0-9._-]{0,62}.");
+	snprintf(stream, sizeof(stream), "tenant:%s", ask->name);
+	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
+		return err;
+	if (iam_tenant_find(iam, ask->name) != NULL)
+		return ag_refuse(ctx, AG_ALREADY_EXISTS, "name", "/name",
+		    "The name is taken.");
+	if (iam->tenant_count >= IAM_TENANTS_MAX)
+		return AG_FULL;
+	return iam_found(iam, ctx, ask->name, ask->admin_name, caller.id,
+	    tenant_signed);
+}
+
+ag_err
+iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__PageAsk *ask = msg;
+	Ag__TenantListReply reply = AG__TENANT_LIST_REPLY__INIT;
+	struct iam_caller caller;
+	Ag__Tenant *views;
+	char *after;
+	unsigned limit;
+	size_t i = 0;
+	ag_err err;
+
+	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
+	    (err = house_only(ctx, &caller)) != AG_OK ||
+	    (err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
+	    "tenants", &limit, &after)) != AG_OK)
+		return err;
+	reply.items = iam_array(ctx, limit);
+	views = ag_alloc(ctx, limit * sizeof(*views));
+	if (reply.items == NULL || views == NULL)
+		return AG_NO_MEMORY;
+	/* Tenants only ever come, in the journal's order. */
+	while (after != NULL && i < iam->tenant_count &&
+	    strcmp(iam->tenant_list[i++]->name, after) != 0)
+		continue;
+	for (; i < iam->tenant_count && reply.n_items < limit; i++) {
+		Ag__Tenant *view = &views[reply.n_items];
+
+		ag__tenant__init(view);
+		view->name = iam->tenant_list[i]->name;
+		view->state = (char *)(iam->tenant_list[i]->active ? "active" :
+		    "suspended");
+		view->created_at = iam->tenant_list[i]->created_at;
+		reply.items[reply.n_items++] = view;
+	}
+	if (i < iam->tenant_count)
+		reply.next_cursor = iam_cursor(ctx, "tenants",
+		    iam->tenant_list[i - 1]->name);
+	return ag_reply(ctx, AG_MSG_TENANT_LIST, &reply);
+}
+
+/* -------------------------------------------------------------------- roles */
+
+static Ag__Role *
+role_view(struct ag_ctx *ctx, const struct ag_policy_role *row)
+{
+	Ag__Role *view = ag_alloc(ctx, sizeof(*view));
+
+	if (view == NULL)
+		return NULL;
+	ag__role__init(view);
+	view->name = (char *)row->name;
+	view->scopes = (char **)row->scopes;
+	while (view->n_scopes < AG_ROLE_SCOPES_MAX &&
+	    row->scopes[view->n_scopes] != NULL)
+		view->n_scopes++;
+	view->builtin = true;
+	view->revision = 1;
+	return view;
+}
+
+ag_err
+iam_on_role_list(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__PageAsk *ask = msg;
+	Ag__RoleListReply reply = AG__ROLE_LIST_REPLY__INIT;
+	const struct ag_policy_role *row;
+	char *after;
+	unsigned limit;
+	ag_err err;
+
+	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
+	    "roles", &limit, &after)) != AG_OK)
+		return err;
+	reply.items = iam_array(ctx, limit);
+	if (reply.items == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; (row = ag_policy_role_at(i)) != NULL; i++) {
+		if (after != NULL && strcmp(row->name, after) <= 0)
+			continue;
+		if (reply.n_items == limit) {
+			reply.next_cursor = iam_cursor(ctx, "roles",
+			    reply.items[limit - 1]->name);
+			break;
+		}
+		reply.items[reply.n_items] = role_view(ctx, row);
+		if (reply.items[reply.n_items++] == NULL)
+			return AG_NO_MEMORY;
+	}
+	return ag_reply(ctx, AG_MSG_ROLE_LIST, &reply);
+}
+
+ag_err
+iam_on_role_read(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	const struct ag_policy_role *row = grant->resource_id == NULL ? NULL :
+	    ag_policy_role_named(grant->resource_id);
+	Ag__Role *view;
+
+	if (row == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such role.");
+	view = role_view(ctx, row);
+	return view == NULL ? AG_NO_MEMORY :
+	    ag_reply(ctx, AG_MSG_ROLE_READ, view);
+}

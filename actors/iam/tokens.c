@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokens of people and services: issued, listed, revoked; and who one is. */
+#include "iam.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	TTL_S_DEFAULT = 12 * 3600, TTL_S_MIN = 60, TTL_S_MAX = 30 * 86400,
+	STREAM_MAX = 96,
+};
+
+/* ------------------------------------------------------------------ issue */
+
+static ag_err
+check_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask)
+{
+	if (ask->n_scopes > IAM_SCOPES_MAX)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/scopes",
+		    "At most %d scopes.", IAM_SCOPES_MAX);
+	for (size_t i = 0; i < ask->n_scopes; i++) {
+		struct ag_scope scope;
+		char field[32];
+
+		snprintf(field, sizeof(field), "/scopes/%zu", i);
+		if (!ag_scope_parse(ask->scopes[i], &scope))
+			return ag_refuse(ctx, AG_INVALID_FIELD, "bad_scope", field,
+			    "A scope is <kind>:<selector>:<op>.");
+	}
+	return AG_OK;
+}
+
+/* A token may not give its issuer more than the issuer has. */
+static ag_err
+check_reach(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
+    const struct iam_node *node, const Ag__TokenIssueAsk *ask)
+{
+	struct iam_scopes asked = { 0 };
+	bool good = true;
+	ag_err err = iam_scopes_make(ask->scopes, ask->n_scopes, &asked);
+
+	if (err != AG_OK)
+		return err;
+	if (asked.count > 0)
+		good = iam_may_give(iam, caller, &asked);
+	for (unsigned i = 0; asked.count == 0 && good && i < node->role_count; i++)
+		good = iam_may_give(iam, caller, &node->roles[i].role->scopes);
+	iam_scopes_free(&asked);
+	return good ? AG_OK : ag_refuse(ctx, AG_PERMISSION_DENIED,
+	    "scope_missing", NULL,
+	    "The token would hold scopes that you do not hold.");
+}
+
+static ag_err
+token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
+{
+	Ag__TokenIssueReply reply = AG__TOKEN_ISSUE_REPLY__INIT, replay;
+	Ag__TokenIssuedFact *fact = ag_unpack(ctx,
+	    &ag__token_issued_fact__descriptor, draft->packed,
+	    draft->packed_len);
+	char stream[STREAM_MAX];
+	struct ag_fact facts[1];
+
+	if (fact == NULL)
+		return AG_NO_MEMORY;
+	if (draft->node->state != IAM_LIVE)
+		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
+		    "The principal is not active.");
+	reply.token_type = (char *)"Bearer";
+	reply.jti = draft->jti;
+	reply.issued_at = draft->issued_at;
+	reply.expires_at = draft->expires_at;
+	replay = reply;
+	reply.token = draft->token;
+	snprintf(stream, sizeof(stream), "token:%s", draft->jti);
+	facts[0] = (struct ag_fact){ stream, 0, AG_MSG_TOKEN_ISSUED_FACT, fact };
+	ag_note_param(ctx, "jti", draft->jti);
+	return ag_persist(ctx, facts, 1, AG_MSG_TOKEN_ISSUE, &reply, &replay,
+	    NULL, NULL, 0);
+}
+
+static ag_err
+make_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const Ag__TokenIssueAsk *ask, uint32_t ttl_s, struct iam_draft **out)
+{
+	Ag__TokenIssuedFact fact = AG__TOKEN_ISSUED_FACT__INIT;
+	struct iam_draft *d;
+	ag_err err = iam_draft_new(iam, ctx, &d);
+
+	if (err != AG_OK)
+		return err;
+	*out = d;
+	d->node = node;
+	d->issued_at = ag_now_ms(ctx) / 1000 * 1000; /* as the claims have it */
+	d->expires_at = d->issued_at + ttl_s * INT64_C(1000);
+	snprintf(d->claims.sub, sizeof(d->claims.sub), "%s", node->id);
+	snprintf(d->claims.kind, sizeof(d->claims.kind), "%s",
+	    ag_enum_name(&ag__kind__v__descriptor, node->kind));
+	snprintf(d->claims.tenant, sizeof(d->claims.tenant), "%s",
+	    node->tenant->name);
+	fact.jti = d->jti;
+	fact.principal_id = node->id;
+	fact.tenant = node->tenant->name;
+	fact.issued_at = d->issued_at;
+	fact.expires_at = d->expires_at;
+	fact.scopes = ask->scopes;
+	fact.n_scopes = ask->n_scopes;
+	return iam_draft_keep(d, &fact, ask->scopes, ask->n_scopes);
+}
+
+ag_err
+iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__TokenIssueAsk *ask = msg;
+	uint32_t ttl_s = ask->has_ttl_s ? ask->ttl_s : TTL_S_DEFAULT;
+	struct iam_caller caller;
+	struct iam_draft *draft = NULL;
+	struct iam_node *node;
+	ag_err err;
+
+	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK)
+		return err;
+	if (ttl_s < TTL_S_MIN || ttl_s > TTL_S_MAX)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/ttl_s",
+		    "%d to %d seconds.", TTL_S_MIN, TTL_S_MAX);
+	if ((err = check_scopes(ctx, ask)) != AG_OK)
+		return err;
+	node = iam_principal_find(iam, caller.tenant, ag_grant(ctx)->resource_id);
+	if (node == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such principal.");
+	if (node->state != IAM_LIVE)
+		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
+		    "The principal is not active.");
+	if ((err = check_reach(iam, ctx, &caller, node, ask)) != AG_OK)
+		return err;
+	err = make_draft(iam, ctx, node, ask, ttl_s, &draft);
+	if (draft == NULL)
+		return err;
+	return iam_draft_sign(iam, ctx, draft, token_signed);
+}
+
+/* ------------------------------------------------------------------- list */
+
+static int
+by_jti(const void *a, const void *b)
+{
+	const struct iam_token *const *x = a, *const *y = b;
+
+	return strcmp((*x)->jti, (*y)->jti);
+}
+
+static const struct iam_token **
+tokens_after(struct ag_ctx *ctx, const struct iam_node *node, const char *after,
+    size_t *count)
+{
+	const struct iam_token **list;
+	size_t n = 0;
+
+	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
+		n++;
+	list = iam_array(ctx, n);
+	*count = 0;
+	if (list == NULL)
+		return NULL;
+	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
+		if (after == NULL || strcmp(t->jti, after) > 0)
+			list[(*count)++] = t;
+	qsort(list, *count, sizeof(*list), by_jti);
+	return list;
+}
+
+static Ag__Token *
+token_view(struct ag_ctx *ctx, const struct iam_token *token)
+{
+	Ag__Token *view = ag_alloc(ctx, sizeof(*view));
+
+	if (view == NULL)
+		return NULL;
+	ag__token__init(view);
+	view->jti = (char *)token->jti;
+	view->issued_at = token->issued_at;
+	view->expires_at = token->expires_at;
+	view->has_last_used_at = token->last_used_at != 0;
+	view->last_used_at = token->last_used_at;
+	view->has_revoked_at = token->revoked_at != 0;
+	view->revoked_at = token->revoked_at;
+	return view;
+}
+
+ag_err
+iam_on_token_list(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__PageAsk *ask = msg;
+	Ag__TokenListReply reply = AG__TOKEN_LIST_REPLY__INIT;
+	const struct iam_token **list;
+	struct iam_caller caller;
+	const struct iam_node *node;
+	const char *filter;
+	char *after;
+	unsigned limit;
+	size_t count;
+	ag_err err;
+
+	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK)
+		return err;
+	node = iam_principal_find(iam, caller.tenant, ag_grant(ctx)->resource_id);
+	if (node == NULL)
+		return AG_ITEM_NOT_FOUND;
+	filter = ag_printf(ctx, "tokens\n%s\n%s", caller.tenant->name, node->id);
+	if (filter == NULL)
+		return AG_NO_MEMORY;
+	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
+	    filter, &limit, &after)) != AG_OK)
+		return err;
+	list = tokens_after(ctx, node, after, &count);
+	reply.items = iam_array(ctx, limit);
+	if (list == NULL || reply.items == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < count && reply.n_items < limit; i++)
+		if ((reply.items[reply.n_items++] = token_view(ctx, list[i])) ==
+		    NULL)
+			return AG_NO_MEMORY;
+	if (count > limit)
+		reply.next_cursor = iam_cursor(ctx, filter, list[limit - 1]->jti);
+	return ag_reply(ctx, AG_MSG_TOKEN_LIST, &reply);
+}
+
+/* ----------------------------------------------------------------- revoke */
+
+ag_err
+iam_on_token_revoke(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__ReasonAsk *ask = msg;
+	Ag__TokenRevokeReply reply = AG__TOKEN_REVOKE_REPLY__INIT;
+	Ag__TokenRevokedFact fact = AG__TOKEN_REVOKED_FACT__INIT;
+	const Ag__Grant *grant = ag_grant(ctx);
+	struct iam_caller caller;
+	struct iam_token *token;
+	char stream[STREAM_MAX];
+	struct ag_fact facts[1];
+	ag_err err;
+
+	if ((err = iam_reason(ctx, ask->reason)) != AG_OK ||
+	    (err = iam_caller(iam, ctx, &caller)) != AG_OK)
+		return err;
+	token = grant->resource_id == NULL ? NULL : iam_token_find(iam,
+	    grant->resource_id);
+	if (token == NULL || token->node->tenant != caller.tenant)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such token.");
+	snprintf(stream, sizeof(stream), "%s:%s", token->node->parent != NULL ?
+	    "agent" : "token", token->node->parent != NULL ? token->node->id :
+	    token->jti);
+	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
+		return err;
+	ag_note_param(ctx, "principal", token->node->id);
+	reply.jti = token->jti;
+	reply.revoked_at = caller.now;
+	if (token->node->parent != NULL && iam_gone_by(token->node) == NULL)
+		return iam_agent_end(iam, ctx, token->node, ask->reason,
+		    caller.id, AG_MSG_TOKEN_REVOKE, &reply);
+	if (token->node->parent != NULL || token->revoked_at != 0) {
+		reply.already = true;
+		reply.revoked_at = token->revoked_at != 0 ? token->revoked_at :
+		    iam_gone_by(token->node)->state_at;
+		return ag_reply(ctx, AG_MSG_TOKEN_REVOKE, &reply);
+	}
+	fact.jti = token->jti;
+	fact.reason = ask->reason;
+	fact.at = caller.now;
+	fact.by = (char *)caller.id;
+	facts[0] = (struct ag_fact){ stream, 1, AG_MSG_TOKEN_REVOKED_FACT, &fact };
+	return ag_persist(ctx, facts, 1, AG_MSG_TOKEN_REVOKE, &reply, NULL, NULL,
+	    NULL, 0);
+}
+
+/* ----------------------------------------------------------------- whoami */
+
+static ag_err
+whoami_roles(struct ag_ctx *ctx, const struct iam_caller *caller,
+    Ag__WhoamiReply *reply)
+{
+	const struct iam_node *node = caller->node;
+
+	reply->roles = iam_array(ctx, node->role_count);
+	if (reply->roles == NULL)
+		return AG_NO_MEMORY;
+	for (unsigned i = 0; i < node->role_count; i++)
+		if (node->roles[i].from <= caller->now &&
+		    caller->now < node->roles[i].until)
+			reply->roles[reply->n_roles++] =
+			    (char *)node->roles[i].role->name;
+	return AG_OK;
+}
+
+ag_err
+iam_on_whoami(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	Ag__WhoamiReply reply = AG__WHOAMI_REPLY__INIT;
+	Ag__Credential credential = AG__CREDENTIAL__INIT;
+	const Ag__Grant *grant = ag_grant(ctx);
+	struct iam_caller caller;
+	ag_err err;
+
+	if ((err = iam_caller(state, ctx, &caller)) != AG_OK ||
+	    (err = whoami_roles(ctx, &caller, &reply)) != AG_OK)
+		return err;
+	reply.id = caller.node->id;
+	reply.kind = caller.node->kind;
+	reply.name = caller.node->name;
+	reply.tenant = caller.tenant->name;
+	reply.chain = (Ag__Link **)caller.node->chain;
+	reply.n_chain = caller.node->chain_len;
+	reply.n_scopes = iam_effective(state, ctx, caller.node, caller.token,
+	    NULL, &reply.scopes);
+	if (reply.scopes == NULL)
+		return AG_NO_MEMORY;
+	credential.jti = grant->jti == NULL ? (char *)"" : grant->jti;
+	credential.issuer = (char *)IAM_ISSUER;
+	credential.issued_at = grant->credential_issued_at;
+	credential.expires_at = grant->credential_expires_at;
+	reply.credential = &credential;
+	reply.client_address = grant->source_address == NULL ? (char *)"" :
+	    grant->source_address;
+	return ag_reply(ctx, AG_MSG_WHOAMI, &reply);
+}

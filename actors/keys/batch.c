@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Many uses of one key in one request. What is wrong with an item is that
+ * item's error; what is wrong with the key refuses the whole.
+ */
+#include "use.h"
+
+#include <string.h>
+
+enum { LOOK_AT_CLOCK_EVERY = 64 };
+
+static size_t
+count_of(const Ag__BatchAsk *ask, const struct use_row *row)
+{
+	size_t n;
+
+	memcpy(&n, (const char *)ask + row->count_at, sizeof(n));
+	return n;
+}
+
+static const void *const *
+items_of(const Ag__BatchAsk *ask, const struct use_row *row)
+{
+	const void *const *items;
+
+	memcpy(&items, (const char *)ask + row->items_at, sizeof(items));
+	return items;
+}
+
+static ag_err
+batch_check(struct use *u, const Ag__BatchAsk *ask, struct batch *b)
+{
+	const Ag__Grant *grant = ag_grant(u->ctx);
+	size_t all = ask->n_sign + ask->n_verify + ask->n_encrypt + ask->n_decrypt;
+
+	b->row = use_row_for_usage(ask->operation);
+	if (b->row == NULL)
+		return ag_refuse(u->ctx, AG_INVALID_FIELD, "unknown_value", "/operation",
+		    "sign, verify, encrypt or decrypt is wanted.");
+	b->count = count_of(ask, b->row);
+	if (all != b->count || b->count == 0 || b->count > BATCH_ITEMS_MAX)
+		return ag_refuse(u->ctx, AG_INVALID_FIELD, "out_of_range", "/items",
+		    "1 to %d items of the operation are wanted.", BATCH_ITEMS_MAX);
+	/* iam checked the scope of what the plane named: it must be this. */
+	if (grant->scope_op == NULL ||
+	    strcmp(grant->scope_op, usage_name(ask->operation)) != 0 ||
+	    (grant->has_items && grant->items != b->count))
+		return ag_refuse(u->ctx, AG_PERMISSION_DENIED, "scope_missing", NULL,
+		    "The scope was checked for another operation.");
+	if ((u->usage & 1u << b->row->usage) == 0)
+		return ag_refuse(u->ctx, AG_ILLEGAL_OPERATION, "usage", NULL,
+		    "The key is not for this use.");
+	b->items = items_of(ask, b->row);
+	return AG_OK;
+}
+
+static bool
+is_of_key(ag_err err)
+{
+	return err == AG_INVALID_KEY_STATE || err == AG_KEY_COMPROMISED;
+}
+
+static ag_err
+want_version(struct use *u, struct batch *b, const struct plan *plan)
+{
+	if (!plan->is_private)
+		return AG_OK;
+	for (size_t i = 0; i < b->version_count; i++)
+		if (b->versions[i] == plan->version)
+			return AG_OK;
+	if (b->version_count == LOADS_MAX)
+		return ag_refuse(u->ctx, AG_INVALID_FIELD, "out_of_range", "/items",
+		    "At most %d key versions in one batch.", LOADS_MAX);
+	b->versions[b->version_count++] = plan->version;
+	return AG_OK;
+}
+
+static ag_err
+plan_item(struct use *u, struct batch *b, size_t i)
+{
+	struct plan *plan = &b->plans[i];
+	ag_err err;
+
+	err = b->row->plan(u, b->items[i], plan, &b->whys[i]);
+	if (err == AG_OK && plan->version != 0)
+		err = use_state(u, b->row->op, plan->version, &b->whys[i]);
+	if (is_of_key(err))
+		return keys_refuse(u->ctx, err, &b->whys[i]);
+	b->errs[i] = err;
+	return err == AG_OK ? want_version(u, b, plan) : AG_OK;
+}
+
+ag_err
+batch_plan(struct use *u, const Ag__BatchAsk *ask, struct batch *b)
+{
+	ag_err err;
+
+	*b = (struct batch){ 0 };
+	if ((err = batch_check(u, ask, b)) != AG_OK)
+		return err;
+	b->plans = ag_alloc(u->ctx, b->count * sizeof(*b->plans));
+	b->errs = ag_alloc(u->ctx, b->count * sizeof(*b->errs));
+	b->whys = ag_alloc(u->ctx, b->count * sizeof(*b->whys));
+	if (b->plans == NULL || b->errs == NULL || b->whys == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < b->count; i++)
+		if ((err = plan_item(u, b, i)) != AG_OK)
+			return err;
+	return AG_OK;
+}
+
+static ag_err
+item_error(struct use *u, ag_err err, const struct why *why, Ag__BatchResult *r)
+{
+	Ag__Refusal *refusal = ag_alloc(u->ctx, sizeof(*refusal));
+
+	if (refusal == NULL)
+		return AG_NO_MEMORY;
+	ag__refusal__init(refusal);
+	refusal->err = err;
+	refusal->reason_code = (char *)(uintptr_t)why->reason_code;
+	refusal->field = (char *)(uintptr_t)why->field;
+	refusal->detail = (char *)(uintptr_t)(err == AG_CRYPTOGRAPHIC_FAILURE ?
+	    "The cryptographic operation failed." : why->detail);
+	r->error = refusal;
+	return AG_OK;
+}
+
+static ag_err
+run_item(struct use *u, struct batch *b, size_t i, Ag__BatchResult *result,
+    uint32_t *failed)
+{
+	const struct use_row *row = b->row;
+	ProtobufCMessage *reply;
+	ag_err err = b->errs[i];
+
+	if (err == AG_OK) {
+		if ((reply = ag_alloc(u->ctx, row->reply->sizeof_message)) == NULL)
+			return AG_NO_MEMORY;
+		row->reply->message_init(reply);
+		err = row->run(u, b->items[i], &b->plans[i], reply, &b->whys[i]);
+		if (err == AG_NO_MEMORY)
+			return err;
+		if (is_of_key(err))
+			return keys_refuse(u->ctx, err, &b->whys[i]);
+		if (err == AG_OK)
+			memcpy((char *)result + row->result_at, &reply, sizeof(reply));
+	}
+	if (err == AG_OK)
+		return AG_OK;
+	++*failed;
+	return item_error(u, err, &b->whys[i], result);
+}
+
+static bool
+too_late(struct ag_ctx *ctx)
+{
+	const Ag__Envelope *env = ag_env(ctx);
+
+	return env->has_deadline_ms && env->deadline_ms != 0 &&
+	    ag_mono_ms(ctx) > env->deadline_ms;
+}
+
+ag_err
+batch_run(struct use *u, struct batch *b)
+{
+	Ag__BatchReply reply = AG__BATCH_REPLY__INIT;
+	Ag__BatchResult *results = ag_alloc(u->ctx, b->count * sizeof(*results));
+	ag_err err;
+
+	reply.results = ag_alloc(u->ctx, b->count * sizeof(*reply.results));
+	if (results == NULL || reply.results == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < b->count; i++) {
+		if (i % LOOK_AT_CLOCK_EVERY == LOOK_AT_CLOCK_EVERY - 1 && too_late(u->ctx))
+			return AG_DEADLINE_EXCEEDED; /* nobody waits for the rest */
+		ag__batch_result__init(&results[i]);
+		reply.results[i] = &results[i];
+		if ((err = run_item(u, b, i, &results[i], &reply.failed)) != AG_OK)
+			return err;
+	}
+	reply.n_results = b->count;
+	reply.operation = b->row->usage;
+	reply.key_id = u->hot->id;
+	ag_note_items(u->ctx, (uint32_t)b->count, reply.failed);
+	return ag_reply(u->ctx, AG_MSG_KEY_BATCH, &reply);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * risk: how odd is this request for who makes it, and is that too odd?
+ * Hears every operation, from iam. Says the same to its executor, with a
+ * verdict, or refuses. It can only tighten what iam decided.
+ * Keeps a baseline per principal, learned from the audit log's allowed
+ * requests only: what was refused must not become ordinary. The store is
+ * written on a timer, so a crash may forget some seconds of habits.
+ */
+#include <aegis/aegis.h>
+
+#include <string.h>
+
+#include "risk/score.h"
+#include "rows.h"
+
+enum {
+	PRINCIPALS_MAX = 16384,
+	SAVE_MS = 1000,
+	SAVE_MAX = 256, /* baselines written per SAVE_MS */
+	OP_NAMES = 256, /* slots of the index by name; a power of two */
+	OP_TYPES = 0x1000,
+};
+
+enum { TABLE_BASELINES };
+static const char *const tables[] = { "baselines", NULL };
+
+enum { COUNT_ALLOW, COUNT_STEP_UP, COUNT_DENY, PRINCIPALS };
+static const struct ag_metric_row metrics[] = {
+	{ "risk_allowed_total", "Requests that risk let pass", AG_COUNTER },
+	{ "risk_step_up_total", "Requests that needed a step-up", AG_COUNTER },
+	{ "risk_denied_total", "Requests that risk denied", AG_COUNTER },
+	{ "risk_principals", "Principals with a baseline", AG_GAUGE },
+};
+
+struct entry {
+	struct risk_baseline usual;
+	struct risk_pulse pulse;
+};
+
+struct risk {
+	struct rows *book;
+	double step_up;
+	double deny;
+	uint8_t op_of_type[OP_TYPES]; /* type - 0x1000 → position, at most 63 */
+	uint8_t op_of_name[OP_NAMES]; /* hash → position + 1; 0: free */
+};
+
+/* ------------------------------------------------------------ operations */
+
+static void
+index_operations(struct risk *risk)
+{
+	const struct ag_operation *op;
+
+	for (unsigned i = 0; (op = ag_operation_at(i)) != NULL; i++) {
+		uint8_t n = (uint8_t)(i < RISK_OPS ? i : RISK_OPS - 1);
+		uint32_t h = rows_hash(op->operation, strlen(op->operation));
+
+		risk->op_of_type[op->type & 0xfff] = n;
+		if (i >= RISK_OPS)
+			continue;
+		while (risk->op_of_name[h % OP_NAMES] != 0)
+			h++;
+		risk->op_of_name[h % OP_NAMES] = (uint8_t)(n + 1);
+	}
+}
+
+static uint32_t
+op_named(const struct risk *risk, const char *name)
+{
+	uint32_t h = rows_hash(name, strlen(name));
+
+	for (; risk->op_of_name[h % OP_NAMES] != 0; h++) {
+		unsigned n = risk->op_of_name[h % OP_NAMES] - 1u;
+
+		if (strcmp(ag_operation_at(n)->operation, name) == 0)
+			return n;
+	}
+	return RISK_OPS - 1;
+}
+
+/* Naming a key that is only being made is no choice of key. */
+static uint32_t
+key_hash(const char *type, const char *id, const char *operation)
+{
+	if (type == NULL || id == NULL || strcmp(type, "key") != 0 ||
+	    strcmp(operation, "key.create") == 0 ||
+	    strcmp(operation, "key.import") == 0)
+		return 0;
+	return rows_hash(id, strlen(id));
+}
+
+static enum risk_kind
+kind_of(Ag__Kind__V kind)
+{
+	return kind == AG__KIND__V__agent ? RISK_AGENT :
+	    kind == AG__KIND__V__human ? RISK_HUMAN : RISK_SERVICE;
+}
+
+/* --------------------------------------------------------------- baselines */
+
+static struct entry *
+entry_of(struct risk *risk, struct ag_ctx *ctx, const char *id)
+{
+	char evicted[AG_ID_SIZE];
+	struct entry *entry = rows_get(risk->book, id, evicted);
+
+	/* The store holds what the book holds, not more. */
+	if (evicted[0] != '\0' && ag_store_del(ctx, TABLE_BASELINES, evicted,
+	    strlen(evicted)) == AG_IO)
+		ag_log(ctx, AG_WARN, "RISK-STORE", "evicted=%s", evicted);
+	return entry;
+}
+
+static ag_err
+save_entry(void *arg, const char *id, const void *row)
+{
+	const struct entry *entry = row;
+
+	return ag_store_put(arg, TABLE_BASELINES, id, strlen(id),
+	    &entry->usual, sizeof(entry->usual));
+}
+
+static void
+save(struct risk *risk, struct ag_ctx *ctx, unsigned max)
+{
+	if (rows_save(risk->book, max, save_entry, ctx) != AG_OK)
+		ag_log(ctx, AG_WARN, "RISK-STORE", "what=write");
+	ag_metric_set(ctx, PRINCIPALS, rows_count(risk->book));
+}
+
+static void
+on_save(void *state, struct ag_ctx *ctx)
+{
+	save(state, ctx, SAVE_MAX);
+}
+
+static bool
+load_entry(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	struct risk *risk = arg;
+	struct risk_baseline usual;
+	char id[AG_ID_SIZE] = "", evicted[AG_ID_SIZE];
+	struct entry *entry;
+
+	if (key_len >= sizeof(id) || value_len != sizeof(usual))
+		return true; /* of another version: learned anew */
+	memcpy(id, key, key_len);
+	memcpy(&usual, value, sizeof(usual));
+	if (usual.version == RISK_BASELINE_VERSION &&
+	    (entry = rows_get(risk->book, id, evicted)) != NULL)
+		entry->usual = usual;
+	return true;
+}
+
+/* Allowed requests only, also those whose answer came too late. */
+static ag_err
+on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
+{
+	struct risk *risk = state;
+	struct risk_request request = { 0 };
+	struct entry *entry;
+
+	if (event->outcome != AG__OUTCOME_KIND__V__allowed ||
+	    (event->event_type != AG__EVENT_TYPE__V__request &&
+	    event->event_type != AG__EVENT_TYPE__V__outcome_late) ||
+	    event->actor == NULL || event->actor->id == NULL)
+		return AG_OK;
+	if ((entry = entry_of(risk, ctx, event->actor->id)) == NULL)
+		return AG_OK;
+	request.at_ms = event->occurred_at;
+	request.op = op_named(risk, event->operation);
+	request.address = risk_hash_network(event->source_address);
+	if (event->resource != NULL)
+		request.key = key_hash(event->resource->type,
+		    event->resource->id, event->operation);
+	request.items = event->items;
+	risk_learn(&entry->usual, &request);
+	rows_touch(risk->book, entry);
+	return AG_OK;
+}
+
+/* ------------------------------------------------------------- the verdict */
+
+static void
+request_of(const struct risk *risk, const struct ag_operation *op,
+    const Ag__Grant *grant, struct risk_request *out)
+{
+	*out = (struct risk_request){
+		.at_ms = grant->occurred_at,
+		.op = risk->op_of_type[op->type & 0xfff],
+		.address = risk_hash_network(grant->source_address),
+		.key = key_hash(grant->resource_type, grant->resource_id,
+		    op->operation),
+		.kind = kind_of(grant->actor_kind),
+		.credential_age_ms = -1,
+		.scope_count = grant->scope_count,
+		.items = grant->items > 0 ? grant->items : 1,
+	};
+	if (grant->has_credential_issued_at)
+		out->credential_age_ms =
+		    grant->occurred_at > grant->credential_issued_at ?
+		    grant->occurred_at - grant->credential_issued_at : 0;
+}
+
+/* In the turn's memory; NULL at its ceiling. */
+static Ag__Verdict *
+verdict_new(struct ag_ctx *ctx, const struct risk *risk,
+    const struct risk_score *score)
+{
+	struct {
+		Ag__Verdict verdict;
+		Ag__Factor factors[RISK_FACTORS];
+		Ag__Factor *list[RISK_FACTORS];
+	} *v = ag_alloc(ctx, sizeof(*v));
+
+	if (v == NULL)
+		return NULL;
+	ag__verdict__init(&v->verdict);
+	for (unsigned i = 0; i < RISK_FACTORS; i++) {
+		ag__factor__init(&v->factors[i]);
+		v->factors[i].name = (char *)risk_factor_names[i];
+		v->factors[i].value = score->values[i];
+		v->factors[i].contribution = score->contributions[i];
+		v->list[i] = &v->factors[i];
+	}
+	v->verdict.score = score->score;
+	v->verdict.n_factors = RISK_FACTORS;
+	v->verdict.factors = v->list;
+	v->verdict.degraded = score->degraded;
+	v->verdict.model_version = (char *)RISK_MODEL_VERSION;
+	v->verdict.decision = score->score >= risk->deny ? AG__DECISION__V__deny :
+	    score->score >= risk->step_up ? AG__DECISION__V__step_up :
+	    AG__DECISION__V__allow;
+	return &v->verdict;
+}
+
+static ag_err
+refuse(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Verdict *verdict)
+{
+	const char *reason = "risk_deny";
+
+	ag_set_verdict(ctx, verdict);
+	if (verdict->decision == AG__DECISION__V__step_up)
+		reason = grant->actor_kind == AG__KIND__V__human ?
+		    "step_up_not_enrolled" : "risk_step_up";
+	ag_metric_add(ctx, verdict->decision == AG__DECISION__V__deny ?
+	    COUNT_DENY : COUNT_STEP_UP, 1);
+	return ag_refuse(ctx, AG_PERMISSION_DENIED, reason, NULL,
+	    "This request is too unusual for its principal");
+}
+
+static unsigned
+executor_of(struct ag_ctx *ctx, const struct ag_operation *op,
+    const Ag__Grant *grant)
+{
+	if (op->executor == AG_ROLE_KEYS && grant->resource_id != NULL)
+		return ag_shard(ctx, AG_ROLE_KEYS, grant->resource_id);
+	return ag_slot(ctx, op->executor, 0);
+}
+
+static ag_err
+on_operation(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct risk *risk = state;
+	const Ag__Grant *grant = ag_grant(ctx);
+	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
+	struct risk_request request;
+	struct risk_score score;
+	struct entry *entry;
+	Ag__Verdict *verdict;
+
+	if (op == NULL || grant == NULL || grant->actor_id == NULL)
+		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No grant");
+	if ((entry = entry_of(risk, ctx, grant->actor_id)) == NULL)
+		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No actor");
+	request_of(risk, op, grant, &request);
+	request.per_s = risk_pulse(&entry->pulse, ag_mono_ms(ctx), request.items);
+	risk_score(&entry->usual, &request, &score);
+	if ((verdict = verdict_new(ctx, risk, &score)) == NULL)
+		return AG_NO_MEMORY;
+	if (verdict->decision != AG__DECISION__V__allow)
+		return refuse(ctx, grant, verdict);
+	ag_metric_add(ctx, COUNT_ALLOW, 1);
+	return ag_pass(ctx, executor_of(ctx, op, grant), NULL, verdict);
+}
+
+/* ------------------------------------------------------------------- life */
+
+static ag_err
+init(void *state, struct ag_ctx *ctx)
+{
+	struct risk *risk = state;
+
+	risk->step_up = ag_config_number(ctx, "risk.step_up");
+	risk->deny = ag_config_number(ctx, "risk.deny");
+	index_operations(risk);
+	risk->book = rows_new(PRINCIPALS_MAX, sizeof(struct entry));
+	return risk->book != NULL ? AG_OK : AG_NO_MEMORY;
+}
+
+static ag_err
+ready(void *state, struct ag_ctx *ctx)
+{
+	ag_err err = ag_store_scan(ctx, TABLE_BASELINES, NULL, 0, load_entry,
+	    state);
+
+	return err == AG_OK ? ag_every(ctx, SAVE_MS, on_save) : err;
+}
+
+static void
+fini(void *state, struct ag_ctx *ctx)
+{
+	struct risk *risk = state;
+
+	if (risk->book == NULL)
+		return;
+	save(risk, ctx, PRINCIPALS_MAX);
+	if (ag_store_commit(ctx) != AG_OK)
+		ag_log(ctx, AG_WARN, "RISK-STORE", "what=stop");
+	rows_free(&risk->book);
+}
+
+const struct ag_actor ag_actor_risk = {
+	.name = "risk",
+	.state_size = sizeof(struct risk),
+	.init = init,
+	.ready = ready,
+	.station = on_operation,
+	.on_audit = on_audit,
+	.fini = fini,
+	.tables = tables,
+	AG_METRICS(metrics),
+};

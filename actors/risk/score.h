@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The risk score: what is known of a principal, what it asks for now, and
+ * how odd that is. Pure: no clock, no context, no allocation, O(1).
+ */
+#ifndef RISK_SCORE_H
+#define RISK_SCORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RISK_MODEL_VERSION "1"
+
+enum {
+	RISK_HOURS = 168, /* of the week, UTC; 0 is Monday, midnight */
+	RISK_OPS = 64,
+	RISK_ADDRESSES = 8,
+	RISK_KEYS = 32,
+	/* Until a principal has this many allowed requests behind it, nothing is
+	 * unusual for it; from then on unfamiliarity counts more and more, and
+	 * fully from RISK_COLD_FULL on. */
+	RISK_COLD_MIN = 64,
+	RISK_COLD_FULL = 256,
+	RISK_RATE_FLOOR = 100, /* requests a second that are never a burst */
+};
+
+/* The order in which they are named in every verdict. */
+enum risk_factor {
+	RISK_RATE,
+	RISK_HOUR,
+	RISK_ADDRESS_SET,
+	RISK_OPERATION_MIX,
+	RISK_KEY_SET,
+	RISK_PRINCIPAL_KIND,
+	RISK_CREDENTIAL_AGE,
+	RISK_SCOPE_BREADTH,
+	RISK_FACTORS
+};
+
+enum risk_kind { RISK_HUMAN, RISK_SERVICE, RISK_AGENT };
+
+/* What a principal usually does, learned from what it was allowed. Stored as
+ * it is: a change of layout is a change of RISK_BASELINE_VERSION. */
+enum { RISK_BASELINE_VERSION = 1 };
+struct risk_baseline {
+	uint32_t version;
+	uint32_t learned; /* requests, saturating */
+	uint32_t hour_total;
+	uint32_t op_total;
+	int64_t second; /* that is being counted, since 1970 */
+	uint32_t second_count;
+	float peak_per_s;  /* of allowed requests, following slowly */
+	float new_key_share; /* of key operations, moving average */
+	uint32_t key_next;  /* where the ring is written next */
+	uint32_t addresses[RISK_ADDRESSES];
+	uint32_t address_stamps[RISK_ADDRESSES];
+	uint32_t keys[RISK_KEYS]; /* a ring */
+	uint16_t hours[RISK_HOURS];
+	uint16_t ops[RISK_OPS];
+};
+
+/* One request. Hashes are rows_hash's; 0 means "not there". */
+struct risk_request {
+	int64_t at_ms;
+	double per_s;      /* its principal's requests a second, this one included */
+	uint32_t op;       /* < RISK_OPS */
+	uint32_t address;  /* of the /24 or /48; 0: unknown, neutral */
+	uint32_t key;      /* 0: no existing key is named */
+	enum risk_kind kind;
+	int64_t credential_age_ms; /* < 0: unknown, neutral */
+	uint32_t scope_count;      /* 0: unknown, neutral */
+	uint32_t items;
+};
+
+struct risk_score {
+	double score; /* 0…1, in steps of a millionth */
+	double values[RISK_FACTORS];        /* 0…1 */
+	double contributions[RISK_FACTORS]; /* value · weight */
+	bool degraded; /* something was unknown and counted as neutral */
+};
+
+extern const char *const risk_factor_names[RISK_FACTORS];
+extern const double risk_weights[RISK_FACTORS]; /* sum: 1 */
+
+void risk_score(const struct risk_baseline *usual,
+    const struct risk_request *request, struct risk_score *out);
+/* Takes an allowed request into the baseline. */
+void risk_learn(struct risk_baseline *usual, const struct risk_request *request);
+
+/* The live rate: of requests, whatever became of them. Never stored. */
+struct risk_pulse {
+	uint64_t second;
+	uint32_t now;
+	uint32_t before;
+};
+/* Counts n requests at this monotonic time; how many came in the second up to
+ * it. */
+double risk_pulse(struct risk_pulse *pulse, uint64_t mono_ms, uint32_t n);
+
+/* Hash of the network part of an address in text: /24 for IPv4, /48 for IPv6. */
+uint32_t risk_hash_network(const char *address);
+
+#endif

@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the performance claims are measured with: a fresh fleet, audit durable,
+all checks on, the load generator on the same machine, warm-up first. Prints a
+table and writes build/bench.json.
+
+  bench/run.py [BUILD] [--seconds N] [--rounds N] [--only NAME]
+
+A round of N seconds is repeated and its median taken: idle machines stall now
+and then, and one bad second is not the program's.
+"""
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
+        "revocation_in_force": "≤ 5 p99", "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
+        "risk_anomaly_event": "≤ 2"}
+CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
+          "risk": {"step_up": 1.0, "deny": 1.0},
+          "anomaly": {"rate_spike": {"enabled": False}}, "log": {"level": "warn"}}
+
+
+class Stalls:
+    """How often this machine itself stood still meanwhile."""
+
+    def __enter__(self):
+        self.worst, self.stop = 0.0, False
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+        return self
+
+    def work(self):
+        while not self.stop:
+            begin = time.monotonic()
+            time.sleep(0.005)
+            self.worst = max(self.worst, time.monotonic() - begin - 0.005)
+
+    def __exit__(self, *_):
+        self.stop = True
+        self.thread.join()
+
+
+class Bench:
+    def __init__(self, args):
+        from conftest import Fleet, b64
+        self.args, self.rows, self.b64 = args, [], b64
+        self.fleet = Fleet(config=CONFIG)
+        self.work = tempfile.mkdtemp(prefix="aegis-bench-")
+        self.machine = "%d cores, %s, Linux %s" % (os.cpu_count(), cpu_model(), platform.release())
+
+    def add(self, name, unit, value, p50=None, p99=None, conditions=""):
+        row = {"name": name, "unit": unit, "value": value, "p50_ms": p50, "p99_ms": p99,
+               "conditions": (conditions + "; " if conditions else "") + self.machine}
+        self.rows.append(row)
+        print("%-28s %12.6g %-6s %8s %8s   %s" % (
+            name, value, unit, "-" if p50 is None else "%.3f" % p50, "-" if p99 is None else "%.3f" % p99,
+            AIMS.get(name, "")), flush=True)
+
+    def put(self, name, text):
+        path = os.path.join(self.work, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write(text)
+        return path
+
+    def wrk(self, path, body, seconds, connections=64):
+        token, file = self.put("token", self.fleet.token()), self.put("body", json.dumps(body))
+        done = subprocess.run(["wrk", "-t1", "-c%d" % connections, "-d%ds" % seconds, "--latency", "-s",
+                               os.path.join(ROOT, "bench", "request.lua"), self.fleet.url, "--", path, token, file],
+                              capture_output=True, text=True)
+        line = [r for r in done.stdout.splitlines() if r.startswith("RESULT ")]
+        if not line:
+            sys.exit("bench: wrk failed: %s%s" % (done.stdout, done.stderr))
+        n, us, p50, p99, bad, broken = (int(float(w)) for w in line[0].split()[1:])
+        if bad or broken:
+            sys.exit("bench: %d answers were errors, %d connections failed, at %s" % (bad, broken, path))
+        return n / (us / 1e6), p50 / 1e3, p99 / 1e3
+
+    def load(self, name, path, body, conditions, times=1):
+        self.wrk(path, body, 2)  # warm-up
+        found, worst = [], 0.0
+        for _ in range(self.args.rounds):
+            with Stalls() as stalls:
+                found.append(self.wrk(path, body, self.args.seconds))
+            worst = max(worst, stalls.worst)
+        rate, p50, p99 = (statistics.median(column) for column in zip(*found))
+        self.add(name, "1/s", rate * times, p50, p99, "wrk -t1 -c64, median of %d × %d s, audit fdatasync, worst "
+                 "stall of the machine %.0f ms; %s" % (self.args.rounds, self.args.seconds, worst * 1e3, conditions))
+
+    # ------------------------------------------------------------- the rows
+
+    def sign_p256_c64(self):
+        self.fleet.key(self.admin, "bench-sign")
+        self.load("sign_p256_c64", "/v1/keys/bench-sign/sign", {"message_b64": self.b64(b"x" * 64)},
+                  "EC_P256, 64 bytes, one signature a request")
+
+    def encrypt_aes256gcm_256b_c64(self):
+        self.fleet.key(self.admin, "bench-aes", "AES_256")
+        self.load("encrypt_aes256gcm_256b_c64", "/v1/keys/bench-aes/encrypt", {"plaintext_b64": self.b64(b"x" * 256)},
+                  "AES_256, 256 bytes")
+
+    def batch100_aes256gcm(self):
+        self.fleet.key(self.admin, "bench-batch", "AES_256")
+        body = {"operation": "encrypt", "items": [{"plaintext_b64": self.b64(b"x" * 256)}] * 100}
+        self.load("batch100_aes256gcm", "/v1/keys/bench-batch/batch", body, "100 × 256 bytes a request", times=100)
+
+    def idle_request(self):
+        self.fleet.key(self.admin, "bench-idle")
+        body = json.dumps({"message_b64": self.b64(b"x" * 64)})
+        headers = {"Authorization": "Bearer " + self.admin.token, "Content-Type": "application/json"}
+        rounds = []
+        for _ in range(self.args.rounds):
+            took = []
+            for n in range(700):
+                begin = time.perf_counter()
+                self.admin.connection.request("POST", "/v1/keys/bench-idle/sign", body, headers)
+                answer = self.admin.connection.getresponse()
+                answer.read()
+                if n >= 100:
+                    took.append((time.perf_counter() - begin) * 1e3)
+                if answer.status != 200:
+                    sys.exit("bench: idle_request was answered %d" % answer.status)
+            took.sort()
+            rounds.append((took[len(took) // 2], took[len(took) * 99 // 100]))
+        p50, p99 = (statistics.median(c) for c in zip(*rounds))
+        self.add("idle_request", "ms", p50, p50, p99, "one connection, P-256 sign, Python's http.client included, "
+                 "median of %d × 600 requests" % self.args.rounds)
+
+    def revocation_in_force(self):
+        """From the 200 of the revocation to the answer of the first request that is refused."""
+        self.fleet.key(self.admin, "bench-revoke")
+        took = []
+        for n in range(200):
+            agent = self.fleet.agent(self.admin, ["key:bench-revoke:sign"], label="bench")
+            body = {"message_b64": "bQ=="}
+            agent.ok("POST", "/v1/keys/bench-revoke/sign", body)
+            self.admin.ok("POST", "/v1/agents/%s/revoke" % agent.id, {"reason": "bench"})
+            begin = time.perf_counter()
+            while agent.post("/v1/keys/bench-revoke/sign", body).status != 401:
+                pass
+            took.append((time.perf_counter() - begin) * 1e3)
+            agent.close()
+        took.sort()
+        self.add("revocation_in_force", "ms", took[len(took) * 99 // 100], took[len(took) // 2],
+                 took[len(took) * 99 // 100], "200 agents, from the 200 of the revocation to the first 401, Python's "
+                 "http.client included; value is the p99")
+
+    def fleet_memory_pss(self):
+        total = 0
+        pids = [p for p in self.fleet.processes().values() if p] + [self.fleet.process.pid]
+        for pid in set(pids):
+            for line in open("/proc/%d/smaps_rollup" % pid):
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        self.add("fleet_memory_pss", "MB", total / 1024, conditions="%d processes, after the load above"
+                 % len(set(pids)))
+
+    def micro(self, name):
+        """A C program that prints one number: microseconds a turn."""
+        program = os.path.join(self.args.build, "bench", name)
+        if not os.path.exists(program):
+            return
+        found = [float(subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()[-1])
+                 for _ in range(self.args.rounds)]
+        self.add(name, "us", statistics.median(found), conditions="median of %d runs" % self.args.rounds)
+
+    def run(self):
+        names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
+                 "revocation_in_force", "fleet_memory_pss"]
+        print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
+        try:
+            self.fleet.start()
+            self.admin = self.fleet.admin()
+            for name in names:
+                if self.args.only in (None, name):
+                    getattr(self, name)()
+        finally:
+            self.fleet.leave()
+        for name in ("token_check_cached", "risk_anomaly_event"):
+            if self.args.only in (None, name):
+                self.micro(name)
+        path = os.path.join(self.args.build, "bench.json")
+        with open(path, "w") as out:
+            json.dump(self.rows, out, indent=1, ensure_ascii=False)
+        print("written: " + os.path.relpath(path))
+
+
+def cpu_model():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", nargs="?", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only")
+    args = parser.parse_args()
+    os.environ["AEGIS_BUILD"] = os.path.abspath(args.build)
+    Bench(args).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verbs about what happened: the timeline, its tail, proofs, and what the
+ * detectors and the responder made of it.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#ifdef AG_HAVE_VERIFY
+#include <verify.h>
+#endif
+
+#define FILTERS \
+	{ "--actor", "P", CLI_STR, "actor", false, "who did it", NULL }, \
+	{ "--agent", "A", CLI_STR, "agent", false, "this agent", NULL }, \
+	{ "--include-agents", NULL, CLI_FLAG, "include_agents", false, "and all below the actor", NULL }, \
+	{ "--root", "P", CLI_STR, "root", false, "whose chain begins there", NULL }, \
+	{ "--key", "K", CLI_STR, "key", false, "with this key", NULL }, \
+	{ "--operation", "O", CLI_STR, "operation", false, "key.sign, agent.issue, …", NULL }, \
+	{ "--outcome", "O", CLI_STR, "outcome", false, "allowed, denied, failed, unknown", NULL }, \
+	{ "--since", "T", CLI_TIME, "since", false, "2h, or a timestamp", NULL }, \
+	{ "--until", "T", CLI_TIME, "until", false, "2h, or a timestamp", NULL }, \
+	{ "--type", "T", CLI_STR, "event_type", false, "request, detection, response, …", NULL }, \
+	{ "--code", "C", CLI_STR, "code", false, "refused with this code", NULL }, \
+	{ "--model", "M", CLI_STR, "model", false, "agents on this model", NULL }, \
+	{ "--request", "ID", CLI_STR, "request_id", false, "this request", NULL }, \
+	{ "--include-risk", NULL, CLI_LOCAL, NULL, false, "with the score's contributions", NULL }
+
+#define TIMELINE \
+	"TIME:occurred_at,ACTOR:actor,PARENT:parent,KEY:key,OPERATION:operation," \
+	"OUTCOME:outcome,RISK:risk,REASON:reason"
+
+static const struct cli_option query_options[] = {
+	FILTERS,
+	{ "--limit", "N", CLI_LOCAL, NULL, false, "the newest N", NULL },
+	{ 0 },
+};
+static const struct cli_option tail_options[] = {
+	FILTERS,
+	{ "--from", "SEQ", CLI_INT, "from_seq", false, "from this number on", NULL },
+	{ 0 },
+};
+static const struct cli_option event_options[] = {
+	{ "EVENT", "EVENT", CLI_STR, NULL, true, "an event's id", NULL }, { 0 },
+};
+static const struct cli_option proof_options[] = {
+	{ "EVENT", "EVENT", CLI_STR, NULL, true, "an event's id", NULL },
+	{ "--out", "FILE", CLI_LOCAL, NULL, false, "where the proof goes; stdout unless given", NULL },
+	{ 0 },
+};
+static const struct cli_option recommendation_list[] = {
+	{ "--severity", "S", CLI_STR, "severity", false, "low, medium, high, critical", NULL },
+	{ "--detector", "D", CLI_STR, "detector", false, "scope_violation, rate_spike, …", NULL },
+	{ "--actor", "A", CLI_STR, "actor", false, "about whom", NULL },
+	{ "--state", "S", CLI_STR, "state", false, "open, acted, dismissed", NULL },
+	{ "--since", "T", CLI_TIME, "since", false, "2h, or a timestamp", NULL },
+	{ "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL },
+	{ 0 },
+};
+static const struct cli_option recommendation[] = {
+	{ "R", "R", CLI_STR, NULL, true, "a recommendation's id", NULL }, { 0 },
+};
+static const struct cli_option dismiss_options[] = {
+	{ "R", "R", CLI_STR, NULL, true, "a recommendation's id", NULL },
+	{ "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded", NULL },
+	{ "--learn", NULL, CLI_FLAG, "learn", false, "this is normal from now on", NULL },
+	{ 0 },
+};
+
+/* --------------------------------------------------------- the timeline */
+
+static const char *
+first_text(const json_t *object, const char *a, const char *b, const char *c)
+{
+	const char *paths[] = { a, b, c };
+
+	for (size_t i = 0; i < 3; i++)
+		if (cli_member_text(object, paths[i])[0] != '\0')
+			return cli_member_text(object, paths[i]);
+	return "-";
+}
+
+static const char *
+parent_of(const json_t *event)
+{
+	const json_t *chain = json_object_get(event, "chain");
+	size_t n = json_array_size(chain);
+
+	if (n < 2)
+		return "-";
+	return first_text(json_array_get(chain, n - 2), "name", "id", "id");
+}
+
+static const char *
+key_of(const json_t *event)
+{
+	if (strcmp(cli_member_text(event, "resource.type"), "key") != 0)
+		return "-";
+	return first_text(event, "resource.alias", "resource.id", "resource.id");
+}
+
+static void
+add(char *buf, size_t size, const char *a, const char *b)
+{
+	size_t used = strlen(buf);
+
+	(void)snprintf(buf + used, size - used, "%s%s%s", used > 0 ? " " : "", a, b);
+}
+
+/* code/reason_code of a refusal; what a detection or response says. */
+static void
+reason_of(const json_t *event, char *buf, size_t size)
+{
+	const char *code = cli_member_text(event, "code");
+	const char *reason = cli_member_text(event, "reason_code");
+	const json_t *params = json_object_get(event, "params");
+	const char *type = cli_member_text(event, "event_type"), *name;
+	char equals[80];
+	json_t *value;
+
+	buf[0] = '\0';
+	if (code[0] != '\0')
+		(void)snprintf(buf, size, "%s%s%s", code, reason[0] == '\0' ? "" : "/",
+		    reason);
+	if (strcmp(type, "request") != 0)
+		json_object_foreach((json_t *)params, name, value) {
+			(void)snprintf(equals, sizeof(equals), "%s=", name);
+			add(buf, size, equals,
+			    json_is_string(value) ? json_string_value(value) : "-");
+		}
+	if (buf[0] == '\0')
+		add(buf, size, "-", "");
+}
+
+/* 0.12, with --include-risk followed by what it is made of. */
+static void
+risk_of(const json_t *event, bool full, char *buf, size_t size)
+{
+	const json_t *risk = json_object_get(event, "risk"), *factor;
+	char text[96];
+	size_t i;
+
+	if (!json_is_object(risk)) {
+		(void)snprintf(buf, size, "-");
+		return;
+	}
+	(void)snprintf(buf, size, "%.2f",
+	    json_number_value(json_object_get(risk, "score")));
+	if (!full)
+		return;
+	json_array_foreach(json_object_get(risk, "factors"), i, factor) {
+		(void)snprintf(text, sizeof(text), "%s%+.2f",
+		    cli_member_text(factor, "name"),
+		    json_number_value(json_object_get(factor, "contribution")));
+		add(buf, size, text, "");
+	}
+}
+
+static json_t *
+row_of(const json_t *event, bool full_risk)
+{
+	char reason[256], risk[256];
+
+	reason_of(event, reason, sizeof(reason));
+	risk_of(event, full_risk, risk, sizeof(risk));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "occurred_at",
+	    cli_member_text(event, "occurred_at"), "actor",
+	    first_text(event, "actor.label", "actor.name", "actor.id"), "parent",
+	    parent_of(event), "key", key_of(event), "operation",
+	    cli_member_text(event, "operation"), "outcome",
+	    cli_member_text(event, "outcome"), "risk", risk, "reason", reason);
+}
+
+static void
+print_events(struct cli *cli, struct cli_table *table, const json_t *events,
+    bool newest_first)
+{
+	json_t *rows = json_array(), *event;
+	size_t n = json_array_size(events);
+
+	for (size_t i = 0; i < n; i++) {
+		event = json_array_get(events, newest_first ? n - 1 - i : i);
+		if (cli->json)
+			cli_json_line(event);
+		else
+			(void)json_array_append_new(rows,
+			    row_of(event, cli_get(cli, "--include-risk") != NULL));
+	}
+	if (!cli->json)
+		cli_rows(table, rows, !cli->quiet);
+	json_decref(rows);
+}
+
+/* Up to `left` events, gathered or printed as they come. */
+static enum cli_exit
+fetch(struct cli *cli, const char *base, long long left, json_t *gathered)
+{
+	struct cli_table table = { .columns = TIMELINE };
+	char path[CLI_URL_MAX], cursor[CLI_PATH_MAX] = "";
+	json_t *answer = NULL, *items;
+	enum cli_exit status;
+
+	do {
+		status = cli_page_path(base, left, cursor, path, sizeof(path));
+		if (status == CLI_OK)
+			status = cli_http(cli, "GET", path, NULL, &answer);
+		if (status != CLI_OK)
+			return status;
+		items = json_object_get(answer, "items");
+		left -= (long long)json_array_size(items);
+		(void)snprintf(cursor, sizeof(cursor), "%s",
+		    cli_member_text(answer, "next_cursor"));
+		if (gathered != NULL)
+			(void)json_array_extend(gathered, items);
+		else
+			print_events(cli, &table, items, false);
+		json_decref(answer);
+		answer = NULL;
+	} while (cursor[0] != '\0' && left > 0);
+	return CLI_OK;
+}
+
+enum cli_exit
+cli_audit_query(struct cli *cli)
+{
+	const char *limit = cli_get(cli, "--limit");
+	struct cli_table table = { .columns = TIMELINE };
+	const char *template = limit == NULL ? "/v1/audit?order=asc"
+	                                     : "/v1/audit?order=desc";
+	char base[CLI_URL_MAX], *end;
+	json_t *newest;
+	enum cli_exit status;
+	long long n;
+
+	if ((status = cli_resolve(cli, true)) != CLI_OK ||
+	    (status = cli_path_query(cli, template, base, sizeof(base))) != CLI_OK)
+		return status;
+	if (limit == NULL)
+		return fetch(cli, base, INT64_MAX, NULL);
+	n = strtoll(limit, &end, 10);
+	if (*end != '\0' || n < 1 || n > 1000000)
+		return cli_fail(CLI_USAGE, "--limit %s: a number from 1", limit);
+	newest = json_array();
+	status = fetch(cli, base, n, newest);
+	if (status == CLI_OK)
+		print_events(cli, &table, newest, true);
+	json_decref(newest);
+	return status;
+}
+
+/* -------------------------------------------------------------- the tail */
+
+struct tail {
+	struct cli *cli;
+	struct cli_table table;
+	bool is_event;
+	enum cli_exit status;
+};
+
+/* One line of server-sent events. */
+static bool
+on_line(void *arg, const char *line)
+{
+	struct tail *tail = arg;
+	json_t *event, *one;
+
+	if (strncmp(line, "event: ", 7) == 0)
+		tail->is_event = strncmp(line + 7, "audit", 5) == 0;
+	if (strncmp(line, "data: ", 6) != 0)
+		return true;
+	event = json_loads(line + 6, 0, NULL);
+	if (!tail->is_event) {
+		tail->status = cli_fail(CLI_TRY_AGAIN, "the stream ended: %s", line + 6);
+		json_decref(event);
+		return false;
+	}
+	if (event != NULL) {
+		one = json_pack("[o]", event);
+		print_events(tail->cli, &tail->table, one, false);
+		(void)fflush(stdout);
+		json_decref(one);
+	}
+	return true;
+}
+
+static enum cli_exit
+audit_tail(struct cli *cli)
+{
+	/* Widths are guesses: what comes is not known yet. */
+	struct tail tail = { .cli = cli, .table = { .columns = TIMELINE,
+	    .widths = { 24, 24, 12, 20, 20, 8, 5 } }, .is_event = true };
+	char path[CLI_URL_MAX];
+	enum cli_exit status;
+
+	if ((status = cli_resolve(cli, true)) != CLI_OK ||
+	    (status = cli_path_query(cli, "/v1/audit/stream", path, sizeof(path))) !=
+	        CLI_OK ||
+	    (status = cli_http_lines(cli, path, on_line, &tail)) != CLI_OK)
+		return status;
+	return tail.status;
+}
+
+static enum cli_exit
+audit_proof(struct cli *cli)
+{
+	const char *name = cli_get(cli, "--out");
+	json_t *answer = NULL;
+	enum cli_exit status;
+	char *text;
+	FILE *out;
+
+	if ((status = cli_create(name, false, &out)) != CLI_OK)
+		return status;
+	status = cli_request(cli, &answer);
+	if (status == CLI_OK && name == NULL && !cli->json)
+		cli_object(answer);
+	else if (status == CLI_OK) {
+		text = json_dumps(answer, JSON_COMPACT);
+		fprintf(out, "%s\n", text == NULL ? "" : text);
+		free(text);
+	}
+	if (status == CLI_OK)
+		status = cli_finish(out, name);
+	json_decref(answer);
+	return status;
+}
+
+/* The rules, and above them whether anything is done at all. */
+static enum cli_exit
+responder_rules(struct cli *cli)
+{
+	struct cli_table table = { .columns =
+	    "DETECTOR:detector,SEVERITY:severity,KIND:kind,ACTION:action" };
+	json_t *answer = NULL;
+	enum cli_exit status = cli_request(cli, &answer);
+
+	if (status == CLI_OK && cli->json)
+		cli_json_line(answer);
+	else if (status == CLI_OK) {
+		if (!cli->quiet)
+			printf("dry run: %s, at most %" JSON_INTEGER_FORMAT
+			       " actions a minute\n",
+			    json_is_true(json_object_get(answer, "dry_run")) ? "yes" : "no",
+			    json_integer_value(
+			        json_object_get(answer, "max_actions_per_minute")));
+		cli_rows(&table, json_object_get(answer, "items"), !cli->quiet);
+	}
+	json_decref(answer);
+	return status;
+}
+
+#define RECOMMENDATION_COLUMNS \
+	"ID:id,TIME:occurred_at,SEVERITY:severity,DETECTOR:detector,ACTOR:actor," \
+	"STATE:state,ACTION:action.name,SUMMARY:summary"
+
+const struct cli_verb cli_verbs_audit[] = {
+	{ "audit", "", query_options, NULL, NULL, CLI_SILENT, NULL, cli_audit_query,
+	    "the timeline, a line an event", NULL, NULL },
+	{ "audit", "query", query_options, NULL, NULL, CLI_SILENT, NULL,
+	    cli_audit_query, "the same", NULL, NULL },
+	{ "audit", "tail", tail_options, NULL, NULL, CLI_SILENT, NULL, audit_tail,
+	    "the timeline, as it happens", NULL, NULL },
+	{ "audit", "show", event_options, "GET", "/v1/audit/{EVENT}", CLI_OBJECT,
+	    NULL, NULL, "all about one event", NULL, NULL },
+	{ "audit", "proof", proof_options, "GET", "/v1/audit/{EVENT}/proof",
+	    CLI_SILENT, NULL, audit_proof, "that it is in the log", NULL, NULL },
+#ifdef AG_HAVE_VERIFY
+	{ "audit", "verify", NULL, NULL, NULL, CLI_SILENT, NULL, NULL,
+	    "check the log's files, without the fleet", ag_cmd_audit_verify,
+	    "--dir DIR --public-key FILE [--tenant T] [--checkpoint FILE] "
+	    "[--write-checkpoint FILE]" },
+#endif
+	{ "recommendation", "list", recommendation_list, "GET",
+	    "/v1/recommendations", CLI_TABLE, RECOMMENDATION_COLUMNS, NULL,
+	    "what the detectors saw", NULL, NULL },
+	{ "recommendation", "show", recommendation, "GET",
+	    "/v1/recommendations/{R}", CLI_OBJECT, NULL, NULL, "one of them", NULL, NULL },
+	{ "recommendation", "dismiss", dismiss_options, "POST",
+	    "/v1/recommendations/{R}/dismiss", CLI_LINE,
+	    "ID:id,STATE:state", NULL, "it was nothing", NULL, NULL },
+	{ "responder", "rules", NULL, "GET", "/v1/responder/rules", CLI_SILENT,
+	    NULL, responder_rules, "what is done about what", NULL, NULL },
+	{ 0 },
+};

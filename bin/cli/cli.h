@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The aegis command: one row a verb. Most verbs are pure rows (method, path,
+ * how options become JSON members or query parameters, which columns to
+ * print); a row with a function does more. The usage lines, the manual page
+ * and the shell completion are printed from the same rows.
+ */
+#ifndef AEGIS_CLI_H
+#define AEGIS_CLI_H
+
+#include <aegis/aegis.h>
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum {
+	CLI_OPTIONS_MAX = 24,      /* per verb */
+	CLI_REPEAT_MAX = 256,      /* of one option */
+	CLI_PATH_MAX = 4096,       /* bytes of a file name */
+	CLI_URL_MAX = 16384,
+	CLI_TOKEN_MAX = 8192,
+	CLI_INPUT_MAX = 4 << 20,   /* bytes of --in; the server's limit is below it */
+	CLI_ANSWER_MAX = 64 << 20,
+	CLI_PAGE = 1000,
+};
+
+/* Exit statuses (docs/reference.md). */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_NO = 1,
+	CLI_USAGE = 2,
+	CLI_UNAUTHENTICATED = 3,
+	CLI_NOT_FOUND = 4,
+	CLI_DENIED = 5,
+	CLI_CONFLICT = 6,
+	CLI_TRY_AGAIN = 7,
+	CLI_FAULT = 8,
+	CLI_INTERRUPTED = 130,
+};
+
+enum cli_type {
+	CLI_STR,
+	CLI_LIST,      /* repeated, or separated by commas: an array */
+	CLI_WORDS,     /* repeated: an array; commas are part of the word */
+	CLI_PAIRS,     /* repeated K=V: an object; in a query: the text itself */
+	CLI_INT,
+	CLI_DURATION,  /* 90s 15m 1h 30d: seconds */
+	CLI_TIME,      /* a timestamp, or a duration before now */
+	CLI_FLAG,      /* true, or the text in `fixed` */
+	CLI_TEXT_FILE, /* the file's text */
+	CLI_BYTES,     /* the file's bytes, base64 */
+	CLI_INPUT,     /* the same, from standard input if not given */
+	CLI_LOCAL,     /* for the verb's function only */
+};
+
+struct cli_option {
+	const char *name;   /* "--reason"; without dashes it is a positional */
+	const char *arg;    /* what the value is called; NULL for a flag */
+	enum cli_type type;
+	const char *member; /* JSON member ("a.b" nests) or query name; NULL: none */
+	bool required;
+	const char *help;
+	const char *fixed;
+};
+
+enum cli_print {
+	CLI_SILENT,
+	CLI_LINE,   /* one line of the columns */
+	CLI_TABLE,  /* pages of items, in columns */
+	CLI_ITEMS,  /* an unpaged {items: […]}, in columns */
+	CLI_OBJECT, /* name and value a line */
+	CLI_DATA,   /* the base64 member named by `columns`, as bytes */
+	CLI_VALID,  /* {valid}: exit 0 or 1 */
+};
+
+struct cli;
+struct cli_verb {
+	const char *noun; /* "key" */
+	const char *verb; /* "create"; "" if the noun stands alone */
+	const struct cli_option *options; /* ends with a NULL name; may be NULL */
+	const char *method;
+	const char *path; /* "/v1/keys/{KEY}/sign": positionals in braces */
+	enum cli_print print;
+	const char *columns; /* "HEAD:path.to.member|or.else,…" */
+	enum cli_exit (*run)(struct cli *cli); /* instead of the request */
+	const char *help;
+	/* Parses its own arguments: gets what follows the verb. */
+	int (*dispatch)(int argc, char **argv);
+	const char *usage; /* of a dispatched verb */
+};
+
+struct cli_value {
+	const char *at[CLI_REPEAT_MAX];
+	unsigned count;
+};
+
+struct cli {
+	const struct cli_verb *verb;
+	struct cli_value values[CLI_OPTIONS_MAX]; /* by row of verb->options */
+	bool json, quiet, help;
+	const char *server, *ca_file, *token_file, *context, *state, *timeout;
+	/* what they came to, see context.c */
+	char url[CLI_URL_MAX];
+	char ca[CLI_PATH_MAX];
+	char token[CLI_TOKEN_MAX];
+};
+
+/* ---- table.c: all verbs, and finding one */
+const struct cli_verb *cli_verb_at(unsigned i); /* NULL past the end */
+const struct cli_verb *cli_verb_find(const char *noun, const char *verb);
+bool cli_noun_known(const char *noun);
+
+/* ---- args.c */
+/* Takes the words after the verb. Says what is wrong and returns CLI_USAGE. */
+enum cli_exit cli_args(struct cli *cli, int argc, char **argv);
+/* One of the options that every verb takes, with its value in argv[*i + 1] or
+ * after "="; false: not one. */
+bool cli_args_global(struct cli *cli, int argc, char **argv, int *i,
+    enum cli_exit *exit_status);
+/* The option's value, NULL if it was not given. */
+const char *cli_get(const struct cli *cli, const char *name);
+const struct cli_value *cli_get_all(const struct cli *cli, const char *name);
+void cli_usage(const struct cli_verb *verb, FILE *out);
+
+/* ---- context.c: which server, as whom */
+enum cli_exit cli_resolve(struct cli *cli, bool want_token);
+/* The state directory: option, AEGIS_STATE, default. */
+const char *cli_state_dir(const struct cli *cli, char *buf, size_t size);
+enum cli_exit cli_login(struct cli *cli);
+enum cli_exit cli_logout(struct cli *cli);
+enum cli_exit cli_context_list(struct cli *cli);
+enum cli_exit cli_context_use(struct cli *cli);
+
+/* ---- file.c */
+/* Whole file, "-" is stdin; *bytes is malloc'd and NUL-terminated. */
+enum cli_exit cli_read(const char *name, size_t max, char **bytes, size_t *len);
+/* A 0600 file (or "-") with a secret; refuses one that others can read. */
+enum cli_exit cli_read_secret(const char *name, char *buf, size_t size);
+/* Opens before the request is made, so that a secret is not lost to a typing
+ * error. name "-" or NULL: stdout. */
+enum cli_exit cli_create(const char *name, bool secret, FILE **out);
+enum cli_exit cli_finish(FILE *out, const char *name);
+char *cli_base64_text(const void *bytes, size_t len); /* malloc'd */
+
+/* ---- http.c */
+/* One request; body and answer may be NULL. On failure it has said why. */
+enum cli_exit cli_http(struct cli *cli, const char *method, const char *path,
+    const json_t *body, json_t **answer);
+/* Calls line(arg, text) for each line of the answer until it ends. */
+enum cli_exit cli_http_lines(struct cli *cli, const char *path,
+    bool (*line)(void *arg, const char *text), void *arg);
+
+/* ---- call.c: from options to a request and back */
+enum cli_exit cli_body(const struct cli *cli, json_t **body);
+enum cli_exit cli_path(const struct cli *cli, const char *template, char *out,
+    size_t size);
+/* Path with the options as its query. */
+enum cli_exit cli_path_query(const struct cli *cli, const char *template,
+    char *out, size_t size);
+/* base, with the limit and cursor (NULL or empty: the first) of one page. */
+enum cli_exit cli_page_path(const char *base, long long left,
+    const char *cursor, char *path, size_t size);
+enum cli_exit cli_request(struct cli *cli, json_t **answer);
+enum cli_exit cli_run(struct cli *cli);
+
+/* ---- print.c */
+struct cli_table {
+	const char *columns;
+	size_t widths[16];
+	bool begun;
+};
+void cli_json_line(const json_t *value);
+void cli_rows(struct cli_table *table, const json_t *items, bool header);
+void cli_object(const json_t *object);
+void cli_line(const char *columns, const json_t *object);
+enum cli_exit cli_data(struct cli *cli, const char *text, bool secret);
+const json_t *cli_member(const json_t *object, const char *path);
+const char *cli_member_text(const json_t *object, const char *path);
+void cli_put(FILE *out, const char *text); /* without control characters */
+bool cli_colour(FILE *out);
+
+/* Says "aegis: …" on stderr and returns status. */
+enum cli_exit cli_fail(enum cli_exit status, const char *fmt, ...)
+    AG_PRINTF(2, 3);
+
+/* ---- the verbs' own files */
+extern const struct cli_verb cli_verbs_identity[], cli_verbs_keys[],
+    cli_verbs_agents[], cli_verbs_audit[], cli_verbs_system[];
+
+enum cli_exit cli_audit_query(struct cli *cli);
+enum cli_exit cli_doc(struct cli *cli);
+
+#endif

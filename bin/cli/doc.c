@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reference, printed from the tables that the code itself reads, in
+ * Markdown; docs/reference.md is this output, and a test says when it is not.
+ */
+#include "cli.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ rest */
+
+static const struct { const char *method, *path, *name, *summary; unsigned status; }
+rest_rows[] = {
+#define PAGE(method, path, page, summary) { #method, path, NULL, summary, 200 },
+#define ROUTE(method, path, op, status, location, summary) \
+	{ #method, path, #op, summary, status },
+#include "../planes/rest/routes.def"
+#undef PAGE
+#undef ROUTE
+};
+
+static const struct ag_operation *
+operation_called(const char *name)
+{
+	const struct ag_operation *op;
+
+	for (unsigned i = 0; (op = ag_operation_at(i)) != NULL; i++)
+		if (strcmp(op->name, name) == 0)
+			return op;
+	return NULL;
+}
+
+static void
+put_scope(const struct ag_operation *op)
+{
+	if (op == NULL)
+		fputs("none, public | – | – |", stdout);
+	else if (op->kind == AG_KIND_ANY)
+		printf("any caller | %s | %s |", op->operation,
+		    op->flags & AG_OP_IDEM ? "yes" : "");
+	else
+		printf("`%s:%s:%s` | %s | %s |", ag_kind_name(op->kind),
+		    op->flags & AG_OP_ALL ? "*" : "x", op->op, op->operation,
+		    op->flags & AG_OP_IDEM ? "yes" : "");
+}
+
+static void
+doc_rest(void)
+{
+	puts("## REST\n\n`x` is the thing named in the path.\n\n"
+	     "| route | answers | what | scope | event | Idempotency-Key |\n"
+	     "|---|---|---|---|---|---|");
+	for (size_t i = 0; i < sizeof(rest_rows) / sizeof(rest_rows[0]); i++) {
+		printf("| `%s %s` | %u | %s | ", rest_rows[i].method,
+		    rest_rows[i].path, rest_rows[i].status, rest_rows[i].summary);
+		put_scope(rest_rows[i].name == NULL
+		        ? NULL
+		        : operation_called(rest_rows[i].name));
+		putchar('\n');
+	}
+}
+
+/* ---------------------------------------------------------------- errors */
+
+static void
+doc_errors(void)
+{
+	puts("## Errors\n\n| code | HTTP | KMIP | MCP | exit | what it says |\n"
+	     "|---|---|---|---|---|---|");
+	for (int err = 1; err < AG_ERR_COUNT; err++) {
+		const struct ag_err_row *row = ag_err_row((ag_err)err);
+
+		/* several of ours may be one to the public */
+		if (ag_err_from_code(row->code) != (ag_err)err)
+			continue;
+		printf("| `%s` | %d | %s | %d | %d | %s |\n", row->code, row->http,
+		    row->kmip, row->mcp, row->cli_exit, row->title);
+	}
+	puts("\nMCP 0 is a tool error; 401 and 403 are HTTP.");
+}
+
+/* -------------------------------------------------------------- messages */
+
+static const struct { unsigned number; const char *name, *proto, *group; }
+message_rows[] = {
+#define MSG(number, name, proto, group) { number, #name, #proto, #group },
+#include "messages.def"
+#undef MSG
+};
+
+static void
+doc_messages(void)
+{
+	const struct ag_operation *op;
+
+	puts("## Messages\n\n| number | name | body | group |\n|---|---|---|---|");
+	for (size_t i = 0; i < sizeof(message_rows) / sizeof(message_rows[0]); i++)
+		printf("| 0x%04x | `%s` | %s | %s |\n", message_rows[i].number,
+		    message_rows[i].name, message_rows[i].proto, message_rows[i].group);
+	puts("\n### Operations\n\n| number | name | ask | answer | executed by |\n"
+	     "|---|---|---|---|---|");
+	for (unsigned i = 0; (op = ag_operation_at(i)) != NULL; i++)
+		printf("| 0x%04x | `%s` | %s | %s | %s |\n", op->type, op->name,
+		    op->ask->short_name, op->reply->short_name,
+		    ag_role_name(op->executor));
+}
+
+/* ---------------------------------------------------------------- routes */
+
+static const struct { const char *from, *to, *group; } route_rows[] = {
+#define ROUTE(from, to, group) { #from, #to, #group },
+#include "routes.def"
+#undef ROUTE
+};
+
+static void
+doc_routes(void)
+{
+	puts("## Topology\n\nWhat is not listed is refused by the broker and "
+	     "recorded.\n\n| from | to | messages |\n|---|---|---|");
+	for (size_t i = 0; i < sizeof(route_rows) / sizeof(route_rows[0]); i++)
+		printf("| %s | %s | %s |\n", route_rows[i].from, route_rows[i].to,
+		    route_rows[i].group);
+}
+
+/* ---------------------------------------------------------------- config */
+
+static void
+put_cell_text(const char *text)
+{
+	for (; text != NULL && *text != '\0'; text++) {
+		if (*text == '|')
+			putchar('\\');
+		putchar(*text);
+	}
+}
+
+static void
+doc_config(void)
+{
+	static const char *const types[] = {
+		[AG_CFG_STRING] = "text", [AG_CFG_PATH] = "file",
+		[AG_CFG_WORD] = "word", [AG_CFG_BOOL] = "yes or no",
+		[AG_CFG_INT] = "number", [AG_CFG_DURATION_S] = "duration",
+		[AG_CFG_NUMBER] = "number", [AG_CFG_LISTEN] = "host:port",
+		[AG_CFG_STRINGS] = "texts", [AG_CFG_WORDS] = "words",
+	};
+	const struct ag_config_key *key;
+
+	puts("## Configuration\n\nOne YAML file. A dot is a level, `[]` a list.\n\n"
+	     "| key | type | default | allowed | what |\n|---|---|---|---|---|");
+	for (unsigned i = 0; (key = ag_config_key_at(i)) != NULL; i++) {
+		printf("| `%s` | %s | ", key->path, types[key->type]);
+		put_cell_text(key->fallback == NULL ? "–" : key->fallback);
+		fputs(" | ", stdout);
+		put_cell_text(key->range);
+		fputs(" | ", stdout);
+		put_cell_text(key->help);
+		puts(" |");
+	}
+}
+
+/* ----------------------------------------------------------------- fleet */
+
+static const struct { const char *name, *folder, *role, *jail, *count; }
+fleet_rows[] = {
+#define AG_PROC(name, folder, role, jail, count) \
+	{ #name, #folder, #role, #jail, #count },
+#include "fleet.def"
+#undef AG_PROC
+};
+
+static void
+doc_fleet(void)
+{
+	puts("## Fleet\n\n| process | folder | role | jail | how many |\n"
+	     "|---|---|---|---|---|");
+	for (size_t i = 0; i < sizeof(fleet_rows) / sizeof(fleet_rows[0]); i++)
+		printf("| `aegis-%s` | %s | %s | %s | %s |\n", fleet_rows[i].name,
+		    fleet_rows[i].folder, fleet_rows[i].role, fleet_rows[i].jail,
+		    fleet_rows[i].count);
+	puts("\n`AG_SHARDS` is `keys.shards`, `AG_PLANES` is `rest.processes`, "
+	     "`AG_SINKS` one per row of `sinks`.");
+}
+
+/* ---------------------------------------------------------------- events */
+
+static void
+doc_events(void)
+{
+	const struct ag_operation *op;
+	const ProtobufCFieldDescriptor *f;
+	const ProtobufCMessageDescriptor *event = &ag__event__descriptor;
+
+	puts("## Events\n\nOne event a request. Its members:\n");
+	for (unsigned i = 0; i < event->n_fields; i++) {
+		f = &event->fields[i];
+		if (f->id < 40) /* from there on they are not shown */
+			printf("%s`%s`", i == 0 ? "" : ", ", f->name);
+	}
+	puts(".\n\n| operation | executed by | degraded allowed | sealed answer | "
+	     "people only |\n|---|---|---|---|---|");
+	for (unsigned i = 0; (op = ag_operation_at(i)) != NULL; i++)
+		printf("| `%s` | %s | %s | %s | %s |\n", op->operation,
+		    ag_role_name(op->executor), op->flags & AG_OP_READ ? "yes" : "",
+		    op->flags & AG_OP_SECRET ? "yes" : "",
+		    op->flags & AG_OP_PEOPLE ? "yes" : "");
+	puts("\nDetections are `detection.<detector>`, responses "
+	     "`response.<action>`.");
+}
+
+/* ------------------------------------------------------------------- cli */
+
+static void
+doc_cli(void)
+{
+	const struct cli_verb *verb;
+	const struct cli_option *o;
+
+	puts("## The aegis command\n");
+	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
+		printf("### aegis %s%s%s\n\n%s.\n\n    ", verb->noun,
+		    verb->verb[0] == '\0' ? "" : " ", verb->verb, verb->help);
+		cli_usage(verb, stdout);
+		putchar('\n');
+		for (o = verb->options; o != NULL && o->name != NULL; o++)
+			if (o->help != NULL && o->name[0] == '-')
+				printf("- `%s`: %s\n", o->name, o->help);
+		if (verb->options != NULL)
+			putchar('\n');
+	}
+}
+
+/* The manual page, for man(1). */
+static void
+doc_man(void)
+{
+	const struct cli_verb *verb;
+	const struct cli_option *o;
+
+	puts(".TH AEGIS 1 \"\" \"aegis " AG_VERSION "\" \"User Commands\"\n"
+	     ".SH NAME\naegis \\- an agent-native key control plane\n"
+	     ".SH SYNOPSIS\n.B aegis\n[OPTION]... NOUN [VERB] [WORD]...\n"
+	     ".SH VERBS");
+	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
+		printf(".TP\n.B aegis %s %s\n%s.\n", verb->noun, verb->verb,
+		    verb->help);
+		for (o = verb->options; o != NULL && o->name != NULL; o++)
+			printf(".br\n%s%s%s: %s\n", o->name[0] == '-' ? o->name : "",
+			    o->name[0] == '-' && o->arg != NULL ? " " : "",
+			    o->arg == NULL ? "" : o->arg,
+			    o->help == NULL ? "" : o->help);
+	}
+	puts(".SH OPTIONS OF EVERY VERB\n.TP\n.B \\-\\-json\nthe server's answer; "
+	     "lists one item a line\n.TP\n.B \\-\\-server URL, \\-\\-ca\\-file FILE, "
+	     "\\-\\-token\\-file FILE, \\-\\-context NAME, \\-\\-state DIR\nwhich "
+	     "server, as whom\n.TP\n.B \\-\\-timeout 10s\n.TP\n.B \\-\\-quiet\n"
+	     ".SH EXIT STATUS\n0 done, 1 the answer is no, 2 usage or bad input, "
+	     "3 not authenticated, 4 not found, 5 denied, 6 conflict, 7 try again, "
+	     "8 server fault, 130 interrupted");
+}
+
+/* Completion for bash: nouns, verbs and options, from the rows. */
+static void
+doc_completion(void)
+{
+	const struct cli_verb *verb;
+	const struct cli_option *o;
+
+	puts("# bash completion for aegis\n_aegis() {\n"
+	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
+	     "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in");
+	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
+		if (verb->verb[0] == '\0')
+			continue;
+		printf("\t'%s %s') words='", verb->noun, verb->verb);
+		for (o = verb->options; o != NULL && o->name != NULL; o++)
+			if (o->name[0] == '-')
+				printf("%s ", o->name);
+		puts("--json --quiet' ;;");
+	}
+	puts("\tesac\n\tif [ \"$COMP_CWORD\" -le 1 ]; then words='");
+	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++)
+		printf("%s ", verb->noun);
+	puts("'\n\telif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+	     "\t\tcase ${COMP_WORDS[1]} in");
+	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++)
+		if (verb->verb[0] != '\0')
+			printf("\t\t%s) words+=' %s' ;;&\n", verb->noun, verb->verb);
+	puts("\t\tesac\n\tfi\n"
+	     "\tmapfile -t COMPREPLY < <(compgen -o default -W \"$words\" -- \"$cur\")\n"
+	     "}\ncomplete -o default -F _aegis aegis");
+}
+
+static const struct { const char *name; void (*print)(void); bool page; } parts[] = {
+	{ "rest", doc_rest, true },
+	{ "errors", doc_errors, true },
+	{ "messages", doc_messages, true },
+	{ "routes", doc_routes, true },
+	{ "config", doc_config, true },
+	{ "fleet", doc_fleet, true },
+	{ "events", doc_events, true },
+	{ "cli", doc_cli, true },
+	{ "man", doc_man, false },
+	{ "completion", doc_completion, false },
+};
+
+enum cli_exit
+cli_doc(struct cli *cli)
+{
+	const char *part = cli_get(cli, "PART");
+	bool found = false;
+
+	if (part == NULL)
+		puts("# Reference\n\nPrinted by `aegis doc` from the tables that the "
+		     "program reads.");
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (part == NULL ? !parts[i].page : strcmp(part, parts[i].name) != 0)
+			continue;
+		if (part == NULL)
+			putchar('\n');
+		parts[i].print();
+		found = true;
+	}
+	if (!found)
+		return cli_fail(CLI_USAGE, "%s: no such part (aegis doc --help)", part);
+	return CLI_OK;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request over libcurl, and how a refusal becomes words and an exit
+ * status.
+ */
+#include "cli.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct answer {
+	char *bytes;
+	size_t len;
+	/* lines mode */
+	bool (*line)(void *arg, const char *text);
+	void *arg;
+	CURL *curl;
+	bool stopped;
+};
+
+/* Hands complete lines on; what is left is moved to the front. */
+static bool
+hand_lines(struct answer *a)
+{
+	char *start = a->bytes, *end;
+
+	while ((end = memchr(start, '\n', a->len - (size_t)(start - a->bytes))) !=
+	    NULL) {
+		*end = '\0';
+		if (!a->line(a->arg, start))
+			return false;
+		start = end + 1;
+	}
+	a->len -= (size_t)(start - a->bytes);
+	memmove(a->bytes, start, a->len);
+	return true;
+}
+
+static size_t
+on_bytes(char *bytes, size_t size, size_t count, void *arg)
+{
+	struct answer *a = arg;
+	size_t len = size * count;
+	long status = 0;
+	char *more;
+
+	if (a->len + len > CLI_ANSWER_MAX)
+		return 0;
+	more = realloc(a->bytes, a->len + len + 1);
+	if (more == NULL)
+		return 0;
+	a->bytes = more;
+	memcpy(a->bytes + a->len, bytes, len);
+	a->len += len;
+	a->bytes[a->len] = '\0';
+	(void)curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (a->line != NULL && status == 200 && !hand_lines(a)) {
+		a->stopped = true;
+		return 0;
+	}
+	return len;
+}
+
+static enum cli_exit
+exit_of(const json_t *problem, long status)
+{
+	static const struct { long from; enum cli_exit exit; } by_status[] = {
+		{ 500, CLI_FAULT }, { 429, CLI_TRY_AGAIN }, { 422, CLI_USAGE },
+		{ 413, CLI_USAGE }, { 412, CLI_CONFLICT }, { 410, CLI_USAGE },
+		{ 409, CLI_CONFLICT }, { 405, CLI_USAGE }, { 404, CLI_NOT_FOUND },
+		{ 403, CLI_DENIED }, { 401, CLI_UNAUTHENTICATED }, { 400, CLI_USAGE },
+	};
+	const char *code = json_string_value(json_object_get(problem, "code"));
+	ag_err err = code == NULL ? AG_OK : ag_err_from_code(code);
+
+	if (err != AG_OK)
+		return (enum cli_exit)ag_err_row(err)->cli_exit;
+	if (status == 503 || status == 504)
+		return CLI_TRY_AGAIN;
+	for (size_t i = 0; i < sizeof(by_status) / sizeof(by_status[0]); i++)
+		if (status >= by_status[i].from)
+			return by_status[i].exit;
+	return CLI_FAULT;
+}
+
+/* aegis: <code>/<reason_code>: <detail> (request <id>), and the hint. */
+static enum cli_exit
+refused(const json_t *problem, long status)
+{
+	const char *code = cli_member_text(problem, "code");
+	const char *reason = cli_member_text(problem, "reason_code");
+	const char *detail = cli_member_text(problem, "detail");
+	const char *field = cli_member_text(problem, "field");
+	const char *hint = cli_member_text(problem, "hint");
+	enum cli_exit result = exit_of(problem, status);
+
+	if (code[0] == '\0')
+		return cli_fail(result, "the server answered %ld without a reason",
+		    status);
+	fputs("aegis: ", stderr);
+	cli_put(stderr, code);
+	fputs(reason[0] == '\0' ? "" : "/", stderr);
+	cli_put(stderr, reason);
+	fputs(": ", stderr);
+	cli_put(stderr, detail);
+	if (field[0] != '\0') {
+		fputs(", at ", stderr);
+		cli_put(stderr, field);
+	}
+	fputs(" (request ", stderr);
+	cli_put(stderr, cli_member_text(problem, "request_id"));
+	fputs(")\n", stderr);
+	if (hint[0] != '\0') {
+		fputs("hint: ", stderr);
+		cli_put(stderr, hint);
+		fputc('\n', stderr);
+	}
+	return result;
+}
+
+static struct curl_slist *
+headers_of(const struct cli *cli, bool body)
+{
+	char auth[CLI_TOKEN_MAX + 32];
+	struct curl_slist *list = NULL;
+
+	if (cli->token[0] != '\0') {
+		(void)snprintf(auth, sizeof(auth), "Authorization: Bearer %s",
+		    cli->token);
+		list = curl_slist_append(list, auth);
+		ag_wipe(auth, sizeof(auth));
+	}
+	if (body)
+		list = curl_slist_append(list, "Content-Type: application/json");
+	/* curl would wait a second for "100 Continue" on a large body */
+	return curl_slist_append(list, "Expect:");
+}
+
+static long
+timeout_ms(const struct cli *cli)
+{
+	int64_t seconds = 10;
+
+	if (cli->timeout != NULL && !ag_duration_parse(cli->timeout, &seconds))
+		return -1;
+	return (long)seconds * 1000;
+}
+
+static void
+set_up(struct cli *cli, struct answer *a, const char *method, const char *url,
+    struct curl_slist *headers, const char *body)
+{
+	CURL *c = a->curl;
+
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_USERAGENT, "aegis-cli");
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms(cli));
+	if (a->line == NULL)
+		curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, timeout_ms(cli));
+	/* Loopback is never behind a proxy, and a token is nobody else's. */
+	curl_easy_setopt(c, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+	if (cli->ca[0] != '\0')
+		curl_easy_setopt(c, CURLOPT_CAINFO, cli->ca);
+	if (body != NULL)
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+}
+
+static enum cli_exit
+judge(const struct cli *cli, const struct answer *a, CURLcode rc, json_t **out)
+{
+	json_t *parsed = NULL;
+	json_error_t where;
+	long status = 0;
+	enum cli_exit result = CLI_OK;
+
+	if (rc != CURLE_OK && !(a->stopped && rc == CURLE_WRITE_ERROR))
+		return cli_fail(CLI_TRY_AGAIN, "%s: %s", cli->url,
+		    curl_easy_strerror(rc));
+	(void)curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (a->line != NULL && status == 200)
+		return CLI_OK;
+	if (a->len > 0)
+		parsed = json_loadb(a->bytes, a->len, JSON_REJECT_DUPLICATES, &where);
+	if (status < 200 || status > 299)
+		result = refused(parsed, status);
+	else if (parsed == NULL)
+		result = cli_fail(CLI_FAULT, "%s: the answer is not JSON", cli->url);
+	if (result == CLI_OK && out != NULL)
+		*out = json_incref(parsed);
+	json_decref(parsed);
+	return result;
+}
+
+static enum cli_exit
+perform(struct cli *cli, const char *method, const char *path, const char *body,
+    struct answer *a, json_t **out)
+{
+	char url[2 * CLI_URL_MAX];
+	struct curl_slist *headers;
+	enum cli_exit status;
+
+	if (timeout_ms(cli) <= 0)
+		return cli_fail(CLI_USAGE, "--timeout %s: say 10s, 2m", cli->timeout);
+	a->curl = curl_easy_init();
+	if (a->curl == NULL)
+		return cli_fail(CLI_FAULT, "out of memory");
+	(void)snprintf(url, sizeof(url), "%s%s", cli->url, path);
+	headers = headers_of(cli, body != NULL);
+	set_up(cli, a, method, url, headers, body);
+	status = judge(cli, a, curl_easy_perform(a->curl), out);
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(a->curl);
+	if (a->bytes != NULL)
+		ag_wipe(a->bytes, a->len); /* it may hold plaintext */
+	free(a->bytes);
+	return status;
+}
+
+enum cli_exit
+cli_http(struct cli *cli, const char *method, const char *path,
+    const json_t *body, json_t **answer)
+{
+	struct answer a = { 0 };
+	char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+	enum cli_exit status;
+
+	if (body != NULL && text == NULL)
+		return cli_fail(CLI_FAULT, "out of memory");
+	status = perform(cli, method, path, text, &a, answer);
+	if (text != NULL)
+		ag_wipe(text, strlen(text));
+	free(text);
+	return status;
+}
+
+enum cli_exit
+cli_http_lines(struct cli *cli, const char *path,
+    bool (*line)(void *arg, const char *text), void *arg)
+{
+	struct answer a = { .line = line, .arg = arg };
+
+	return perform(cli, "GET", path, NULL, &a, NULL);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verbs about people, services, roles, tenants, and about oneself.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+
+#define LIMIT { "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL }
+#define REASON { "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded", NULL }
+#define P { "P", "P", CLI_STR, NULL, true, "a principal's id or name", NULL }
+
+#define PRINCIPAL_COLUMNS "ID:id,NAME:name,KIND:kind,STATE:state,CREATED:created_at"
+#define ROLE_COLUMNS "NAME:name,BUILTIN:builtin,INHERITS:inherits,SCOPES:scopes"
+
+static const struct cli_option only_p[] = { P, { 0 } };
+static const struct cli_option p_reason[] = { P, REASON, { 0 } };
+
+static const struct cli_option create_options[] = {
+	{ "NAME", "NAME", CLI_STR, "name", true, "unique in the tenant for ever", NULL },
+	{ "--kind", "human|service", CLI_STR, "kind", true, "what it is", NULL },
+	{ "--role", "ROLE", CLI_LIST, "roles", false, "a role to grant", NULL },
+	{ "--label", "K=V", CLI_PAIRS, "labels", false, "a label", NULL },
+	{ 0 },
+};
+static const struct cli_option list_options[] = {
+	{ "--kind", "KIND", CLI_STR, "kind", false, "human or service", NULL },
+	{ "--state", "STATE", CLI_STR, "state", false, "active, suspended, deleted", NULL },
+	{ "--role", "ROLE", CLI_STR, "role", false, "who holds the role", NULL },
+	LIMIT,
+	{ 0 },
+};
+static const struct cli_option token_options[] = {
+	P,
+	{ "--ttl", "D", CLI_DURATION, "ttl_s", false, "how long it lives; 12h unless given", NULL },
+	{ "--scope", "S", CLI_WORDS, "scopes", false, "narrower than the principal", NULL },
+	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the token goes (0600); - is stdout", NULL },
+	{ 0 },
+};
+static const struct cli_option grant_options[] = {
+	P,
+	{ "ROLE", "ROLE", CLI_STR, NULL, true, "the role", NULL },
+	{ "--until", "T", CLI_TIME, "valid_until", false, "when it ends", NULL },
+	{ 0 },
+};
+static const struct cli_option ungrant_options[] = {
+	P, { "ROLE", "ROLE", CLI_STR, NULL, true, "the role", NULL }, { 0 },
+};
+static const struct cli_option role_options[] = {
+	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL }, { 0 },
+};
+static const struct cli_option limit_options[] = { LIMIT, { 0 } };
+static const struct cli_option tenant_options[] = {
+	{ "NAME", "NAME", CLI_STR, "name", true, "the tenant's name", NULL },
+	{ "--admin", "NAME", CLI_STR, "admin_name", true, "its first person", NULL },
+	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the admin's token goes (0600)", NULL },
+	{ 0 },
+};
+static const struct cli_option context_options[] = {
+	{ "NAME", "NAME", CLI_LOCAL, NULL, true, "a context", NULL }, { 0 },
+};
+
+/* A verb whose answer holds a token: the file is opened before it is asked
+ * for, so that it is not lost. */
+static enum cli_exit
+ask_for_token(struct cli *cli, const char *member, const char *columns)
+{
+	const char *name = cli_get(cli, "--out");
+	json_t *answer = NULL;
+	enum cli_exit status;
+	FILE *out;
+
+	if ((status = cli_create(name, true, &out)) != CLI_OK)
+		return status;
+	status = cli_request(cli, &answer);
+	if (status == CLI_OK) {
+		fprintf(out, "%s\n", cli_member_text(answer, member));
+		status = cli_finish(out, name);
+	} else if (out != stdout)
+		(void)fclose(out);
+	if (status == CLI_OK && out != stdout && cli->json) {
+		(void)json_object_set_new(
+		    json_is_object(json_object_get(answer, "admin"))
+		        ? json_object_get(answer, "admin")
+		        : answer,
+		    "token", json_null());
+		cli_json_line(answer);
+	} else if (status == CLI_OK && out != stdout && !cli->quiet)
+		cli_line(columns, answer);
+	json_decref(answer);
+	return status;
+}
+
+static enum cli_exit
+principal_token(struct cli *cli)
+{
+	return ask_for_token(cli, "token", "JTI:jti,EXPIRES:expires_at");
+}
+
+static enum cli_exit
+tenant_create(struct cli *cli)
+{
+	return ask_for_token(cli, "admin.token",
+	    "NAME:name,STATE:state,ADMIN:admin.id");
+}
+
+const struct cli_verb cli_verbs_identity[] = {
+	{ "login", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_login,
+	    "keep a server and a token (--token-file FILE|-) under a name", NULL, NULL },
+	{ "logout", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_logout,
+	    "forget the current context and its token", NULL, NULL },
+	{ "whoami", "", NULL, "GET", "/v1/whoami", CLI_OBJECT, NULL, NULL,
+	    "who the server says you are, for whom, with what scopes", NULL, NULL },
+	{ "context", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_context_list,
+	    "the servers you are logged in to", NULL, NULL },
+	{ "context", "list", NULL, NULL, NULL, CLI_SILENT, NULL, cli_context_list,
+	    "the same", NULL, NULL },
+	{ "context", "use", context_options, NULL, NULL, CLI_SILENT, NULL,
+	    cli_context_use, "make another context the current one", NULL, NULL },
+	{ "principal", "create", create_options, "POST", "/v1/principals",
+	    CLI_LINE, PRINCIPAL_COLUMNS, NULL, "a new person or service", NULL, NULL },
+	{ "principal", "list", list_options, "GET", "/v1/principals", CLI_TABLE,
+	    PRINCIPAL_COLUMNS, NULL, "people and services", NULL, NULL },
+	{ "principal", "show", only_p, "GET", "/v1/principals/{P}", CLI_OBJECT,
+	    NULL, NULL, "all about one", NULL, NULL },
+	{ "principal", "suspend", p_reason, "POST", "/v1/principals/{P}/suspend",
+	    CLI_LINE, PRINCIPAL_COLUMNS, NULL,
+	    "refuse it, and all below it, until resumed", NULL, NULL },
+	{ "principal", "resume", p_reason, "POST", "/v1/principals/{P}/resume",
+	    CLI_LINE, PRINCIPAL_COLUMNS, NULL, "end a suspension", NULL, NULL },
+	{ "principal", "delete", p_reason, "DELETE", "/v1/principals/{P}", CLI_LINE,
+	    PRINCIPAL_COLUMNS, NULL, "for ever; revokes all below it", NULL, NULL },
+	{ "principal", "token", token_options, "POST", "/v1/principals/{P}/tokens",
+	    CLI_SILENT, NULL, principal_token, "a credential for it", NULL, NULL },
+	{ "principal", "grant", grant_options, "PUT",
+	    "/v1/principals/{P}/roles/{ROLE}", CLI_LINE, PRINCIPAL_COLUMNS, NULL,
+	    "give it a role", NULL, NULL },
+	{ "principal", "ungrant", ungrant_options, "DELETE",
+	    "/v1/principals/{P}/roles/{ROLE}", CLI_LINE, PRINCIPAL_COLUMNS, NULL,
+	    "take a role away", NULL, NULL },
+	{ "role", "list", limit_options, "GET", "/v1/roles", CLI_TABLE,
+	    ROLE_COLUMNS, NULL, "the roles", NULL, NULL },
+	{ "role", "show", role_options, "GET", "/v1/roles/{R}", CLI_OBJECT, NULL,
+	    NULL, "one role and its scopes", NULL, NULL },
+	{ "tenant", "create", tenant_options, "POST", "/v1/tenants", CLI_SILENT,
+	    NULL, tenant_create, "a tenant and its first admin", NULL, NULL },
+	{ "tenant", "list", limit_options, "GET", "/v1/tenants", CLI_TABLE,
+	    "NAME:name,STATE:state,CREATED:created_at", NULL, "the tenants", NULL, NULL },
+	{ 0 },
+};

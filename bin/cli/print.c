@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What people see: aligned columns, name and value, bytes. What comes from
+ * the server may hold anything; control characters never reach the terminal.
+ */
+#include "cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COLUMNS_MAX = 16, CELL_MAX = 512, COLUMN_GAP = 2 };
+
+bool
+cli_colour(FILE *out)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return (no == NULL || no[0] == '\0') &&
+	    (term == NULL || strcmp(term, "dumb") != 0) && isatty(fileno(out)) == 1;
+}
+
+static bool
+is_control(const unsigned char *p)
+{
+	return *p < 0x20 || *p == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+}
+
+void
+cli_put(FILE *out, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	for (; *p != '\0'; p++) {
+		if (!is_control(p)) {
+			fputc(*p, out);
+			continue;
+		}
+		fputc('?', out);
+		if (*p == 0xc2)
+			p++;
+	}
+}
+
+enum cli_exit
+cli_fail(enum cli_exit status, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fflush(stdout);
+	fputs("aegis: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return status;
+}
+
+void
+cli_json_line(const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	puts(text == NULL ? "null" : text);
+	free(text);
+}
+
+/* ---------------------------------------------------- members to a cell */
+
+const json_t *
+cli_member(const json_t *object, const char *path)
+{
+	char name[64];
+	size_t len;
+
+	while (object != NULL && *path != '\0') {
+		len = strcspn(path, ".");
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, path);
+		object = json_object_get(object, name);
+		path += len + (path[len] == '.');
+	}
+	return object;
+}
+
+const char *
+cli_member_text(const json_t *object, const char *path)
+{
+	const char *text = json_string_value(cli_member(object, path));
+
+	return text == NULL ? "" : text;
+}
+
+static void
+cell_add(char *cell, const char *text)
+{
+	size_t used = strlen(cell);
+
+	(void)snprintf(cell + used, CELL_MAX - used, "%s", text);
+}
+
+static void cell_object(char *cell, const json_t *object);
+
+static void
+cell_scalar(char *cell, const json_t *value)
+{
+	char number[64];
+
+	if (json_is_string(value))
+		cell_add(cell, json_string_value(value));
+	else if (json_is_integer(value)) {
+		(void)snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
+		    json_integer_value(value));
+		cell_add(cell, number);
+	} else if (json_is_real(value)) {
+		(void)snprintf(number, sizeof(number), "%.2f", json_real_value(value));
+		cell_add(cell, number);
+	} else if (json_is_boolean(value))
+		cell_add(cell, json_is_true(value) ? "yes" : "no");
+	else
+		cell_add(cell, "-");
+}
+
+static void
+cell_value(char *cell, const json_t *value)
+{
+	const json_t *item;
+	size_t i;
+
+	if (json_is_object(value)) {
+		cell_object(cell, value);
+		return;
+	}
+	if (!json_is_array(value)) {
+		cell_scalar(cell, value);
+		return;
+	}
+	if (json_array_size(value) == 0)
+		cell_add(cell, "-");
+	json_array_foreach((json_t *)value, i, item) {
+		if (i > 0)
+			cell_add(cell, json_is_object(item) ? " > " : ",");
+		cell_value(cell, item);
+	}
+}
+
+/* {id, kind, name}: the name; anything else k=v k=v. Depth is the server's
+ * schema: two levels. */
+static void
+cell_object(char *cell, const json_t *object)
+{
+	const json_t *kind = json_object_get(object, "kind");
+	const char *name = cli_member_text(object, "name"), *key;
+	json_t *value;
+	bool first = true;
+
+	if (kind != NULL && json_object_get(object, "id") != NULL) {
+		cell_add(cell, name[0] == '\0' ? cli_member_text(object, "id") : name);
+		return;
+	}
+	json_object_foreach((json_t *)object, key, value) {
+		if (json_is_null(value))
+			continue;
+		cell_add(cell, first ? "" : " ");
+		cell_add(cell, key);
+		cell_add(cell, "=");
+		cell_value(cell, value);
+		first = false;
+	}
+	if (first)
+		cell_add(cell, "-");
+}
+
+/* The first of the alternatives ("a.b|c") that is there. */
+static void
+cell_of(char *cell, const json_t *object, const char *paths, size_t len)
+{
+	const json_t *value = NULL;
+	char path[128];
+	size_t n;
+
+	while (len > 0 && (value == NULL || json_is_null(value))) {
+		n = strcspn(paths, "|,");
+		if (n > len)
+			n = len;
+		(void)snprintf(path, sizeof(path), "%.*s", (int)n, paths);
+		value = cli_member(object, path);
+		paths += n;
+		len -= n;
+		if (len > 0) {
+			paths++;
+			len--;
+		}
+	}
+	cell[0] = '\0';
+	cell_value(cell, value);
+	if (cell[0] == '\0')
+		cell_add(cell, "-");
+}
+
+/* ---------------------------------------------------------------- tables */
+
+/* Characters, not bytes. */
+static size_t
+width_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+static const char *
+colour_of(const char *cell)
+{
+	static const struct { const char *word, *colour; } words[] = {
+		{ "denied", "\033[31m" }, { "failed", "\033[33m" },
+		{ "unknown", "\033[33m" }, { "revoked", "\033[31m" },
+		{ "Compromised", "\033[31m" }, { "Destroyed", "\033[2m" },
+		{ "critical", "\033[31m" }, { "suspended", "\033[33m" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(cell, words[i].word) == 0)
+			return words[i].colour;
+	return NULL;
+}
+
+static void
+put_cell(const char *cell, size_t width, bool last, const char *colour)
+{
+	size_t n = width_of(cell);
+
+	if (colour != NULL)
+		fputs(colour, stdout);
+	cli_put(stdout, cell);
+	if (colour != NULL)
+		fputs("\033[0m", stdout);
+	for (; !last && n < width + COLUMN_GAP; n++)
+		fputc(' ', stdout);
+}
+
+struct column {
+	const char *head, *paths;
+	size_t head_len, paths_len;
+};
+
+static unsigned
+columns_of(const char *spec, struct column *out)
+{
+	unsigned n = 0;
+	const char *colon;
+
+	while (*spec != '\0' && n < COLUMNS_MAX) {
+		colon = strchr(spec, ':');
+		out[n].head = spec;
+		out[n].head_len = (size_t)(colon - spec);
+		out[n].paths = colon + 1;
+		out[n].paths_len = strcspn(colon + 1, ",");
+		spec = out[n].paths + out[n].paths_len;
+		spec += *spec == ',';
+		n++;
+	}
+	return n;
+}
+
+static void
+put_header(const struct cli_table *table, const struct column *columns, unsigned n)
+{
+	const char *bold = cli_colour(stdout) ? "\033[1m" : NULL;
+	char head[64];
+
+	for (unsigned c = 0; c < n; c++) {
+		(void)snprintf(head, sizeof(head), "%.*s", (int)columns[c].head_len,
+		    columns[c].head);
+		put_cell(head, table->widths[c], c + 1 == n, bold);
+	}
+	fputc('\n', stdout);
+}
+
+/* Widths only grow, so that later pages stay under the same heads. */
+static void
+measure(struct cli_table *table, const json_t *items, const struct column *columns,
+    unsigned n)
+{
+	char cell[CELL_MAX];
+	const json_t *item;
+	size_t i, w;
+
+	for (unsigned c = 0; c < n; c++) {
+		if (columns[c].head_len > table->widths[c])
+			table->widths[c] = columns[c].head_len;
+		json_array_foreach((json_t *)items, i, item) {
+			cell_of(cell, item, columns[c].paths, columns[c].paths_len);
+			w = width_of(cell);
+			if (w > table->widths[c])
+				table->widths[c] = w;
+		}
+	}
+}
+
+void
+cli_rows(struct cli_table *table, const json_t *items, bool header)
+{
+	struct column columns[COLUMNS_MAX];
+	unsigned n = columns_of(table->columns, columns);
+	bool colour = cli_colour(stdout);
+	char cell[CELL_MAX];
+	const json_t *item;
+	size_t i;
+
+	measure(table, items, columns, n);
+	if (header && !table->begun)
+		put_header(table, columns, n);
+	table->begun = true;
+	json_array_foreach((json_t *)items, i, item) {
+		for (unsigned c = 0; c < n; c++) {
+			cell_of(cell, item, columns[c].paths, columns[c].paths_len);
+			put_cell(cell, table->widths[c], c + 1 == n,
+			    colour ? colour_of(cell) : NULL);
+		}
+		fputc('\n', stdout);
+	}
+}
+
+void
+cli_line(const char *spec, const json_t *object)
+{
+	struct column columns[COLUMNS_MAX];
+	unsigned n = columns_of(spec, columns);
+	char cell[CELL_MAX];
+
+	for (unsigned c = 0; c < n; c++) {
+		cell_of(cell, object, columns[c].paths, columns[c].paths_len);
+		put_cell(cell, width_of(cell), c + 1 == n, NULL);
+	}
+	fputc('\n', stdout);
+}
+
+/* ------------------------------------------------------ objects and bytes */
+
+static void
+put_member(const char *name, const json_t *value, size_t width)
+{
+	char cell[CELL_MAX] = "";
+	const json_t *item;
+	size_t i;
+
+	/* An array of things that have no name: one a line. */
+	if (json_is_array(value) && json_array_size(value) > 0 &&
+	    json_is_object(json_array_get(value, 0)) &&
+	    json_object_get(json_array_get(value, 0), "kind") == NULL) {
+		json_array_foreach((json_t *)value, i, item) {
+			cell[0] = '\0';
+			cell_value(cell, item);
+			put_cell(i == 0 ? name : "", width, false, NULL);
+			cli_put(stdout, cell);
+			fputc('\n', stdout);
+		}
+		return;
+	}
+	put_cell(name, width, false, NULL);
+	if (json_is_string(value)) /* whole, however long */
+		cli_put(stdout, json_string_value(value));
+	else {
+		cell_value(cell, value);
+		cli_put(stdout, cell);
+	}
+	fputc('\n', stdout);
+}
+
+void
+cli_object(const json_t *object)
+{
+	const char *name;
+	json_t *value;
+	size_t width = 0;
+
+	json_object_foreach((json_t *)object, name, value)
+		if (strlen(name) > width)
+			width = strlen(name);
+	json_object_foreach((json_t *)object, name, value)
+		put_member(name, value, width);
+}
+
+enum cli_exit
+cli_data(struct cli *cli, const char *text, bool secret)
+{
+	const char *name = cli_get(cli, "--out");
+	size_t len = strlen(text), size = len + 4;
+	uint8_t *bytes = malloc(size);
+	enum cli_exit status;
+	FILE *out;
+
+	if (bytes == NULL || !ag_base64_parse(text, len, bytes, size, &len)) {
+		free(bytes);
+		return cli_fail(CLI_FAULT, "the answer is not base64");
+	}
+	status = cli_create(name, secret, &out);
+	if (status == CLI_OK) {
+		if (cli_get(cli, "--base64") != NULL ||
+		    (out == stdout && isatty(STDOUT_FILENO) == 1))
+			fprintf(out, "%s\n", text);
+		else
+			(void)fwrite(bytes, 1, len, out);
+		status = cli_finish(out, name);
+	}
+	ag_wipe(bytes, size);
+	free(bytes);
+	return status;
+}

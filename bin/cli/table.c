@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All verbs, in the order of the reference.
+ */
+#include "cli.h"
+
+#include <string.h>
+
+static const struct cli_verb *const tables[] = {
+	cli_verbs_system,
+	cli_verbs_identity,
+	cli_verbs_keys,
+	cli_verbs_agents,
+	cli_verbs_audit,
+};
+
+/* What people type besides. */
+static const struct { const char *typed, *noun; } aliases[] = {
+	{ "keys", "key" },
+	{ "agents", "agent" },
+};
+
+const struct cli_verb *
+cli_verb_at(unsigned i)
+{
+	const struct cli_verb *verb;
+
+	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
+		for (verb = tables[t]; verb->noun != NULL; verb++)
+			if (i-- == 0)
+				return verb;
+	return NULL;
+}
+
+static const char *
+noun_of(const char *typed)
+{
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (strcmp(typed, aliases[i].typed) == 0)
+			return aliases[i].noun;
+	return typed;
+}
+
+const struct cli_verb *
+cli_verb_find(const char *noun, const char *verb)
+{
+	const struct cli_verb *row;
+
+	noun = noun_of(noun);
+	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
+		if (strcmp(row->noun, noun) == 0 && strcmp(row->verb, verb) == 0)
+			return row;
+	return NULL;
+}
+
+bool
+cli_noun_known(const char *noun)
+{
+	const struct cli_verb *row;
+
+	noun = noun_of(noun);
+	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
+		if (strcmp(row->noun, noun) == 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listen: the public listener (bound here, so that a restarted plane keeps its
+ * port), and what the configuration and the machine must allow before a child
+ * is started.
+ */
+#include "supervisor.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	BACKLOG = 1024,
+	FILES_SPARE = 128, /* beside the connections: bus, logs, libraries */
+};
+
+bool
+ag_listen_split(const char *text, char *host, size_t host_size, char *port,
+    size_t port_size)
+{
+	const char *colon = strrchr(text, ':');
+	size_t host_len;
+	char *end;
+	long number;
+
+	if (colon == NULL || colon[1] == '\0')
+		return false;
+	host_len = (size_t)(colon - text);
+	if (text[0] == '[') { /* [::1]:8470 */
+		if (host_len < 3 || text[host_len - 1] != ']')
+			return false;
+		text++;
+		host_len -= 2;
+	} else if (memchr(text, ':', host_len) != NULL) {
+		return false;
+	}
+	number = strtol(colon + 1, &end, 10);
+	if (*end != '\0' || number < 0 || number > 65535 || colon[1] == '+' ||
+	    colon[1] == '-' || host_len == 0 || host_len >= host_size)
+		return false;
+	memcpy(host, text, host_len);
+	host[host_len] = '\0';
+	return snprintf(port, port_size, "%ld", number) < (int)port_size;
+}
+
+static bool
+is_loopback(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr)
+		    >> 24 == 127;
+	if (address->sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(
+		    &((const struct sockaddr_in6 *)address)->sin6_addr);
+	return false;
+}
+
+static bool
+is_prod(const struct supervisor *sup)
+{
+	const char *word = ag_config_get_str(sup->config, "environment", 0);
+
+	return word != NULL && strcmp(word, "prod") == 0;
+}
+
+static bool
+has_tls(const struct supervisor *sup)
+{
+	return ag_config_get_str(sup->config, "rest.tls.certificate_file", 0) !=
+	    NULL;
+}
+
+/* Plain HTTP and the test clock are for loopback. */
+static int
+check_exposure(struct supervisor *sup, const struct sockaddr *address,
+    const char *text)
+{
+	if (is_loopback(address))
+		return EXIT_YES;
+	if (sup->clock_option != NULL) {
+		ag_sup_complain("up", "--unsafe-test-clock: only on loopback, and "
+		    "%s is not", text);
+		return EXIT_BAD_INPUT;
+	}
+	if (has_tls(sup))
+		return EXIT_YES;
+	if (is_prod(sup)) {
+		ag_sup_complain("up", "rest.listen: plain HTTP on %s; environment "
+		    "prod needs rest.tls.certificate_file and key_file", text);
+		return EXIT_BAD_INPUT;
+	}
+	if (ag_config_get_int(sup->config, "rest.allow_plain", 0) == 0) {
+		ag_sup_complain("up", "rest.listen: plain HTTP on %s; off loopback "
+		    "it needs rest.tls, or rest.allow_plain: true", text);
+		return EXIT_BAD_INPUT;
+	}
+	return EXIT_YES;
+}
+
+static int
+bind_socket(struct supervisor *sup, const struct addrinfo *at, const char *text)
+{
+	int one = 1;
+
+	sup->listen_fd = socket(at->ai_family,
+	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (sup->listen_fd < 0 ||
+	    setsockopt(sup->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one,
+	        sizeof(one)) != 0 ||
+	    bind(sup->listen_fd, at->ai_addr, at->ai_addrlen) != 0 ||
+	    listen(sup->listen_fd, BACKLOG) != 0) {
+		ag_sup_complain("up", "cannot listen on %s: %s", text,
+		    strerror(errno));
+		return errno == EADDRINUSE ? EXIT_CONFLICT : EXIT_BAD_INPUT;
+	}
+	return EXIT_YES;
+}
+
+/* The port may have been 0: what it came to. */
+static void
+name_url(struct supervisor *sup, const char *host)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	char port[8] = "0";
+	bool v6 = strchr(host, ':') != NULL;
+
+	if (getsockname(sup->listen_fd, (struct sockaddr *)&bound, &len) == 0)
+		getnameinfo((struct sockaddr *)&bound, len, NULL, 0, port,
+		    sizeof(port), NI_NUMERICSERV);
+	snprintf(sup->url, sizeof(sup->url), "%s://%s%s%s:%s",
+	    has_tls(sup) ? "https" : "http", v6 ? "[" : "", host, v6 ? "]" : "",
+	    port);
+}
+
+int
+ag_listen_open(struct supervisor *sup)
+{
+	const char *text = sup->listen != NULL ? sup->listen :
+	    ag_config_get_str(sup->config, "rest.listen", 0);
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
+	char host[256], port[8];
+	int status, err;
+
+	if (text == NULL)
+		text = "127.0.0.1:8470";
+	if (!ag_listen_split(text, host, sizeof(host), port, sizeof(port))) {
+		ag_sup_complain("up", "--listen %s: HOST:PORT is wanted, like "
+		    "127.0.0.1:8470", text);
+		return EXIT_BAD_INPUT;
+	}
+	err = getaddrinfo(host, port, &hints, &found);
+	if (err != 0) {
+		ag_sup_complain("up", "--listen %s: %s", text, gai_strerror(err));
+		return EXIT_BAD_INPUT;
+	}
+	status = check_exposure(sup, found->ai_addr, text);
+	if (status == EXIT_YES)
+		status = bind_socket(sup, found, text);
+	freeaddrinfo(found);
+	if (status == EXIT_YES)
+		name_url(sup, host);
+	return status;
+}
+
+/* ------------------------------------------------- what only `up` can check */
+
+static bool
+issuer_uses_hs256(const struct supervisor *sup)
+{
+	unsigned n = ag_config_get_count(sup->config, "auth.issuers");
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *word;
+
+		for (unsigned j = 0; (word = ag_config_get_item(sup->config,
+		        "auth.issuers[].algorithms", i, j)) != NULL; j++)
+			if (strcmp(word, "HS256") == 0)
+				return true;
+	}
+	return false;
+}
+
+int
+ag_config_check(struct supervisor *sup)
+{
+	if (!is_prod(sup))
+		return EXIT_YES;
+	if (sup->clock_option != NULL) {
+		ag_sup_complain("up",
+		    "--unsafe-test-clock: not in environment prod");
+		return EXIT_BAD_INPUT;
+	}
+	if (issuer_uses_hs256(sup)) {
+		ag_sup_complain("up", "auth.issuers: HS256 is not for environment "
+		    "prod; ES256, RS256 or EdDSA");
+		return EXIT_BAD_INPUT;
+	}
+	if (ag_config_get_int(sup->config, "rot.software.accept_risk", 0) == 0) {
+		ag_sup_complain("up", "rot.software: a root of trust in software "
+		    "needs accept_risk: true in environment prod");
+		return EXIT_BAD_INPUT;
+	}
+	return EXIT_YES;
+}
+
+static int
+check_files(const struct supervisor *sup)
+{
+	struct rlimit limit;
+	rlim_t wanted = FILES_SPARE + (rlim_t)ag_config_get_int(sup->config,
+	    "rest.limits.connections", 0);
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return EXIT_YES;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit); /* children inherit it */
+	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted)
+		return EXIT_YES;
+	ag_sup_complain("up", "open files: the hard limit is %llu, and "
+	    "rest.limits.connections needs %llu (ulimit -n %llu)",
+	    (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
+	    (unsigned long long)wanted);
+	return EXIT_BAD_INPUT;
+}
+
+/* Every child locks its secrets; whether one may is tried, not computed. */
+static int
+check_locked_memory(void)
+{
+	struct rlimit limit;
+	void *region;
+	bool locked;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &limit);
+	}
+	region = mmap(NULL, AG_SECRET_REGION_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (region == MAP_FAILED)
+		return EXIT_YES; /* memory is short; the children will say so */
+	locked = mlock(region, AG_SECRET_REGION_BYTES) == 0;
+	munmap(region, AG_SECRET_REGION_BYTES);
+	if (locked)
+		return EXIT_YES;
+	ag_sup_complain("up", "locked memory: each process needs %d KiB, the "
+	    "limit is %llu KiB (ulimit -l %d, or LimitMEMLOCK= in the unit)",
+	    AG_SECRET_REGION_BYTES / 1024,
+	    (unsigned long long)(limit.rlim_max / 1024),
+	    AG_SECRET_REGION_BYTES / 1024);
+	return EXIT_BAD_INPUT;
+}
+
+int
+ag_limits_check(struct supervisor *sup)
+{
+	int status = check_files(sup);
+
+	return status != EXIT_YES ? status : check_locked_memory();
+}

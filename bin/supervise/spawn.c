@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spawn: fork, descriptors, exec; and the boot message, which tells a process
+ * who it is and nothing that its role does not need. The only place where the
+ * token of a start is in clear text, for as long as it takes to write it.
+ * Descriptors of a child: 0 /dev/null, 1 and 2 the log (a stdout sink's 1 is
+ * ours), 3 the supervisor, 4 a plane's listener. Nothing else.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	ROWS_MAX = CHILDREN_MAX + GUESTS_MAX,
+	EXEC_FAILED = 127,
+	FDS_MOVED = 10, /* above all that a child gets */
+};
+
+ag_err
+ag_random_bytes(void *out, size_t len)
+{
+	return getrandom(out, len, 0) == (ssize_t)len ? AG_OK : AG_IO;
+}
+
+char *
+ag_program_find(const char *name, char *tried, size_t tried_size)
+{
+	static const char *const places[] = { "%s/%s", "%s/../libexec/aegis/%s" };
+	char self[PATH_MAX], beside[PATH_MAX + 64], installed[PATH_MAX + 96];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0) {
+		snprintf(tried, tried_size, "/proc/self/exe: %s",
+		    strerror(errno));
+		return NULL;
+	}
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	snprintf(beside, sizeof(beside), places[0], self, name);
+	snprintf(installed, sizeof(installed), places[1], self, name);
+	if (access(beside, X_OK) == 0)
+		return strdup(beside);
+	if (access(installed, X_OK) == 0)
+		return strdup(installed);
+	snprintf(tried, tried_size, "%s and %s", beside, installed);
+	return NULL;
+}
+
+/* --------------------------------------------------------- the boot message */
+
+/* The table as children see it: slots, names, roles. For the broker also where
+ * each knocks and the hash of what it will say. */
+struct table {
+	Ag__BootRow rows[ROWS_MAX];
+	Ag__BootRow *pointers[ROWS_MAX];
+	size_t count;
+};
+
+static void
+add_row(struct table *t, unsigned slot, const char *name, const char *role,
+    const char *endpoint, const uint8_t *hash, bool for_broker)
+{
+	Ag__BootRow *row = &t->rows[t->count];
+
+	ag__boot_row__init(row);
+	row->slot = slot;
+	row->name = (char *)name;
+	row->role = (char *)role;
+	if (for_broker) {
+		row->endpoint = (char *)endpoint;
+		row->has_token = 1;
+		row->token.data = (uint8_t *)hash;
+		row->token.len = 32;
+	}
+	t->pointers[t->count++] = row;
+}
+
+static void
+fill_table(const struct supervisor *sup, struct table *t, bool for_broker)
+{
+	t->count = 0;
+	for (unsigned i = 0; i < sup->count; i++) {
+		const struct child *c = &sup->children[i];
+
+		/* A row that was never started has no door yet; the order to
+		 * open it comes with its start. */
+		if (!c->is_broker && !(for_broker && c->generation == 0))
+			add_row(t, c->slot, c->name, c->role, c->endpoint,
+			    c->token_hash, for_broker);
+	}
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *g = &sup->guests[i];
+
+		if (g->slot != 0)
+			add_row(t, g->slot, g->name, g->role, g->endpoint,
+			    g->token_hash, for_broker);
+	}
+}
+
+static void
+fill_common(const struct supervisor *sup, Ag__Boot *boot, struct table *t)
+{
+	boot->rows = t->pointers;
+	boot->n_rows = t->count;
+	boot->state_dir = (char *)sup->state_dir;
+	boot->run_dir = (char *)sup->run_dir;
+	boot->config = sup->config_text;
+	boot->clock_file = sup->clock_option != NULL ?
+	    (char *)sup->clock_file : NULL;
+	boot->has_uid = 1;
+	boot->uid = geteuid();
+}
+
+static ag_err
+tell_boot(struct supervisor *sup, const struct child *child,
+    const uint8_t token[32], int fd)
+{
+	static struct table table; /* large, and used for the length of a call */
+	Ag__Boot boot = AG__BOOT__INIT;
+	Ag__BootRow self = AG__BOOT_ROW__INIT;
+
+	fill_table(sup, &table, child->is_broker);
+	fill_common(sup, &boot, &table);
+	self.slot = child->slot;
+	self.name = (char *)child->name;
+	self.role = (char *)child->role;
+	if (!child->is_broker) {
+		self.endpoint = (char *)child->endpoint;
+		self.has_token = 1;
+		self.token.data = (uint8_t *)token;
+		self.token.len = 32;
+	}
+	boot.self = &self;
+	boot.jail = (char *)child->jail;
+	boot.has_index = 1;
+	boot.index = child->index;
+	if (child->wants_mac) {
+		boot.has_mac_key = 1;
+		boot.mac_key.data = sup->mac_key;
+		boot.mac_key.len = sizeof(sup->mac_key);
+	}
+	if (child->is_plane) {
+		boot.has_credit_requests = boot.has_credit_bytes = 1;
+		boot.credit_requests = CREDIT_REQUESTS / sup->plane_count;
+		boot.credit_bytes = CREDIT_BYTES / sup->plane_count;
+	}
+	return ag_boot_write(fd, &boot);
+}
+
+ag_err
+ag_guest_boot(struct supervisor *sup, const struct guest *guest,
+    const uint8_t token[32], uint8_t **bytes, size_t *len)
+{
+	static struct table table;
+	Ag__Boot boot = AG__BOOT__INIT;
+	Ag__BootRow self = AG__BOOT_ROW__INIT;
+	size_t packed;
+
+	fill_table(sup, &table, false);
+	fill_common(sup, &boot, &table);
+	self.slot = guest->slot;
+	self.name = (char *)guest->name;
+	self.role = (char *)guest->role;
+	self.endpoint = (char *)guest->endpoint;
+	self.has_token = 1;
+	self.token.data = (uint8_t *)token;
+	self.token.len = 32;
+	boot.self = &self;
+	boot.jail = (char *)"NONE";
+	packed = ag__boot__get_packed_size(&boot);
+	if (packed > AG_BOOT_BYTES_MAX)
+		return AG_FULL;
+	if ((*bytes = malloc(4 + packed)) == NULL)
+		return AG_NO_MEMORY;
+	for (unsigned i = 0; i < 4; i++)
+		(*bytes)[i] = (uint8_t)(packed >> (8 * i));
+	*len = 4 + ag__boot__pack(&boot, *bytes + 4);
+	return AG_OK;
+}
+
+void
+ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
+    const char *role, const char *endpoint, const uint8_t token_hash[32])
+{
+	static struct table one;
+	uint8_t order[512];
+	size_t len;
+	int fd = sup->children[0].fd;
+
+	if (fd < 0)
+		return; /* it is told the whole table when it starts */
+	one.count = 0;
+	add_row(&one, slot, name, role, endpoint, token_hash, true);
+	len = ag__boot_row__get_packed_size(&one.rows[0]);
+	if (len > sizeof(order) - 4)
+		ag_panic("a row of %zu bytes", len);
+	for (unsigned i = 0; i < 4; i++)
+		order[i] = (uint8_t)(len >> (8 * i));
+	ag__boot_row__pack(&one.rows[0], order + 4);
+	if (send(fd, order, 4 + len, MSG_NOSIGNAL) != (ssize_t)(4 + len)) {
+		/* Half an order would be worse than none: it starts anew. */
+		ag_log_plain(AG_ERROR, "BROKER-ORDER", "row=%s error=%s", name,
+		    strerror(errno));
+		ag_child_signal(&sup->children[0], SIGKILL);
+	}
+}
+
+/* ------------------------------------------------------------- in the child */
+
+static _Noreturn void
+fail(const char *what)
+{
+	fprintf(stderr, "aegis: up: %s: %s\n", what, strerror(errno));
+	_exit(EXEC_FAILED);
+}
+
+/* Sources are moved out of the way first, so that no dup2 hits another's. */
+static void
+arrange(const struct supervisor *sup, const struct child *child, int boot_fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int log = sup->log_fd >= 0 ? sup->log_fd : STDERR_FILENO;
+	int out = child->is_stdout ? sup->stdout_fd : log;
+	int in_high = fcntl(null, F_DUPFD_CLOEXEC, FDS_MOVED);
+	int out_high = fcntl(out, F_DUPFD_CLOEXEC, FDS_MOVED);
+	int log_high = fcntl(log, F_DUPFD_CLOEXEC, FDS_MOVED);
+	int boot_high = fcntl(boot_fd, F_DUPFD_CLOEXEC, FDS_MOVED);
+	int listen_high = sup->listen_fd >= 0 ?
+	    fcntl(sup->listen_fd, F_DUPFD_CLOEXEC, FDS_MOVED) : -1;
+
+	if (dup2(in_high, 0) < 0 || dup2(out_high, 1) < 0 ||
+	    dup2(log_high, 2) < 0 || dup2(boot_high, AG_BOOT_FD) < 0)
+		fail("descriptors");
+	if (child->is_plane && dup2(listen_high, LISTEN_FD) < 0)
+		fail("descriptors");
+	close_range(child->is_plane ? LISTEN_FD + 1 : LISTEN_FD, ~0U, 0);
+}
+
+static _Noreturn void
+become(const struct supervisor *sup, const struct child *child, int boot_fd,
+    pid_t parent)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+	    "/usr/bin:/sbin:/bin";
+	char *environment[4] = { path };
+	unsigned n = 1;
+	sigset_t none;
+
+#ifdef __SANITIZE_ADDRESS__
+	static const char *const names[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS" };
+
+	for (unsigned i = 0; i < 2; i++) { /* a test build: its settings */
+		char *text = NULL;
+
+		if (getenv(names[i]) != NULL &&
+		    asprintf(&text, "%s=%s", names[i], getenv(names[i])) > 0)
+			environment[n++] = text;
+	}
+#endif
+	environment[n] = NULL;
+	/* When the supervisor dies, however it dies, so do we. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		fail("PR_SET_PDEATHSIG");
+	if (getppid() != parent)
+		_exit(EXEC_FAILED);
+	setpgid(0, 0); /* a terminal's ^C is for the supervisor, who drains */
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(077);
+	arrange(sup, child, boot_fd);
+	execve(child->program, child->argv, environment);
+	fail(child->program);
+}
+
+/* ------------------------------------------------------------ in the parent */
+
+ag_err
+ag_spawn(struct supervisor *sup, const struct child *child,
+    const uint8_t token[32], pid_t *pid, int *fd)
+{
+	int pair[2];
+	pid_t parent = getpid();
+	ag_err err;
+
+	*pid = 0;
+	*fd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return AG_IO;
+	*pid = fork();
+	if (*pid == 0)
+		become(sup, child, pair[1], parent);
+	close(pair[1]);
+	err = *pid < 0 ? AG_IO : tell_boot(sup, child, token, pair[0]);
+	if (err != AG_OK) {
+		if (*pid > 0)
+			kill(*pid, SIGKILL); /* reaped like any other */
+		close(pair[0]);
+		return *pid > 0 ? AG_OK : err;
+	}
+	fcntl(pair[0], F_SETFL, fcntl(pair[0], F_GETFL) | O_NONBLOCK);
+	*fd = pair[0];
+	return AG_OK;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor's files know of each other. One table of children, one
+ * loop over it (up.c); everything else is about one thing.
+ */
+#ifndef AEGIS_SUPERVISOR_H
+#define AEGIS_SUPERVISOR_H
+
+#include "fleet.h"
+#include "supervise.h"
+
+#include "engine.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+enum {
+	STATE_PATH_MAX = 3072, /* of the state directory; files in it fit PATH_MAX */
+	LOCAL_ACTORS_MAX = 32, /* actors.d */
+	GUESTS_MAX = 32,       /* enrolled */
+	/* Slots: the fleet's rows have 0…95. Those of guests do not move when the
+	 * fleet grows, because a guest keeps its file. The broker knows 256. */
+	LOCAL_SLOT = 128,
+	GUEST_SLOT = 160,
+	CHILDREN_MAX = 1 + AG_FLEET_ROWS_MAX + LOCAL_ACTORS_MAX,
+	ENDPOINT_SIZE = sizeof(((struct sockaddr_un *)0)->sun_path) + 6,
+	LISTEN_FD = 4, /* a plane's listener */
+
+	/* What all planes together may admit (design §2). */
+	CREDIT_REQUESTS = 4096,
+	CREDIT_BYTES = 64 << 20,
+
+	BACKOFF_MIN_MS = 100,
+	BACKOFF_MAX_MS = 10000,
+	BACKOFF_RESET_MS = 30000, /* a life this long starts over */
+	FIRST_TRIES_MAX = 5,      /* deaths before the fleet was ever ready */
+	FIRST_READY_MS = 60000,
+	DRAIN_MS = 30000,
+};
+
+/* Exit statuses of rest-contract §9. */
+enum {
+	EXIT_YES = 0,
+	EXIT_NO = 1,
+	EXIT_BAD_INPUT = 2,
+	EXIT_CONFLICT = 6,
+	EXIT_TRY_AGAIN = 7,
+	EXIT_FAULT = 8,
+	EXIT_INTERRUPTED = 130,
+};
+
+/* ---- children.c */
+
+enum child_state {
+	CHILD_WAITING,  /* its stage has not come */
+	CHILD_STARTING, /* runs, has not said ready */
+	CHILD_READY,
+	CHILD_BACKOFF,  /* ended, starts again at next_ms */
+	CHILD_STOPPING, /* was told to end */
+	CHILD_STOPPED,
+};
+
+struct child {
+	char name[AG_FLEET_NAME_SIZE];
+	char role[16];
+	unsigned slot;
+	unsigned index;
+	unsigned stage;
+	const char *jail;
+	char *program;  /* path; owned */
+	char **argv;    /* NULL-terminated; owned; argv[0] is the program */
+	bool is_broker, is_plane, is_stdout;
+	bool is_local;  /* of actors.d: nobody waits for it */
+	bool wants_mac;
+
+	enum child_state state;
+	pid_t pid;
+	int fd;         /* our end of its descriptor 3; -1 if none */
+	char line[32];  /* what it says there, until the newline */
+	size_t line_len;
+	int status;     /* of its last end, as waitpid says */
+	unsigned deaths, restarts;
+	unsigned backoff_ms;
+	uint64_t started_ms, next_ms; /* monotonic */
+
+	unsigned generation;
+	char endpoint[ENDPOINT_SIZE];
+	uint8_t token_hash[32];
+};
+
+/* One who joined with a file. */
+struct guest {
+	char name[AG_FLEET_NAME_SIZE];
+	char role[16]; /* "subscriber" "guest" */
+	unsigned slot; /* 0: free place */
+	unsigned generation;
+	char endpoint[ENDPOINT_SIZE];
+	uint8_t token_hash[32];
+};
+
+enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING };
+
+struct client {
+	int fd; /* -1: free place */
+	size_t len;
+	char line[2048];
+};
+
+enum { CLIENTS_MAX = 8 };
+
+struct supervisor {
+	/* options */
+	const char *config_file, *state_option, *listen, *clock_option;
+	bool detach, quiet;
+	/* files */
+	char state_dir[STATE_PATH_MAX];
+	char run_dir[STATE_PATH_MAX + 8];
+	char clock_file[PATH_MAX];
+	int lock_fd;
+	bool had_admin_token;
+	/* what the children are told */
+	struct ag_config *config;
+	char *config_text;
+	uint8_t mac_key[32];
+	unsigned plane_count;
+	/* the public side */
+	int listen_fd;
+	char url[300];
+	int log_fd; /* -1: stderr */
+	int stdout_fd;
+	int ready_fd; /* --detach: the parent waits at its other end; or -1 */
+	/* the table */
+	struct child children[CHILDREN_MAX]; /* [0] is the broker */
+	unsigned count;
+	struct guest guests[GUESTS_MAX];
+	/* the machine */
+	enum phase phase;
+	unsigned stage, stage_count;
+	uint64_t deadline_ms; /* of starting, or of draining */
+	uint64_t started_ms;
+	int exit_status;
+	bool killed; /* SIGKILL was sent to what was left */
+	int signal_fd, control_fd;
+	struct client clients[CLIENTS_MAX];
+};
+
+uint64_t ag_sup_now_ms(void); /* CLOCK_BOOTTIME */
+/* Copies at most size - 1 bytes; out ends with NUL. */
+void ag_sup_copy(char *out, size_t size, const char *text);
+/* "aegis: up: …" on stderr. */
+void ag_sup_complain(const char *verb, const char *fmt, ...) AG_PRINTF(2, 3);
+
+/* Fills the table from the configuration and actors.d; programs are looked
+ * for. Complains and returns the exit status, or EXIT_YES. */
+int ag_children_plan(struct supervisor *sup);
+/* Starts it: new token, new generation; tells the broker first. */
+void ag_child_start(struct supervisor *sup, struct child *child);
+/* Reads what it said on its descriptor. */
+void ag_child_hear(struct supervisor *sup, struct child *child);
+/* It ended with this status. */
+void ag_child_ended(struct supervisor *sup, struct child *child, int status);
+void ag_child_signal(struct child *child, int signo);
+void ag_children_free(struct supervisor *sup);
+bool ag_child_gone(const struct child *child); /* no process */
+const char *ag_child_state_name(const struct child *child);
+/* The delay before the next start, given the last one and how long it lived. */
+unsigned ag_backoff_next(unsigned last_ms, uint64_t lived_ms);
+/* "exit status 2", "signal 9 (Killed)" */
+void ag_status_text(int status, char *out, size_t size);
+/* The path "ipc://<run>/bus/<name>.<generation>"; false: longer than a Unix
+ * socket's name may be. */
+bool ag_endpoint_name(const char *run_dir, const char *name,
+    unsigned generation, char out[ENDPOINT_SIZE]);
+
+/* ---- spawn.c: fork, descriptors, exec; the boot message */
+/* *pid, *fd (our end). The token is in self; nothing else keeps it. */
+ag_err ag_spawn(struct supervisor *sup, const struct child *child,
+    const uint8_t token[32], pid_t *pid, int *fd) AG_MUST;
+/* A guest's file: u32 LE length and packed Boot. malloc'd, wiped by caller. */
+ag_err ag_guest_boot(struct supervisor *sup, const struct guest *guest,
+    const uint8_t token[32], uint8_t **bytes, size_t *len) AG_MUST;
+/* Tells the running broker to open a row (again). */
+void ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
+    const char *role, const char *endpoint, const uint8_t token_hash[32]);
+/* Where <name> is: beside our own program, or installed. NULL, and what was
+ * tried in `tried`. Owned by the caller. */
+char *ag_program_find(const char *name, char *tried, size_t tried_size);
+ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
+
+/* ---- statedir.c */
+/* Makes it, checks owner and mode, VERSION, takes the lock, sweeps run/. */
+int ag_state_open(struct supervisor *sup);
+void ag_state_close(struct supervisor *sup); /* run/ goes */
+/* Whole file, 0600, by rename. */
+ag_err ag_state_put(const char *dir, const char *name, const void *bytes,
+    size_t len) AG_MUST;
+bool ag_state_has(const struct supervisor *sup, const char *name);
+int ag_endpoints_write(struct supervisor *sup);
+
+/* ---- listen.c: the public listener, and what the machine must allow */
+int ag_listen_open(struct supervisor *sup);
+int ag_config_check(struct supervisor *sup); /* what only `up` can know */
+int ag_limits_check(struct supervisor *sup);
+/* "host:port" or "[v6]:port"; false if malformed. */
+bool ag_listen_split(const char *text, char *host, size_t host_size,
+    char *port, size_t port_size);
+
+/* ---- guests.c */
+int ag_guests_load(struct supervisor *sup);
+/* New or again. AG_INVALID_FIELD (name, role), AG_FULL, AG_IO; why says it.
+ * token goes into the guest's file. */
+ag_err ag_guest_enroll(struct supervisor *sup, const char *name,
+    const char *role, uint8_t token[32], struct guest **out, char *why,
+    size_t why_size) AG_MUST;
+/* "subscriber" "actor" → the role's name on the bus; NULL: neither. */
+const char *ag_guest_role(const char *word);
+
+/* ---- local.c: actors.d/NAME.yaml */
+struct local_actor {
+	char name[AG_FLEET_NAME_SIZE];
+	char role[16];
+	char *program;
+	char **args; /* NULL-terminated */
+	unsigned arg_count;
+};
+/* Reads one; on a mistake "file:line: key: what would be right" in message. */
+ag_err ag_local_read(const char *file, const char *name,
+    struct local_actor *out, char *message, size_t message_size) AG_MUST;
+void ag_local_free(struct local_actor *actor);
+
+/* ---- control.c: run/control.sock */
+int ag_control_open(struct supervisor *sup);
+void ag_control_accept(struct supervisor *sup);
+void ag_control_hear(struct supervisor *sup, struct client *client);
+void ag_control_close(struct supervisor *sup);
+
+/* ---- drain.c */
+void ag_drain(struct supervisor *sup, int exit_status, uint64_t timeout_ms);
+void ag_drain_advance(struct supervisor *sup);
+bool ag_drain_done(const struct supervisor *sup);
+
+/* ---- client.c: the other end, for status, down, enroll */
+/* Asks; the answer's object (caller decrefs), or NULL after complaining, and
+ * *exit_status. *fd, if not NULL, stays open (it closes when the fleet is
+ * gone). */
+json_t *ag_control_ask(const char *verb, const char *state_option, json_t *ask,
+    int *exit_status, int *fd);
+
+#endif

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * up: `aegis up`. Prepares everything that can be wrong before a process
+ * exists, then runs a machine of three phases (starting, running, draining)
+ * over the table of children until nothing is left.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	HEALTH_MS = 20,   /* between looks while starting */
+	IDLE_MS = 1000,
+	POLL_MAX = CHILDREN_MAX + CLIENTS_MAX + 2,
+};
+
+static const char usage[] = "aegis up [--config FILE] [--state DIR] "
+    "[--listen HOST:PORT] [--detach] [--unsafe-dev-identity] "
+    "[--unsafe-test-clock FILE]";
+
+/* -------------------------------------------------------------------- options */
+
+enum { OPT_CONFIG = 1, OPT_STATE, OPT_LISTEN, OPT_DETACH, OPT_IDENTITY,
+	OPT_CLOCK, OPT_QUIET, OPT_HELP };
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "state", required_argument, NULL, OPT_STATE },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "detach", no_argument, NULL, OPT_DETACH },
+	{ "unsafe-dev-identity", no_argument, NULL, OPT_IDENTITY },
+	{ "unsafe-test-clock", required_argument, NULL, OPT_CLOCK },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+enum { GO_ON = -1 };
+
+static int
+take_option(struct supervisor *sup, int option)
+{
+	switch (option) {
+	case OPT_CONFIG: sup->config_file = optarg; break;
+	case OPT_STATE: sup->state_option = optarg; break;
+	case OPT_LISTEN: sup->listen = optarg; break;
+	case OPT_DETACH: sup->detach = true; break;
+	case OPT_CLOCK: sup->clock_option = optarg; break;
+	case OPT_QUIET: sup->quiet = true; break;
+	case OPT_IDENTITY:
+		ag_sup_complain("up", "--unsafe-dev-identity: is not built");
+		return EXIT_BAD_INPUT;
+	case OPT_HELP:
+		printf("usage: %s\n", usage);
+		return EXIT_YES;
+	default:
+		fprintf(stderr, "usage: %s\n", usage);
+		return EXIT_BAD_INPUT;
+	}
+	return GO_ON;
+}
+
+static int
+read_options(struct supervisor *sup, int argc, char **argv)
+{
+	int option, status;
+
+	optind = 0; /* glibc: start over */
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		if ((status = take_option(sup, option)) != GO_ON)
+			return status;
+	if (optind == argc)
+		return GO_ON;
+	ag_sup_complain("up", "%s: nothing is expected here; usage: %s",
+	    argv[optind], usage);
+	return EXIT_BAD_INPUT;
+}
+
+/* ---------------------------------------------------------------- preparation */
+
+static int
+load_config(struct supervisor *sup)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error" };
+	char message[1024] = "";
+	const char *level;
+
+	if (ag_config_load(sup->config_file, &sup->config, message,
+	        sizeof(message)) != AG_OK) {
+		ag_sup_complain("up", "%s", message);
+		return EXIT_BAD_INPUT;
+	}
+	if (ag_config_pack(sup->config, &sup->config_text) != AG_OK) {
+		ag_sup_complain("up", "out of memory");
+		return EXIT_FAULT;
+	}
+	level = ag_config_get_str(sup->config, "log.level", 0);
+	for (unsigned i = 0; level != NULL && i < 4; i++)
+		if (strcmp(levels[i], level) == 0)
+			ag_log_open("supervisor", (enum ag_level)i);
+	return ag_config_check(sup);
+}
+
+/* The children are elsewhere; the file's name must not depend on where. */
+static int
+place_clock(struct supervisor *sup)
+{
+	char cwd[PATH_MAX] = "";
+	int n;
+
+	if (sup->clock_option == NULL)
+		return EXIT_YES;
+	if (sup->clock_option[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		return EXIT_FAULT;
+	n = snprintf(sup->clock_file, sizeof(sup->clock_file), "%s%s%s", cwd,
+	    cwd[0] != '\0' ? "/" : "", sup->clock_option);
+	if (n > 0 && n < (int)sizeof(sup->clock_file))
+		return EXIT_YES;
+	ag_sup_complain("up", "--unsafe-test-clock: too long a path");
+	return EXIT_BAD_INPUT;
+}
+
+/* log.file, or what a detached fleet has instead of a terminal. */
+static int
+open_log(struct supervisor *sup)
+{
+	const char *file = ag_config_get_str(sup->config, "log.file", 0);
+	char own[PATH_MAX];
+
+	sup->stdout_fd = STDOUT_FILENO;
+	if (sup->detach)
+		sup->stdout_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (file == NULL && !sup->detach)
+		return EXIT_YES;
+	snprintf(own, sizeof(own), "%s/aegis.log", sup->state_dir);
+	if (file == NULL)
+		file = own;
+	sup->log_fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (sup->log_fd >= 0)
+		return EXIT_YES;
+	ag_sup_complain("up", "log.file: %s: %s", file, strerror(errno));
+	return EXIT_BAD_INPUT;
+}
+
+static int
+make_keys(struct supervisor *sup)
+{
+	if (ag_random_bytes(sup->mac_key, sizeof(sup->mac_key)) == AG_OK)
+		return EXIT_YES;
+	ag_sup_complain("up", "no random bytes: %s", strerror(errno));
+	return EXIT_FAULT;
+}
+
+static int
+catch_signals(struct supervisor *sup)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sup->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (sup->signal_fd >= 0)
+		return EXIT_YES;
+	ag_sup_complain("up", "signalfd: %s", strerror(errno));
+	return EXIT_FAULT;
+}
+
+static int (*const preparations[])(struct supervisor *) = {
+	load_config,
+	ag_limits_check,
+	place_clock,
+	ag_state_open,
+	open_log,
+	ag_listen_open,
+	ag_children_plan,
+	ag_guests_load,
+	make_keys,
+	catch_signals,
+	ag_control_open,
+	ag_endpoints_write,
+};
+
+static int
+prepare(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sizeof(preparations) / sizeof(preparations[0]);
+	    i++) {
+		int status = preparations[i](sup);
+
+		if (status != EXIT_YES)
+			return status;
+	}
+	return EXIT_YES;
+}
+
+/* ------------------------------------------------------------------- starting */
+
+static void
+start_due(struct supervisor *sup)
+{
+	uint64_t now = ag_sup_now_ms();
+
+	for (unsigned i = 0; i < sup->count; i++)
+		if (sup->children[i].state == CHILD_BACKOFF &&
+		    sup->children[i].pid == 0 && sup->children[i].next_ms <= now)
+			ag_child_start(sup, &sup->children[i]);
+}
+
+static void
+start_stage(struct supervisor *sup)
+{
+	for (unsigned i = 0; i < sup->count; i++)
+		if (sup->children[i].stage == sup->stage)
+			ag_child_start(sup, &sup->children[i]);
+}
+
+static bool
+stage_ready(const struct supervisor *sup)
+{
+	for (unsigned i = 0; i < sup->count; i++) {
+		const struct child *child = &sup->children[i];
+
+		if (!child->is_local && child->stage <= sup->stage &&
+		    child->state != CHILD_READY)
+			return false;
+	}
+	return true;
+}
+
+static bool
+alive(const struct child *child, const struct ag_metrics_block *blocks,
+    size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (blocks[i].pid == (uint32_t)child->pid)
+			return ag_metrics_alive(&blocks[i]);
+	return false;
+}
+
+/* What /healthz/ready asks: every process of the fleet works. */
+static bool
+fleet_alive(const struct supervisor *sup)
+{
+	struct ag_metrics_block *blocks = NULL;
+	size_t count = 0;
+	bool all = true;
+
+	if (ag_metrics_read(sup->run_dir, &blocks, &count) != AG_OK)
+		return false;
+	for (unsigned i = 0; i < sup->count; i++)
+		all = all && (sup->children[i].is_local ||
+		    alive(&sup->children[i], blocks, count));
+	free(blocks);
+	return all;
+}
+
+/* Ended again and again before the fleet ever was: it will not get better. */
+static bool
+gave_up(struct supervisor *sup)
+{
+	enum { EXEC_FAILED = 127 };
+
+	for (unsigned i = 0; i < sup->count; i++) {
+		const struct child *child = &sup->children[i];
+		int code = WIFEXITED(child->status) ?
+		    WEXITSTATUS(child->status) : 0;
+		char text[64];
+
+		if (child->deaths == 0 || child->is_local ||
+		    (code != EXIT_BAD_INPUT && code != EXEC_FAILED &&
+		        child->deaths < FIRST_TRIES_MAX))
+			continue;
+		ag_status_text(child->status, text, sizeof(text));
+		ag_sup_complain("up", "%s ended before the fleet was ready (%s, "
+		    "%u times); its log says why", child->name, text,
+		    child->deaths);
+		ag_drain(sup, code == EXIT_BAD_INPUT ? EXIT_BAD_INPUT : EXIT_FAULT,
+		    DRAIN_MS);
+		return true;
+	}
+	return false;
+}
+
+static void
+complain_of_waiting(const struct supervisor *sup)
+{
+	struct ag_metrics_block *blocks = NULL;
+	size_t count = 0;
+
+	if (ag_metrics_read(sup->run_dir, &blocks, &count) != AG_OK)
+		count = 0;
+	for (unsigned i = 0; i < sup->count; i++) {
+		const struct child *child = &sup->children[i];
+		const char *detail = "";
+
+		for (size_t j = 0; j < count; j++)
+			if (blocks[j].pid == (uint32_t)child->pid)
+				detail = blocks[j].detail;
+		if (!child->is_local && (child->state != CHILD_READY ||
+		        !alive(child, blocks, count)))
+			ag_sup_complain("up", "%s is not ready after %d s (%s%s%s)",
+			    child->name, FIRST_READY_MS / 1000,
+			    ag_child_state_name(child),
+			    detail[0] != '\0' ? ": " : "", detail);
+	}
+	free(blocks);
+}
+
+/* Ready: says so; a detached fleet lets go of the terminal and the parent. */
+static void
+announce(struct supervisor *sup)
+{
+	sup->phase = PHASE_RUNNING;
+	for (unsigned i = 0; i < sup->count; i++)
+		sup->children[i].backoff_ms = 0;
+	if (!sup->had_admin_token && ag_state_has(sup, "admin.token"))
+		printf("admin credential: %s/admin.token\n", sup->state_dir);
+	if (!sup->quiet)
+		printf("ready: %s\n", sup->url);
+	fflush(stdout);
+	ag_log_plain(AG_DEBUG, "FLEET-READY", "after_ms=%llu",
+	    (unsigned long long)(ag_sup_now_ms() - sup->started_ms));
+	if (sup->log_fd >= 0)
+		dup2(sup->log_fd, STDERR_FILENO);
+	if (sup->ready_fd < 0)
+		return;
+	dup2(sup->stdout_fd, STDOUT_FILENO);
+	if (write(sup->ready_fd, "", 1) != 1)
+		ag_log_plain(AG_WARN, "DETACH", "error=%s", strerror(errno));
+	close(sup->ready_fd);
+	sup->ready_fd = -1;
+}
+
+static void
+advance_starting(struct supervisor *sup)
+{
+	if (gave_up(sup))
+		return;
+	start_due(sup);
+	while (sup->stage + 1 < sup->stage_count && stage_ready(sup)) {
+		sup->stage++;
+		start_stage(sup);
+	}
+	if (sup->stage + 1 == sup->stage_count && stage_ready(sup) &&
+	    fleet_alive(sup)) {
+		announce(sup);
+	} else if (ag_sup_now_ms() >= sup->deadline_ms) {
+		complain_of_waiting(sup);
+		ag_drain(sup, EXIT_TRY_AGAIN, DRAIN_MS);
+	}
+}
+
+static void (*const advance[])(struct supervisor *) = {
+	[PHASE_STARTING] = advance_starting,
+	[PHASE_RUNNING] = start_due,
+	[PHASE_DRAINING] = ag_drain_advance,
+};
+
+/* ------------------------------------------------------------------- the loop */
+
+static void
+reap(struct supervisor *sup)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (unsigned i = 0; i < sup->count; i++)
+			if (sup->children[i].pid == pid)
+				ag_child_ended(sup, &sup->children[i], status);
+}
+
+static void
+take_signals(struct supervisor *sup)
+{
+	struct signalfd_siginfo info;
+
+	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD ||
+		    (info.ssi_signo == SIGHUP && sup->detach))
+			continue;
+		/* Once: in order. Again: now. */
+		ag_drain(sup, info.ssi_signo == SIGINT ? EXIT_INTERRUPTED :
+		    EXIT_YES, sup->phase == PHASE_DRAINING ? 0 : DRAIN_MS);
+	}
+}
+
+static int
+patience_ms(const struct supervisor *sup)
+{
+	uint64_t now = ag_sup_now_ms(), due = now + IDLE_MS;
+
+	if (sup->phase == PHASE_STARTING)
+		due = now + HEALTH_MS;
+	if (sup->phase == PHASE_DRAINING && !sup->killed && sup->deadline_ms < due)
+		due = sup->deadline_ms;
+	for (unsigned i = 0; i < sup->count; i++)
+		if (sup->children[i].state == CHILD_BACKOFF &&
+		    sup->children[i].next_ms < due)
+			due = sup->children[i].next_ms;
+	return due > now ? (int)(due - now) : 0;
+}
+
+static unsigned
+list_descriptors(const struct supervisor *sup, struct pollfd *fds)
+{
+	unsigned n = 0;
+
+	fds[n++] = (struct pollfd){ .fd = sup->signal_fd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = sup->control_fd, .events = POLLIN };
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		fds[n++] = (struct pollfd){ .fd = sup->clients[i].fd,
+			.events = POLLIN };
+	for (unsigned i = 0; i < sup->count; i++)
+		fds[n++] = (struct pollfd){ .fd = sup->children[i].fd,
+			.events = POLLIN };
+	return n;
+}
+
+static void
+turn(struct supervisor *sup)
+{
+	struct pollfd fds[POLL_MAX];
+	unsigned n = list_descriptors(sup, fds);
+
+	if (poll(fds, n, patience_ms(sup)) > 0) {
+		for (unsigned i = 0; i < sup->count; i++)
+			if (fds[2 + CLIENTS_MAX + i].revents != 0)
+				ag_child_hear(sup, &sup->children[i]);
+		for (unsigned i = 0; i < CLIENTS_MAX; i++)
+			if (fds[2 + i].revents != 0)
+				ag_control_hear(sup, &sup->clients[i]);
+		if (fds[1].revents != 0)
+			ag_control_accept(sup);
+		if (fds[0].revents != 0)
+			take_signals(sup);
+	}
+	reap(sup);
+	advance[sup->phase](sup);
+}
+
+static int
+run(struct supervisor *sup)
+{
+	sup->started_ms = ag_sup_now_ms();
+	sup->deadline_ms = sup->started_ms + FIRST_READY_MS;
+	start_stage(sup); /* the broker */
+	while (!ag_drain_done(sup))
+		turn(sup);
+	return sup->exit_status;
+}
+
+static void
+finish(struct supervisor *sup)
+{
+	ag_control_close(sup);
+	if (sup->listen_fd >= 0)
+		close(sup->listen_fd);
+	ag_state_close(sup);
+	ag_wipe(sup->mac_key, sizeof(sup->mac_key));
+	ag_children_free(sup);
+	ag_config_free(&sup->config);
+	free(sup->config_text);
+}
+
+/* ------------------------------------------------------------------- --detach */
+
+/* The parent's part: waits for the word, or for the child's end. */
+static int
+wait_for_ready(pid_t child, int fd)
+{
+	char word;
+	int status;
+
+	if (read(fd, &word, 1) == 1)
+		return EXIT_YES;
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return EXIT_FAULT;
+	return WEXITSTATUS(status) == EXIT_YES ? EXIT_FAULT :
+	    WEXITSTATUS(status);
+}
+
+/* GO_ON in the child, its exit status in the parent. */
+static int
+detach(struct supervisor *sup)
+{
+	int pair[2], status;
+	pid_t pid;
+
+	if (pipe2(pair, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
+		ag_sup_complain("up", "--detach: %s", strerror(errno));
+		return EXIT_FAULT;
+	}
+	if (pid > 0) {
+		close(pair[1]);
+		status = wait_for_ready(pid, pair[0]);
+		close(pair[0]);
+		return status;
+	}
+	close(pair[0]);
+	sup->ready_fd = pair[1];
+	setsid();
+	return GO_ON;
+}
+
+int
+ag_cmd_up(int argc, char **argv)
+{
+	static struct supervisor sup = { .lock_fd = -1, .listen_fd = -1,
+		.log_fd = -1, .stdout_fd = -1, .ready_fd = -1, .signal_fd = -1,
+		.control_fd = -1 };
+	int status = read_options(&sup, argc, argv);
+
+	if (status == GO_ON && sup.detach)
+		status = detach(&sup);
+	if (status != GO_ON)
+		return status;
+	ag_jail_early();
+	ag_log_open("supervisor", AG_INFO);
+	status = prepare(&sup);
+	if (status == EXIT_YES)
+		status = run(&sup);
+	finish(&sup);
+	return status;
+}

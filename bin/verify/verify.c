@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: aegis audit verify. Options in, one verdict out.
+ */
+#include "verify.h"
+#include "walk.h"
+
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { EXIT_SOUND = 0, EXIT_BROKEN = 1, EXIT_INPUT = 2 };
+
+struct options {
+	const char *dir, *public_key, *tenant, *checkpoint, *write_checkpoint;
+};
+
+static const char usage[] =
+    "usage: aegis audit verify --dir DIR --public-key FILE [--tenant T]\n"
+    "           [--checkpoint FILE] [--write-checkpoint FILE]\n";
+
+static bool
+parse(int argc, char **argv, struct options *o)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} rows[] = {
+		{ "--dir", &o->dir },
+		{ "--public-key", &o->public_key },
+		{ "--tenant", &o->tenant },
+		{ "--checkpoint", &o->checkpoint },
+		{ "--write-checkpoint", &o->write_checkpoint },
+	};
+
+	for (int i = 1; i < argc; i++) {
+		size_t r, n = 0, len;
+
+		for (r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+			len = strlen(rows[r].name);
+			if (strncmp(argv[i], rows[r].name, len) == 0 &&
+			    (argv[i][len] == '\0' || argv[i][len] == '=')) {
+				n = len;
+				break;
+			}
+		}
+		if (n == 0)
+			return false;
+		if (argv[i][n] == '=')
+			*rows[r].value = argv[i] + n + 1;
+		else if (++i < argc)
+			*rows[r].value = argv[i];
+		else
+			return false;
+	}
+	return o->dir != NULL && o->public_key != NULL;
+}
+
+/* Every PEM block of the file; text between them is allowed. */
+static bool
+load_keys(struct verify *v, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	EVP_PKEY *key;
+
+	if (file == NULL)
+		return false;
+	while (v->key_count < VERIFY_KEYS_MAX &&
+	    (key = PEM_read_PUBKEY(file, NULL, NULL, NULL)) != NULL) {
+		if (EVP_PKEY_get_id(key) == EVP_PKEY_ED25519)
+			v->keys[v->key_count++] = key;
+		else
+			EVP_PKEY_free(key);
+	}
+	fclose(file);
+	return v->key_count > 0;
+}
+
+static int
+input_error(const char *what, const char *why)
+{
+	fprintf(stderr, "aegis: %s: %s\n", what, why);
+	return EXIT_INPUT;
+}
+
+static void
+print_chain(const struct chain *c)
+{
+	char hash[2 * AG_HASH_BYTES + 1];
+
+	ag_hex(c->hash, AG_HASH_BYTES, hash);
+	printf("tenant %s: %llu events, head %s, signed up to %llu\n", c->tenant,
+	    (unsigned long long)c->seq, hash,
+	    (unsigned long long)c->signed_head.size);
+}
+
+static int
+print_sound(const struct verify *v)
+{
+	char hash[2 * AG_HASH_BYTES + 1];
+	uint64_t unsigned_count = 0;
+
+	if (v->cuts > 0)
+		printf("recovered after a crash: %llu cuts, %llu bytes%s\n",
+		    (unsigned long long)v->cuts, (unsigned long long)v->cut_bytes,
+		    v->cuts_unsigned > 0 ? ", not all of them signed for" : "");
+	for (size_t i = 0; i < v->chain_count; i++) {
+		const struct chain *c = v->chains[i];
+
+		if (c->seq == 0)
+			continue;
+		if (v->chain_count > 1)
+			print_chain(c);
+		unsigned_count += c->seq - c->signed_head.size;
+	}
+	ag_hex(v->last->hash, AG_HASH_BYTES, hash);
+	printf("audit: %llu events verified, head %llu %s, unsigned %llu\n",
+	    (unsigned long long)v->events, (unsigned long long)v->last->seq, hash,
+	    (unsigned long long)unsigned_count);
+	return EXIT_SOUND;
+}
+
+static int
+run(struct verify *v, const struct options *o)
+{
+	const char *message;
+	struct stat st;
+	ag_err err;
+
+	if (stat(o->dir, &st) != 0 || !S_ISDIR(st.st_mode))
+		return input_error(o->dir, "it is not a directory");
+	if (!load_keys(v, o->public_key))
+		return input_error(o->public_key, "there is no Ed25519 public key in it");
+	v->tenant = o->tenant;
+	if (o->tenant != NULL && strlen(o->tenant) > AG_SEG_TENANT_MAX)
+		return input_error(o->tenant, "it is not a tenant's name");
+	if (o->checkpoint != NULL && !kept_read(v, o->checkpoint,
+	        o->tenant == NULL ? "default" : o->tenant, &message))
+		return input_error(o->checkpoint, message);
+	if (ag_segs_open(o->dir, &v->segs) != AG_OK)
+		return input_error(o->dir, "it cannot be read");
+	err = verify_walk(v);
+	if (err == AG_CORRUPT) {
+		printf("audit: broken at seq %llu: %s\n",
+		    (unsigned long long)v->bad_seq, v->what);
+		return EXIT_BROKEN;
+	}
+	if (err != AG_OK)
+		return input_error(o->dir, "it cannot be read");
+	if (o->write_checkpoint != NULL &&
+	    !kept_write(v, o->write_checkpoint, &message))
+		return input_error(o->write_checkpoint, message);
+	return print_sound(v);
+}
+
+int
+ag_cmd_audit_verify(int argc, char **argv)
+{
+	struct options o = { NULL };
+	struct verify v = { NULL };
+	int status;
+
+	if (!parse(argc, argv, &o)) {
+		fputs(usage, stderr);
+		return EXIT_INPUT;
+	}
+	status = run(&v, &o);
+	fflush(stdout);
+	ag_segs_close(&v.segs);
+	for (size_t i = 0; i < v.chain_count; i++) {
+		free(v.chains[i]->leaves);
+		free(v.chains[i]);
+	}
+	free(v.chains);
+	for (size_t i = 0; i < v.key_count; i++)
+		EVP_PKEY_free(v.keys[i]);
+	return status;
+}

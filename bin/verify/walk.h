@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the check's files share.
+ */
+#ifndef AEGIS_VERIFY_WALK_H
+#define AEGIS_VERIFY_WALK_H
+
+#include <aegis/aegis.h>
+#include <aegis/seglog.h>
+
+#include <openssl/evp.h>
+
+enum { VERIFY_KEYS_MAX = 64, VERIFY_WHAT_MAX = 256 };
+
+/* A signed head: the log's newest, or one that the verifier kept. */
+struct head {
+	uint64_t size; /* 0: none */
+	uint8_t root[AG_HASH_BYTES];
+	int64_t created_at;
+	char key_id[65];
+	uint8_t signature[64];
+};
+
+/* One tenant's chain, as far as it was read. Memory: the tree's peaks at the
+ * newest checkpoint, and the leaves since (about a second's worth). */
+struct chain {
+	char tenant[AG_SEG_TENANT_MAX + 1];
+	uint64_t seq;
+	uint8_t hash[AG_HASH_BYTES];
+	struct ag_merkle anchor;
+	uint8_t (*leaves)[AG_HASH_BYTES];
+	size_t leaf_count, leaf_cap;
+	struct head signed_head;
+	struct head kept; /* size 0: none */
+	bool kept_met;
+};
+
+struct verify {
+	struct ag_segs *segs;
+	const char *tenant; /* only this one; NULL: all */
+	EVP_PKEY *keys[VERIFY_KEYS_MAX];
+	size_t key_count;
+	struct chain **chains;
+	size_t chain_count;
+	struct chain *last; /* of the newest event */
+	uint64_t events;
+	uint64_t cuts, cut_bytes; /* RECOVERED records */
+	uint64_t cuts_unsigned;
+	/* The first thing that is wrong. */
+	uint64_t bad_seq;
+	char what[VERIFY_WHAT_MAX];
+};
+
+/* ---- walk.c */
+/* Reads the whole log. AG_OK: sound; AG_CORRUPT: bad_seq and what say where. */
+ag_err verify_walk(struct verify *v) AG_MUST;
+struct chain *verify_chain(struct verify *v, const char *tenant);
+bool verify_signature(const struct verify *v, const char *text, size_t len,
+    const uint8_t *signature, size_t signature_len);
+bool verify_head_signed(const struct verify *v, const char *tenant,
+    const struct head *head);
+
+/* ---- kept.c: checkpoints in files, one JSON object a line */
+/* False: message says why. tenant: for objects that name none. */
+bool kept_read(struct verify *v, const char *path, const char *tenant,
+    const char **message);
+bool kept_write(const struct verify *v, const char *path, const char **message);
+
+#endif

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a trip ends: what a handler may say about the message it works on, and
+ * how an answer or a refusal becomes one outcome to audit, one reply to who
+ * asked, or the next station's work.
+ */
+#include "ctx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------- accessors */
+
+const Ag__Envelope *
+ag_env(struct ag_ctx *ctx)
+{
+	return ctx->trip == NULL ? NULL : ctx->trip->env;
+}
+
+const Ag__Grant *
+ag_grant(struct ag_ctx *ctx)
+{
+	return ctx->trip == NULL ? NULL : ctx->trip->grant;
+}
+
+const uint8_t *
+ag_body(struct ag_ctx *ctx, size_t *len)
+{
+	*len = ctx->trip->body_len;
+	return ctx->trip->body;
+}
+
+uint16_t
+ag_type(struct ag_ctx *ctx)
+{
+	return ctx->trip->type;
+}
+
+unsigned
+ag_from(struct ag_ctx *ctx)
+{
+	return ctx->trip->from;
+}
+
+enum ag_role
+ag_from_role(struct ag_ctx *ctx)
+{
+	return ag_slot_role(ctx, ctx->trip->from);
+}
+
+/* ----------------------------------------------------------------- notes */
+
+static void
+replace(char **at, const char *value)
+{
+	if (value == NULL)
+		return;
+	free(*at);
+	*at = strdup(value);
+}
+
+ag_err
+ag_refuse(struct ag_ctx *ctx, ag_err err, const char *reason_code,
+    const char *field, const char *fmt, ...)
+{
+	Ag__Refusal *r;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ctx->refuse_detail, sizeof(ctx->refuse_detail), fmt, ap);
+	va_end(ap);
+	if (ctx->trip == NULL)
+		return err;
+	r = &ctx->trip->refusal;
+	r->err = err;
+	free(r->reason_code);
+	r->reason_code = NULL;
+	free(r->field);
+	r->field = NULL;
+	replace(&r->reason_code, reason_code);
+	replace(&r->field, field);
+	replace(&r->detail, ctx->refuse_detail);
+	return err;
+}
+
+void
+ag_refuse_hint(struct ag_ctx *ctx, const char *hint)
+{
+	if (ctx->trip != NULL)
+		replace(&ctx->trip->refusal.hint, hint);
+}
+
+void
+ag_refuse_rule(struct ag_ctx *ctx, const char *rule)
+{
+	if (ctx->trip != NULL)
+		replace(&ctx->trip->refusal.rule, rule);
+}
+
+void
+ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s)
+{
+	if (ctx->trip == NULL)
+		return;
+	ctx->trip->refusal.has_retry_after_s = true;
+	ctx->trip->refusal.retry_after_s = retry_after_s;
+}
+
+const Ag__Refusal *
+ag_refusal(struct ag_ctx *ctx)
+{
+	return &ctx->status_refusal;
+}
+
+void
+ag_note_resource(struct ag_ctx *ctx, const char *type, const char *id,
+    const char *alias)
+{
+	struct ag_trip *trip = ctx->trip;
+
+	if (trip == NULL)
+		return;
+	replace(&trip->resource_type, type);
+	replace(&trip->resource_id, id);
+	replace(&trip->resource_alias, alias);
+}
+
+void
+ag_note_param(struct ag_ctx *ctx, const char *key, const char *value)
+{
+	struct ag_trip *trip = ctx->trip;
+	Ag__Pair *pair;
+
+	if (trip == NULL || trip->param_count == NOTES_MAX)
+		return;
+	pair = &trip->params[trip->param_count];
+	ag__pair__init(pair);
+	pair->key = strdup(key);
+	pair->value = value == NULL ? NULL : strdup(value);
+	if (pair->key != NULL)
+		trip->param_count++;
+	else
+		free(pair->value);
+}
+
+void
+ag_note_items(struct ag_ctx *ctx, uint32_t items, uint32_t failed)
+{
+	if (ctx->trip == NULL)
+		return;
+	ctx->trip->has_items = true;
+	ctx->trip->items = items;
+	ctx->trip->failed = failed;
+}
+
+void
+ag_note_reason(struct ag_ctx *ctx, const char *reason)
+{
+	if (ctx->trip != NULL)
+		replace(&ctx->trip->reason, reason);
+}
+
+static const ProtobufCBinaryData *
+request_id(struct ag_ctx *ctx)
+{
+	if (ctx->trip == NULL)
+		return NULL;
+	if (ctx->trip->grant != NULL)
+		return &ctx->trip->grant->request_id;
+	if (ctx->trip->env != NULL && ctx->trip->env->request != NULL)
+		return &ctx->trip->env->request->request_id;
+	return NULL;
+}
+
+const char *
+ag_outcome_id(struct ag_ctx *ctx)
+{
+	const ProtobufCBinaryData *id = request_id(ctx);
+	char *text;
+
+	if (id == NULL || id->len != AG_UUID_BYTES)
+		return NULL;
+	text = ag_alloc(ctx, AG_ID_SIZE);
+	if (text != NULL)
+		ag_id_from_uuid("evt", id->data, text);
+	return text;
+}
+
+ag_err
+ag_if_match(struct ag_ctx *ctx, uint64_t revision)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	char want[32];
+
+	if (grant == NULL || grant->if_match == NULL ||
+	    strcmp(grant->if_match, "*") == 0)
+		return AG_OK;
+	snprintf(want, sizeof(want), "\"%llu\"", (unsigned long long)revision);
+	if (strcmp(grant->if_match, want) == 0)
+		return AG_OK;
+	return ag_refuse(ctx, AG_PRECONDITION_FAILED, NULL, "If-Match",
+	    "the resource is at revision %s", want);
+}
+
+/* --------------------------------------------------------------- refusals */
+
+/* Internal errors are told to clients as one of the public ones. */
+static ag_err
+public_error(ag_err err)
+{
+	if (err < AG_NO_MEMORY)
+		return err;
+	if (err == AG_FULL || err == AG_TIMEOUT || err == AG_NOBODY)
+		return AG_UNAVAILABLE;
+	return AG_GENERAL_FAILURE;
+}
+
+/*
+ * Why, for the answer: what the handler said with ag_refuse; else what the
+ * peer that was asked said; else the bare error. What is internal stays in the
+ * log, under the request id.
+ */
+static void
+why(struct ag_ctx *ctx, ag_err err, Ag__Refusal *out)
+{
+	const struct ag_trip *trip = ctx->trip;
+
+	ag__refusal__init(out);
+	if (trip->refusal.err == (uint32_t)err)
+		*out = trip->refusal;
+	else if (ctx->status_refusal.err == (uint32_t)err)
+		*out = ctx->status_refusal;
+	out->err = public_error(err);
+	if (out->err == AG_GENERAL_FAILURE) {
+		ag_log(ctx, AG_ERROR, "REQUEST-FAILED", "error=%s detail=%s",
+		    ag_err_row(err)->name,
+		    out->detail == NULL ? "-" : out->detail);
+		ag__refusal__init(out);
+		out->err = AG_GENERAL_FAILURE;
+	}
+	if (out->err == AG_UNAVAILABLE && out->reason_code == NULL)
+		out->reason_code = (char *)"overloaded";
+	if (out->err == AG_UNAVAILABLE && !out->has_retry_after_s) {
+		out->has_retry_after_s = true;
+		out->retry_after_s = 1;
+	}
+}
+
+static Ag__OutcomeKind__V
+outcome_kind(ag_err err)
+{
+	int http = err == AG_OK ? 200 : ag_err_row(err)->http;
+
+	if (err == AG_OK)
+		return AG__OUTCOME_KIND__V__allowed;
+	if (http == 401 || http == 403 || http == 429)
+		return AG__OUTCOME_KIND__V__denied;
+	if (http == 504)
+		return AG__OUTCOME_KIND__V__unknown;
+	return AG__OUTCOME_KIND__V__failed;
+}
+
+static void
+outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
+{
+	struct ag_trip *trip = ctx->trip;
+	Ag__Request *request;
+
+	if (trip->grant_bytes != NULL) {
+		out->has_grant = out->has_grant_mac = true;
+		out->grant.data = trip->grant_bytes;
+		out->grant.len = trip->grant_len;
+		out->grant_mac.data = trip->grant_mac;
+		out->grant_mac.len = AG_MAC_BYTES;
+	} else if (trip->grant != NULL) {
+		out->has_grant = out->has_grant_mac = true;
+		out->grant = trip->env->grant;
+		out->grant_mac = trip->env->grant_mac;
+	} else if (trip->env->request != NULL) {
+		request = ag_alloc(ctx, sizeof(*request));
+		if (request == NULL)
+			return;
+		*request = *trip->env->request;
+		request->credential = NULL; /* ends here, always */
+		request->step_up = NULL;
+		request->has_reply_key = false;
+		out->request = request;
+	}
+}
+
+void
+trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out)
+{
+	struct ag_trip *trip = ctx->trip;
+	Ag__Pair **params;
+
+	ag__outcome_event__init(out);
+	out->event_type = AG__EVENT_TYPE__V__request;
+	out->outcome = outcome_kind(err);
+	out->operation = (char *)ag_operation_find(trip->type)->operation;
+	outcome_identity(ctx, out);
+	out->verdict = trip->verdict != NULL ? trip->verdict : trip->env->verdict;
+	out->resource_type = trip->resource_type;
+	out->resource_id = trip->resource_id;
+	out->resource_alias = trip->resource_alias;
+	out->reason = trip->reason;
+	if (trip->has_items) {
+		out->has_items = out->has_failed = true;
+		out->items = trip->items;
+		out->failed = trip->failed;
+	}
+	if (trip->journal_seq != 0) {
+		out->has_journal_seq = true;
+		out->journal_seq = trip->journal_seq;
+	}
+	params = ag_alloc(ctx, trip->param_count * sizeof(*params));
+	if (params == NULL)
+		return;
+	for (size_t i = 0; i < trip->param_count; i++)
+		params[i] = &trip->params[i];
+	out->params = params;
+	out->n_params = trip->param_count;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static ag_err
+answer_operation(struct ag_ctx *ctx, ag_err err, const Ag__Refusal *refusal,
+    uint16_t type, const uint8_t *reply, size_t reply_len, bool sealed,
+    bool replayed)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__OutcomeEvent out;
+
+	trip_outcome(ctx, err, &out);
+	if (err != AG_OK) {
+		out.refusal = (Ag__Refusal *)refusal;
+	} else {
+		out.has_reply_type = out.has_reply = true;
+		out.reply_type = type;
+		out.reply.data = (uint8_t *)reply;
+		out.reply.len = reply_len;
+		out.has_sealed = sealed;
+		out.sealed = sealed;
+		out.has_replayed = replayed;
+		out.replayed = replayed;
+	}
+	/* No audit, no answer: the plane's deadline says so. */
+	return out_add(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0), AG_MSG_OUTCOME_EVENT,
+	    &env, &out.base);
+}
+
+static ag_err
+answer_asker(struct ag_ctx *ctx, ag_err err, const Ag__Refusal *refusal,
+    uint16_t type, const uint8_t *reply, size_t reply_len)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__ErrorReply error = AG__ERROR_REPLY__INIT;
+
+	if (ctx->trip->env->corr == 0)
+		return AG_OK;
+	env.has_corr = true;
+	env.corr = ctx->trip->env->corr;
+	if (err == AG_OK)
+		return out_add_raw(ctx, ctx->trip->from, type, &env, reply,
+		    reply_len);
+	env.has_status = true;
+	env.status = err;
+	error.refusal = (Ag__Refusal *)refusal;
+	return out_add(ctx, ctx->trip->from, AG_MSG_ERROR_REPLY, &env,
+	    &error.base);
+}
+
+ag_err
+trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type, const uint8_t *reply,
+    size_t reply_len, bool sealed, bool replayed)
+{
+	struct ag_trip *trip = ctx->trip;
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+
+	if (trip == NULL || trip->ended)
+		return AG_OK;
+	trip->ended = true;
+	if (err != AG_OK) {
+		why(ctx, err, &refusal);
+		ag_em_add(ctx, EM_REFUSED, 1);
+	}
+	if (ag_is_operation(trip->type))
+		return answer_operation(ctx,
+		    err == AG_OK ? AG_OK : (ag_err)refusal.err, &refusal, type,
+		    reply, reply_len, sealed, replayed);
+	return answer_asker(ctx, err, &refusal, type, reply, reply_len);
+}
+
+/* A secret answer leaves this process only sealed to the plane's boot. */
+static ag_err
+seal_reply(struct ag_ctx *ctx, uint8_t **bytes, size_t *len)
+{
+	const Ag__Grant *grant = ctx->trip->grant;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	uint8_t *packed;
+	ag_err err;
+
+	if (!grant->has_reply_key || grant->reply_key.len != AG_SEAL_KEY_BYTES)
+		return AG_BAD_MESSAGE;
+	err = ag_seal(ctx, grant->reply_key.data, *bytes, *len, &sealed);
+	if (err != AG_OK)
+		return err;
+	ag_wipe(*bytes, *len);
+	packed = ag_pack(ctx, &sealed, len);
+	if (packed == NULL)
+		return AG_NO_MEMORY;
+	*bytes = packed;
+	return AG_OK;
+}
+
+ag_err
+ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg)
+{
+	struct ag_trip *trip = ctx->trip;
+	const struct ag_operation *op;
+	size_t len;
+	uint8_t *bytes;
+	bool sealed = false;
+	ag_err err;
+
+	if (trip == NULL || trip->ended)
+		return AG_OK;
+	bytes = ag_pack(ctx, msg, &len);
+	if (bytes == NULL)
+		return AG_NO_MEMORY;
+	op = ag_operation_find(trip->type);
+	if (op != NULL && (op->flags & AG_OP_SECRET) != 0) {
+		if ((err = seal_reply(ctx, &bytes, &len)) != AG_OK)
+			return err;
+		sealed = true;
+	}
+	err = trip_answer(ctx, AG_OK, type, bytes, len, sealed, false);
+	if (err != AG_OK)
+		ag_log(ctx, AG_WARN, "REPLY-UNSAID", "type=%#x error=%s", type,
+		    ag_err_row(err)->name);
+	return AG_OK;
+}
+
+/* ------------------------------------------------------ stations, records */
+
+void
+ag_set_verdict(struct ag_ctx *ctx, Ag__Verdict *verdict)
+{
+	ctx->trip->verdict = verdict;
+}
+
+ag_err
+ag_set_grant(struct ag_ctx *ctx, Ag__Grant *grant)
+{
+	struct ag_trip *trip = ctx->trip;
+	uint8_t *digest;
+
+	if (ctx->mac == NULL)
+		return AG_PERMISSION_DENIED;
+	if (!grant->has_body_digest) {
+		if ((digest = ag_alloc(ctx, 32)) == NULL)
+			return AG_NO_MEMORY;
+		ag_sha256(trip->body, trip->body_len, digest);
+		grant->has_body_digest = true;
+		grant->body_digest.data = digest;
+		grant->body_digest.len = 32;
+	}
+	trip->grant_bytes = ag_pack(ctx, grant, &trip->grant_len);
+	if (trip->grant_bytes == NULL)
+		return AG_NO_MEMORY;
+	trip->grant = grant;
+	return ag_mac_sign(ctx->mac, trip->grant_bytes, trip->grant_len,
+	    trip->grant_mac);
+}
+
+ag_err
+ag_pass(struct ag_ctx *ctx, unsigned to, Ag__Grant *grant, Ag__Verdict *verdict)
+{
+	struct ag_trip *trip = ctx->trip;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	ag_err err;
+
+	if (grant != NULL && (err = ag_set_grant(ctx, grant)) != AG_OK)
+		return err;
+	env.has_deadline_ms = trip->env->has_deadline_ms;
+	env.deadline_ms = trip->env->deadline_ms;
+	env.has_grant = env.has_grant_mac = true;
+	if (trip->grant_bytes != NULL) {
+		env.grant.data = trip->grant_bytes;
+		env.grant.len = trip->grant_len;
+		env.grant_mac.data = trip->grant_mac;
+		env.grant_mac.len = AG_MAC_BYTES;
+	} else {
+		env.grant = trip->env->grant;
+		env.grant_mac = trip->env->grant_mac;
+	}
+	env.verdict = verdict != NULL ? verdict :
+	    trip->verdict != NULL ? trip->verdict : trip->env->verdict;
+	err = out_add_raw(ctx, to, trip->type, &env, trip->body, trip->body_len);
+	if (err == AG_OK)
+		trip->ended = true;
+	return err;
+}
+
+ag_err
+ag_record(struct ag_ctx *ctx, Ag__OutcomeEvent *outcome)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+
+	return out_add(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0), AG_MSG_OUTCOME_EVENT,
+	    &env, &outcome->base);
+}
+
+ag_err
+ag_request(struct ag_ctx *ctx, uint16_t op, Ag__Request *request,
+    uint64_t deadline_ms, const void *body)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+
+	request->boot = ctx->boot_id;
+	request->has_reply_key = true;
+	request->reply_key.data = ctx->seal_pk;
+	request->reply_key.len = AG_SEAL_KEY_BYTES;
+	env.has_deadline_ms = true;
+	env.deadline_ms = deadline_ms;
+	env.request = request;
+	return out_add(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), op, &env, body);
+}

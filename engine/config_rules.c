@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the configuration must be as a whole: defaults, members that a row
+ * needs, keys that only make sense together, and what prod refuses.
+ */
+#include "cfg.h"
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct complaint {
+	const char *name; /* of the file */
+	char *message;
+	size_t size;
+};
+
+/* "file:line: key: what would be right"; without a line for a default. */
+static ag_err __attribute__((format(printf, 4, 5)))
+complain(const struct complaint *to, const char *where, const char *key,
+    const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (where == NULL || strcmp(where, "default") == 0)
+		where = to->name;
+	n = snprintf(to->message, to->size, "%s: %s: ", where, key);
+	if (n >= 0 && (size_t)n < to->size) {
+		va_start(ap, fmt);
+		vsnprintf(to->message + n, to->size - (size_t)n, fmt, ap);
+		va_end(ap);
+	}
+	return AG_USAGE;
+}
+
+static bool
+is(const struct ag_config *c, const char *path, unsigned i, const char *word)
+{
+	const char *text = ag_config_get_str(c, path, i);
+
+	return text != NULL && strcmp(text, word) == 0;
+}
+
+static bool
+has(const struct ag_config *c, const char *path, unsigned i)
+{
+	return ag_cfg_is_set(c, ag_cfg_find(path), i);
+}
+
+/* ------------------------------------------------------------- defaults */
+
+static ag_err
+fill_defaults(struct ag_config *c)
+{
+	char want[AG_CFG_WANT_MAX], list[AG_CFG_PATH_MAX];
+	const struct ag_config_key *key;
+	unsigned rows;
+	ag_err err;
+
+	for (unsigned i = 0; (key = ag_config_key_at(i)) != NULL; i++) {
+		if (key->fallback == NULL)
+			continue;
+		snprintf(list, sizeof(list), "%.*s",
+		    (int)strcspn(key->path, "["), key->path);
+		rows = ag_cfg_is_list(list) ? ag_config_get_count(c, list) : 1;
+		for (unsigned row = 0; row < rows; row++) {
+			if (ag_cfg_is_set(c, (int)i, row))
+				continue;
+			err = ag_cfg_set(c, (int)i, row, NULL, key->fallback,
+			    want);
+			if (err == AG_USAGE)
+				ag_panic("config.def: default of %s", key->path);
+			if (err != AG_OK)
+				return err;
+		}
+	}
+	return AG_OK;
+}
+
+/* -------------------------------------------------------- rows of lists */
+
+/* The first is what complains about a row's place, so rows without it have
+ * none: then any other member of the row says where. */
+static const struct {
+	const char *list, *member;
+} needed[] = {
+	{ "auth.issuers", "issuer" },
+	{ "auth.issuers", "algorithms" },
+	{ "responder.rules", "detector" },
+	{ "responder.rules", "action" },
+	{ "sinks", "name" },
+	{ "sinks", "kind" },
+};
+
+static const char *
+row_where(const struct ag_config *c, const char *list, unsigned row)
+{
+	size_t n = strlen(list);
+	const struct ag_config_key *key;
+
+	for (unsigned i = 0; (key = ag_config_key_at(i)) != NULL; i++)
+		if (strncmp(key->path, list, n) == 0 &&
+		    strncmp(key->path + n, "[].", 3) == 0 &&
+		    ag_cfg_is_set(c, (int)i, row))
+			return ag_config_get_where(c, key->path, row);
+	return NULL;
+}
+
+static ag_err
+check_needed(const struct ag_config *c, const struct complaint *to)
+{
+	char path[AG_CFG_PATH_MAX], want[AG_CFG_WANT_MAX];
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		snprintf(path, sizeof(path), "%s[].%s", needed[i].list,
+		    needed[i].member);
+		for (unsigned j = 0;
+		    j < ag_config_get_count(c, needed[i].list); j++) {
+			if (has(c, path, j))
+				continue;
+			ag_cfg_want(ag_cfg_find(path), want);
+			return complain(to, row_where(c, needed[i].list, j), path,
+			    "row %u needs it: %s", j + 1, want);
+		}
+	}
+	return AG_OK;
+}
+
+static ag_err
+check_sinks(const struct ag_config *c, const struct complaint *to)
+{
+	unsigned n = ag_config_get_count(c, "sinks");
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = ag_config_get_str(c, "sinks[].name", i);
+		const char *where = ag_config_get_where(c, "sinks[].name", i);
+
+		for (unsigned j = 0; j < i; j++)
+			if (is(c, "sinks[].name", j, name))
+				return complain(to, where, "sinks[].name",
+				    "a name that no other sink has");
+		if (is(c, "sinks[].kind", i, "file") != has(c, "sinks[].path", i))
+			return complain(to, where, "sinks[].path",
+			    "given with kind: file, and only then");
+	}
+	return AG_OK;
+}
+
+static ag_err
+check_issuers(const struct ag_config *c, const struct complaint *to)
+{
+	unsigned n = ag_config_get_count(c, "auth.issuers");
+	bool prod = is(c, "environment", 0, "prod");
+	const char *path = "auth.issuers[].algorithms", *word;
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *where = ag_config_get_where(c, path, i);
+		bool shared = false, public = false;
+
+		for (unsigned j = 0;
+		    (word = ag_config_get_item(c, path, i, j)) != NULL; j++) {
+			shared = shared || strcmp(word, "HS256") == 0;
+			public = public || strcmp(word, "HS256") != 0;
+		}
+		if (shared && prod)
+			return complain(to, where, path, "ES256, RS256 or EdDSA; "
+			    "prod refuses HS256");
+		if (!shared && !public)
+			return complain(to, where, path, "at least one algorithm");
+		if (public != has(c, "auth.issuers[].jwks_file", i))
+			return complain(to, where, "auth.issuers[].jwks_file",
+			    "given with ES256, RS256 or EdDSA, and only then");
+		if (shared != has(c, "auth.issuers[].hs256_secret_file", i))
+			return complain(to, where,
+			    "auth.issuers[].hs256_secret_file",
+			    "given with HS256, and only then");
+	}
+	return AG_OK;
+}
+
+/* ------------------------------------------------- keys that go together */
+
+static ag_err
+check_tls(const struct ag_config *c, const struct complaint *to)
+{
+	bool certificate = has(c, "rest.tls.certificate_file", 0);
+
+	if (certificate != has(c, "rest.tls.key_file", 0))
+		return complain(to, ag_config_get_where(c, certificate ?
+		    "rest.tls.certificate_file" : "rest.tls.key_file", 0),
+		    "rest.tls", "certificate_file and key_file together");
+	if (has(c, "rest.tls.client_ca_file", 0) && !certificate)
+		return complain(to, ag_config_get_where(c,
+		    "rest.tls.client_ca_file", 0), "rest.tls.client_ca_file",
+		    "only together with certificate_file and key_file");
+	return AG_OK;
+}
+
+static bool
+is_loopback(const char *listen)
+{
+	return strncmp(listen, "127.", 4) == 0 ||
+	    strncmp(listen, "localhost:", 10) == 0 ||
+	    strncmp(listen, "[::1]:", 6) == 0;
+}
+
+static ag_err
+check_plain(const struct ag_config *c, const struct complaint *to)
+{
+	const char *where = ag_config_get_where(c, "rest.listen", 0);
+
+	if (is_loopback(ag_config_get_str(c, "rest.listen", 0)) ||
+	    has(c, "rest.tls.certificate_file", 0))
+		return AG_OK;
+	if (is(c, "environment", 0, "prod"))
+		return complain(to, where, "rest.listen", "off loopback, prod needs "
+		    "rest.tls.certificate_file and rest.tls.key_file");
+	if (ag_config_get_int(c, "rest.allow_plain", 0) == 0)
+		return complain(to, where, "rest.listen", "off loopback it needs "
+		    "rest.tls, or rest.allow_plain: true");
+	return AG_OK;
+}
+
+static ag_err
+check_risk(const struct ag_config *c, const struct complaint *to)
+{
+	if (ag_config_get_number(c, "risk.step_up", 0) >
+	    ag_config_get_number(c, "risk.deny", 0))
+		return complain(to, has(c, "risk.step_up", 0) ?
+		    ag_config_get_where(c, "risk.step_up", 0) :
+		    ag_config_get_where(c, "risk.deny", 0), "risk.step_up",
+		    "at most risk.deny");
+	return AG_OK;
+}
+
+static ag_err
+check_detectors(const struct ag_config *c, const struct complaint *to)
+{
+	static const char *const names[] = {
+#define CFG(path, type, fallback, range, help)
+#include <aegis/config.def>
+#undef CFG
+#define DETECTOR(name, low, medium, high, cooldown_s, what) #name,
+		DETECTORS
+#undef DETECTOR
+	};
+	static const char *const levels[] = { "low", "medium", "high" };
+	char path[AG_CFG_PATH_MAX];
+	double before, v;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		before = 0;
+		for (unsigned j = 0; j < 3; j++) {
+			snprintf(path, sizeof(path), "anomaly.%s.%s", names[i],
+			    levels[j]);
+			v = ag_config_get_number(c, path, 0);
+			if (v < before)
+				return complain(to, ag_config_get_where(c, path,
+				    0), path, "not below the level under it, %g",
+				    before);
+			before = v;
+		}
+	}
+	return AG_OK;
+}
+
+static ag_err
+check_prod(const struct ag_config *c, const struct complaint *to)
+{
+	if (is(c, "environment", 0, "prod") &&
+	    ag_config_get_int(c, "rot.software.accept_risk", 0) == 0)
+		return complain(to, ag_config_get_where(c,
+		    "rot.software.accept_risk", 0), "rot.software.accept_risk",
+		    "true; prod refuses a root of trust in a file unless the risk "
+		    "is accepted");
+	return AG_OK;
+}
+
+static ag_err (*const checks[])(const struct ag_config *,
+    const struct complaint *) = {
+	check_needed, check_sinks, check_issuers, check_tls, check_plain,
+	check_risk, check_detectors, check_prod,
+};
+
+ag_err
+ag_cfg_finish(struct ag_config *c, const char *name, char *message,
+    size_t message_size)
+{
+	struct complaint to = { name, message, message_size };
+	ag_err err = fill_defaults(c);
+
+	for (size_t i = 0; err == AG_OK &&
+	    i < sizeof(checks) / sizeof(checks[0]); i++)
+		err = checks[i](c, &to);
+	return err;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The context: all that one actor's process has. Shared by the engine's
+ * ctx, run, trip, ask, persist, follow, work and kit files only.
+ */
+#ifndef AEGIS_CTX_H
+#define AEGIS_CTX_H
+
+#include "engine.h"
+
+#include <event2/event.h>
+
+enum {
+	OUT_FRAME_TARGET = 256 << 10, /* a frame is closed at this size */
+	NOTES_MAX = 32,
+	LOCKS_PER_TRIP = 3,
+	STREAM_NAME_MAX = 200,
+	WORK_MAX = 64,
+	QUEUE_MAX = 8192,    /* fleet budget 4,096 requests and as much for control */
+	TICK_MS = 250,       /* heartbeat; with a test clock 50 */
+	HELLO_EVERY_TICKS = 2,
+	COMMIT_MS = 1000,    /* snapshots */
+	PULL_RECORDS = 256,
+	PULL_RETRY_MS = 200,
+	PULL_POLL_MS = 1000, /* the net under a lost poke */
+	JOURNAL_TIMEOUT_MS = 5000,
+};
+
+struct slot {
+	char name[64];
+	enum ag_role role;
+	bool up;
+};
+
+/* A frame being gathered for one destination; full ones wait behind `next`. */
+struct out_frame {
+	struct out_frame *next;
+	unsigned to;
+	uint16_t count;
+	size_t len, cap;
+	uint8_t *bytes;
+};
+
+struct lock;
+
+/* The message being worked on, and what is known of its end so far. */
+struct ag_trip {
+	struct ag_trip *next; /* free list, run queue or a lock's waiters */
+	unsigned from;
+	uint16_t type;
+	const uint8_t *env_bytes, *body;
+	size_t env_len, body_len;
+	uint8_t *copy; /* owns env and body once the trip outlives its turn */
+	/* Unpacked into the turn's arena; unpacked anew when resumed. */
+	const Ag__Envelope *env;
+	const Ag__Grant *grant;
+	/* A grant that this station signed: borrowed for the turn. */
+	uint8_t *grant_bytes;
+	size_t grant_len;
+	uint8_t grant_mac[AG_MAC_BYTES];
+	Ag__Verdict *verdict;
+
+	unsigned waits; /* asks, stash entries, work that will resume it */
+	bool kept;      /* outlives the turn */
+	bool ended;
+	bool idem_checked;
+	uint64_t journal_seq;
+	struct lock *locks[LOCKS_PER_TRIP];
+	uint64_t park; /* generation of the current parking (ag_stash_on) */
+	struct lock *parked_on;
+	char *park_reason;
+	/* The grant as it was when it was parked: a refusal names the actor. */
+	uint8_t *park_grant;
+	size_t park_grant_len;
+	uint8_t park_mac[AG_MAC_BYTES];
+
+	/* Notes for the outcome; owned strings. */
+	char *resource_type, *resource_id, *resource_alias, *reason;
+	Ag__Pair params[NOTES_MAX];
+	size_t param_count;
+	uint32_t items, failed;
+	bool has_items;
+	Ag__Refusal refusal; /* owned strings */
+};
+
+/* A stream with a change under way, or a name that trips are parked on. */
+struct lock {
+	struct lock *next; /* in its bucket */
+	char name[STREAM_NAME_MAX];
+	struct ag_trip *holder; /* NULL: only parked trips */
+	struct ag_trip *first, *last;
+};
+
+struct ask {
+	uint32_t generation;
+	bool used;
+	unsigned to;
+	uint16_t reply_type;
+	struct ag_trip *trip; /* NULL: none */
+	ag_then *then;
+	void *memo;
+	size_t memo_size;
+	uint32_t next_free;
+};
+
+/* One heap for everything that happens later. */
+struct timer {
+	uint64_t due_ms;
+	uint64_t order; /* equal times: as they were set */
+	enum { TIMER_ASK, TIMER_AFTER, TIMER_EVERY, TIMER_PARK } kind;
+	uint64_t corr;            /* ASK */
+	struct ag_trip *trip;     /* PARK */
+	uint64_t park;
+	ag_then *then;            /* AFTER */
+	void *memo;
+	size_t memo_size;
+	ag_on_timer *every;       /* EVERY */
+	unsigned period_ms;
+};
+
+struct job;
+
+struct ag_ctx {
+	const struct ag_actor *actor;
+	void *state;
+	Ag__Boot *boot;
+	struct ag_config *config;
+	unsigned self;
+	unsigned index;
+	uint64_t boot_id;
+	uint8_t seal_pk[AG_SEAL_KEY_BYTES];
+	struct ag_sealer *sealer;
+	struct ag_mac *mac; /* NULL: the role vouches for and checks nothing */
+	struct slot slots[AG_SLOTS_MAX];
+	unsigned slot_count;
+
+	struct ag_arena *arena;
+	struct ag_bus *bus; /* NULL in the kit */
+	struct event_base *base;
+	struct event *bus_event, *boot_event, *tick_event, *term_event,
+	    *hup_event, *work_event;
+	bool look_again; /* the bus may have more: do not wait */
+	bool turned;     /* something ran in this round: flush hook is due */
+
+	struct out_frame *out[AG_SLOTS_MAX + 1]; /* + the broker */
+	struct out_frame *out_tail[AG_SLOTS_MAX + 1];
+	uint16_t out_order[AG_SLOTS_MAX + 1]; /* destinations, first use first */
+	unsigned out_count;
+	struct out_frame *frame_pool;
+
+	struct ag_trip *trip;
+	struct ag_trip *trip_pool;
+	struct ag_trip *run_first, *run_last; /* unstashed, to run again */
+	struct lock *locks[1024];
+	unsigned stashed;
+	Ag__Refusal status_refusal; /* of the reply being handed over; borrowed */
+	char refuse_detail[512];
+
+	struct ask *asks;
+	uint32_t ask_count, ask_free, ask_used;
+	struct timer *timers;
+	size_t timer_count, timer_cap;
+	uint64_t timer_order;
+
+	struct ag_db *db;
+	uint64_t commit_due_ms;
+	uint64_t journal_pos; /* last record applied */
+	bool following;       /* a journal pull is under way */
+	bool caught_up;
+	uint64_t audit_pos;   /* next event to pull */
+	bool pulling;
+	bool marks_pending;   /* outcomes may have to be delivered again */
+	bool redelivering;
+	bool redeliver_again;
+	uint64_t redeliver_from;
+
+	bool supervised; /* descriptor 3 is a supervisor, not a guest's file */
+	bool connected; /* the broker has greeted us */
+	bool ready;
+	bool stopping;
+	bool draining;
+	int exit_status;
+	unsigned tick_count;
+
+	int64_t wall_offset_ms;
+	bool manual_clock; /* the kit's */
+	int64_t manual_wall_ms;
+	uint64_t manual_mono_us;
+
+	uint64_t credit_requests, credit_bytes;
+
+	struct ag_metrics_block *metrics;
+	unsigned metric_base; /* the actor's first */
+
+	struct worker *worker;
+	struct ag_kit *kit;
+};
+
+/* The engine's own metrics, in front of the actor's. */
+enum engine_metric {
+	EM_IN, EM_OUT, EM_REFUSED, EM_MALFORMED, EM_TIMEOUTS, EM_EXPIRED,
+	EM_FULL, EM_STASHED, EM_ASKS, EM_COMMITS, EM_COUNT
+};
+void ag_em_add(struct ag_ctx *ctx, enum engine_metric m, uint64_t n);
+
+/* ---- ctx.c */
+ag_err ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
+    AG_MUST;
+void ctx_fini(struct ag_ctx *ctx);
+/* ---- run.c */
+void run_turn_end(struct ag_ctx *ctx); /* flush hook, then all frames out */
+void run_connected(struct ag_ctx *ctx); /* first greeting of the broker */
+void run_hello(struct ag_ctx *ctx); /* says to the broker that we are here */
+void run_caught_up(struct ag_ctx *ctx);
+/* ---- out.c: what was said this turn */
+ag_err out_add(struct ag_ctx *ctx, unsigned to, uint16_t type,
+    const Ag__Envelope *env, const ProtobufCMessage *body) AG_MUST;
+ag_err out_add_raw(struct ag_ctx *ctx, unsigned to, uint16_t type,
+    const Ag__Envelope *env, const uint8_t *body, size_t body_len) AG_MUST;
+void out_send_all(struct ag_ctx *ctx);
+/* ---- trip.c */
+void trip_frame(struct ag_ctx *ctx, const uint8_t *bytes, size_t len);
+void trip_run_queue(struct ag_ctx *ctx);
+ag_err trip_keep(struct ag_ctx *ctx, struct ag_trip *trip) AG_MUST;
+/* Restores trip as the current one (fresh arena); pair with trip_leave. */
+ag_err trip_enter(struct ag_ctx *ctx, struct ag_trip *trip) AG_MUST;
+void trip_leave(struct ag_ctx *ctx, ag_err result);
+void trip_start(struct ag_ctx *ctx, struct ag_trip *trip); /* handler, from its start */
+void trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park);
+/* The outcome of the current trip as it would be said now. */
+void trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out);
+ag_err trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type,
+    const uint8_t *reply, size_t reply_len, bool sealed, bool replayed) AG_MUST;
+/* ---- lock.c */
+void lock_release_all(struct ag_ctx *ctx, struct ag_trip *trip);
+void lock_forget_parked(struct ag_ctx *ctx, struct ag_trip *trip);
+/* ---- ask.c */
+void ask_reply(struct ag_ctx *ctx, unsigned from, uint16_t type,
+    const Ag__Envelope *env, const uint8_t *body, size_t body_len);
+void ask_peer_down(struct ag_ctx *ctx, unsigned slot);
+void ask_timeout(struct ag_ctx *ctx, uint64_t corr);
+void ask_drop_all(struct ag_ctx *ctx);
+/* ---- timer.c */
+ag_err timer_add(struct ag_ctx *ctx, const struct timer *timer) AG_MUST;
+void timer_run(struct ag_ctx *ctx); /* all that are due */
+uint64_t timer_next_ms(struct ag_ctx *ctx); /* UINT64_MAX: none */
+void timer_drop_all(struct ag_ctx *ctx);
+/* ---- persist.c */
+ag_err persist_idem(struct ag_ctx *ctx) AG_MUST;
+/* ---- follow.c */
+void follow_start(struct ag_ctx *ctx);
+void follow_peer_up(struct ag_ctx *ctx, unsigned slot);
+void follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len);
+void follow_poke(struct ag_ctx *ctx);
+ag_err follow_apply(struct ag_ctx *ctx, const Ag__JournalRecord *record) AG_MUST;
+ag_err follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
+    uint64_t pos) AG_MUST;
+/* ---- work.c */
+ag_err work_start(struct ag_ctx *ctx) AG_MUST;
+void work_stop(struct ag_ctx *ctx);
+void work_done(struct ag_ctx *ctx); /* hands finished jobs over */
+bool work_run_one(struct ag_ctx *ctx); /* the kit: in this thread */
+/* ---- kit.c */
+void kit_capture(struct ag_kit *kit, const uint8_t *frame, size_t len);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Audit events for readers: what they see, and as one line of JSON.
+ */
+#include <aegis/event.h>
+#include <aegis/id.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+void
+ag_event_shown(const Ag__Event *event, Ag__Event *out)
+{
+	*out = *event;
+	out->base.n_unknown_fields = 0;
+	out->base.unknown_fields = NULL;
+	out->has_held = 0;
+	out->has_tier_critical = 0;
+	out->has_honey = 0;
+	out->has_scope_count = 0;
+	out->has_credential_issued_at = 0;
+	out->reason = NULL;
+	out->has_plane_boot = 0;
+	out->has_plane_n = 0;
+	out->has_journal_seq = 0;
+	out->author = NULL;
+	out->has_recorded_us = 0;
+}
+
+ag_err
+ag_event_json(const Ag__Event *event, char **out)
+{
+	json_t *object = ag_json_message(&event->base);
+
+	*out = object == NULL ? NULL :
+	    json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	json_decref(object);
+	return *out != NULL ? AG_OK : AG_NO_MEMORY;
+}
+
+void
+ag_id_derive(const char *prefix, const char *what, const char *from, char *out)
+{
+	char text[512], hex[65];
+	uint8_t digest[32];
+	int n = snprintf(text, sizeof(text), "%s%c%s", what, '\0', from);
+
+	if (n < 0 || (size_t)n >= sizeof(text))
+		n = sizeof(text) - 1;
+	ag_sha256(text, (size_t)n, digest);
+	ag_hex(digest, sizeof(digest), hex);
+	snprintf(out, AG_ID_SIZE, "%s_%.32s", prefix, hex);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Persistent actors: a change is an append to the journal; only when the
+ * journal has it is it applied, and only then is it answered. The append
+ * carries the outcome, too, so that a crash behind it loses no record
+ * (follow.c delivers it again), and the answer for a repeated Idempotency-Key.
+ */
+#include "ctx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is remembered until the journal answers. */
+struct append {
+	ag_then *then;
+	void *then_memo; /* owned */
+	size_t then_memo_size;
+	uint16_t reply_type;
+	uint8_t *reply; /* owned; may hold a secret: wiped */
+	size_t reply_len;
+	Ag__JournalAppendAsk *ask; /* owned copy, for apply */
+};
+
+static void
+append_free(struct append *a)
+{
+	if (a->reply != NULL)
+		ag_wipe(a->reply, a->reply_len);
+	if (a->then_memo != NULL)
+		ag_wipe(a->then_memo, a->then_memo_size);
+	free(a->reply);
+	free(a->then_memo);
+	if (a->ask != NULL)
+		ag__journal_append_ask__free_unpacked(a->ask, NULL);
+	memset(a, 0, sizeof(*a));
+}
+
+/* The facts of our own append, applied as they were committed. */
+static ag_err
+apply_own(struct ag_ctx *ctx, const struct append *a,
+    const Ag__JournalAppendReply *reply)
+{
+	ag_err err = AG_OK;
+
+	for (size_t i = 0; i < a->ask->n_changes && err == AG_OK; i++) {
+		const Ag__Change *c = a->ask->changes[i];
+		Ag__JournalRecord record = AG__JOURNAL_RECORD__INIT;
+
+		record.seq = reply->first_seq + i;
+		record.stream = c->stream;
+		record.version = c->expected_version + 1;
+		record.type = c->type;
+		record.event = c->event;
+		record.committed_at = reply->committed_at;
+		record.tenant = a->ask->tenant;
+		record.author = ctx->boot->self->name;
+		err = follow_apply(ctx, &record);
+	}
+	return err;
+}
+
+static ag_err
+finish_append(struct ag_ctx *ctx, struct append *a, ag_err status)
+{
+	if (a->then != NULL)
+		return a->then(ctx->state, ctx, status, NULL, a->then_memo);
+	if (status != AG_OK)
+		return status;
+	if (ctx->trip == NULL || a->reply == NULL)
+		return AG_OK;
+	return trip_answer(ctx, AG_OK, a->reply_type, a->reply, a->reply_len,
+	    false, false);
+}
+
+static ag_err
+on_appended(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__JournalAppendReply *reply = msg;
+	struct append *a = memo;
+	ag_err err;
+
+	(void)state;
+	if (status == AG_OK && ctx->actor->follow != AG_FOLLOW_LIVE)
+		status = apply_own(ctx, a, reply);
+	if (reply != NULL && ctx->trip != NULL)
+		ctx->trip->journal_seq = reply->first_seq +
+		    a->ask->n_changes - 1;
+	if (reply != NULL && ctx->redelivering) {
+		/* Its outcome goes with the others, in order. */
+		ctx->redeliver_again = true;
+		if (ctx->trip != NULL)
+			ctx->trip->ended = true;
+	}
+	err = finish_append(ctx, a, status);
+	append_free(a);
+	return err;
+}
+
+static ag_err
+pack_changes(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    Ag__JournalAppendAsk *ask)
+{
+	Ag__Change *changes = ag_alloc(ctx, count * sizeof(*changes));
+	Ag__Change **list = ag_alloc(ctx, count * sizeof(*list));
+
+	if (changes == NULL || list == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		Ag__Change *c = list[i] = &changes[i];
+
+		ag__change__init(c);
+		c->stream = (char *)facts[i].stream;
+		c->expected_version = facts[i].expected_version;
+		c->type = facts[i].type;
+		c->event.data = ag_pack(ctx, facts[i].fact, &c->event.len);
+		if (c->event.data == NULL)
+			return AG_NO_MEMORY;
+	}
+	ask->changes = list;
+	ask->n_changes = count;
+	return AG_OK;
+}
+
+/* Who, for whom, and what is to be said about it, from the trip. */
+static ag_err
+pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
+    const void *replay)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	Ag__OutcomeEvent outcome;
+
+	ask->tenant = (char *)"system";
+	if (grant == NULL)
+		return AG_OK;
+	ask->tenant = grant->tenant;
+	ask->actor_id = grant->actor_id;
+	ask->has_request_id = true;
+	ask->request_id = grant->request_id;
+	if (grant->has_idem && replay != NULL) {
+		ask->has_idem = ask->has_body_digest = true;
+		ask->idem = grant->idem;
+		ask->body_digest = grant->body_digest;
+		ask->has_reply_type = ask->has_reply = true;
+		ask->reply_type = reply_type;
+		ask->reply.data = ag_pack(ctx, replay, &ask->reply.len);
+		if (ask->reply.data == NULL)
+			return AG_NO_MEMORY;
+	}
+	trip_outcome(ctx, AG_OK, &outcome);
+	ask->has_outcome = true;
+	ask->outcome.data = ag_pack(ctx, &outcome, &ask->outcome.len);
+	return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
+}
+
+static ag_err
+remember(struct ag_ctx *ctx, struct append *a, const Ag__JournalAppendAsk *ask,
+    uint16_t reply_type, const void *reply, ag_then *then, const void *memo,
+    size_t memo_size)
+{
+	size_t len;
+	uint8_t *bytes = ag_pack(ctx, ask, &len);
+
+	if (bytes != NULL)
+		a->ask = ag__journal_append_ask__unpack(NULL, len, bytes);
+	if (a->ask == NULL)
+		return AG_NO_MEMORY;
+	a->reply_type = reply_type;
+	a->then = then;
+	if (reply != NULL) {
+		a->reply_len = protobuf_c_message_get_packed_size(reply);
+		a->reply = malloc(a->reply_len + 1);
+		if (a->reply == NULL)
+			return AG_NO_MEMORY;
+		protobuf_c_message_pack(reply, a->reply);
+	}
+	if (memo_size > 0) {
+		a->then_memo = malloc(memo_size);
+		if (a->then_memo == NULL)
+			return AG_NO_MEMORY;
+		memcpy(a->then_memo, memo, memo_size);
+		a->then_memo_size = memo_size;
+	}
+	return AG_OK;
+}
+
+ag_err
+ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
+    const void *memo, size_t memo_size)
+{
+	Ag__JournalAppendAsk ask = AG__JOURNAL_APPEND_ASK__INIT;
+	struct append a = { 0 };
+	ag_err err;
+
+	/* A change whose record cannot be delivered must not happen now. */
+	if (!ag_slot_up(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0)) ||
+	    ctx->redelivering)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "audit", NULL,
+		    "the audit log is not there");
+	if ((err = pack_changes(ctx, facts, count, &ask)) != AG_OK ||
+	    (err = pack_trip(ctx, &ask, reply_type,
+	        replay != NULL ? replay : reply)) != AG_OK)
+		return err;
+	err = remember(ctx, &a, &ask, reply_type, reply, then, memo, memo_size);
+	if (err == AG_OK)
+		err = ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
+		    AG_MSG_JOURNAL_APPEND_ASK, &ask, AG_MSG_JOURNAL_APPEND_REPLY,
+		    JOURNAL_TIMEOUT_MS, on_appended, &a, sizeof(a));
+	if (err != AG_PENDING)
+		append_free(&a);
+	return err;
+}
+
+/* ------------------------------------------------------ Idempotency-Key */
+
+static ag_err
+on_idem(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__JournalIdemReply *reply = msg;
+	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
+	const void *body;
+
+	(void)memo;
+	if (status != AG_OK)
+		return status;
+	if (reply->known && !reply->same)
+		return ag_refuse(ctx, AG_IDEMPOTENCY_MISMATCH, NULL,
+		    "Idempotency-Key", "this key was used with another body");
+	if (reply->known)
+		return trip_answer(ctx, AG_OK, (uint16_t)reply->reply_type,
+		    reply->reply.data, reply->reply.len, false, true);
+	ctx->trip->idem_checked = true;
+	for (size_t i = 0; i < ctx->actor->row_count; i++) {
+		if (ctx->actor->rows[i].type != op->type)
+			continue;
+		body = ag_unpack(ctx, op->ask, ctx->trip->body,
+		    ctx->trip->body_len);
+		return body == NULL ? AG_BAD_MESSAGE :
+		    ctx->actor->rows[i].handle(state, ctx, body);
+	}
+	return AG_BAD_MESSAGE;
+}
+
+/* Before the handler: concurrent repeats wait for the first one's end. */
+ag_err
+persist_idem(struct ag_ctx *ctx)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	Ag__JournalIdemAsk ask = AG__JOURNAL_IDEM_ASK__INIT;
+	char name[STREAM_NAME_MAX] = "idem:";
+	ag_err err;
+
+	if (grant->idem.len != 32)
+		return AG_BAD_MESSAGE;
+	ag_hex(grant->idem.data, grant->idem.len, name + strlen(name));
+	if ((err = ag_enter(ctx, name, true)) != AG_OK)
+		return err;
+	ask.idem = grant->idem;
+	ask.body_digest = grant->body_digest;
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
+	    AG_MSG_JOURNAL_IDEM_ASK, &ask, AG_MSG_JOURNAL_IDEM_REPLY,
+	    JOURNAL_TIMEOUT_MS, on_idem, NULL, 0);
+}

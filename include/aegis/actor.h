@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What makes a process an actor.
+ *
+ * An actor is a state, rows (message type, handler) and a few hooks. It
+ * touches nothing but its context: no socket, clock or file of its own. A
+ * handler sees one message and either
+ *   - answers: ag_reply(), or an error (the error is the answer),
+ *   - asks somebody first: `return ag_ask(…)`, `return ag_persist(…)`, which
+ *     are AG_PENDING; the continuation then answers,
+ *   - passes it on (stations of the ring): ag_pass().
+ * The message that is being worked on is called the trip. A continuation runs
+ * with its trip restored, so ag_env(), ag_grant() and ag_reply() mean the same
+ * there as in the handler.
+ *
+ * For a trip on the ring (an operation), ag_reply() and a returned error go to
+ * audit as one outcome with the answer in it; for any other message that
+ * carries a correlation number they go back to who asked. An order or event
+ * has no answer; an error from its handler is logged and counted.
+ *
+ * Nothing here blocks except ag_store_commit and ag_log to a slow terminal.
+ * Nothing here is thread-safe; one loop, one thread (see ag_work).
+ */
+#ifndef AEGIS_ACTOR_H
+#define AEGIS_ACTOR_H
+
+#include <aegis/err.h>
+#include <aegis/proto.h>
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct ag_ctx;
+struct event_base;
+
+enum {
+	AG_SLOT_NONE = 0xffff,    /* no such row */
+	AG_SLOT_BROKER = 0xfffe,  /* the broker itself: HELLO to it, PEER and REFUSED from it */
+	AG_TURN_FRAMES_MAX = 16,  /* frames drained per turn: more makes a convoy */
+	AG_FRAME_BYTES_MAX = 8 << 20,
+	AG_ARENA_BYTES_MAX = 48 << 20,
+	AG_PENDING_MAX = 16384,   /* asks in flight per process */
+	AG_STASH_MAX = 4096,      /* trips waiting for their stream */
+	AG_MEMO_BYTES_MAX = 1024,
+	AG_TABLES_MAX = 8,
+	AG_SLOTS_MAX = 256,       /* rows of a fleet, guests included */
+	AG_DEADLINE_MS = 2000,    /* of a request, unless configured */
+};
+
+/* msg: unpacked body, borrowed until the handler returns. */
+typedef ag_err ag_handler(void *state, struct ag_ctx *ctx, const void *msg);
+/*
+ * status AG_OK: msg is the reply, of the type asked for. Otherwise msg is
+ * NULL and ag_refusal(ctx) says more. memo: the copy made by ag_ask().
+ */
+typedef ag_err ag_then(void *state, struct ag_ctx *ctx, ag_err status,
+    const void *msg, void *memo);
+typedef void ag_on_timer(void *state, struct ag_ctx *ctx);
+
+struct ag_row {
+	uint16_t type;
+	ag_handler *handle;
+};
+
+/* A record of the journal, unpacked. */
+struct ag_fact_record {
+	uint64_t seq;
+	uint64_t version; /* of the stream */
+	const char *stream;
+	uint16_t type;
+	const void *fact; /* the message of `type` */
+	int64_t committed_at;
+	const char *tenant;
+	const char *author;
+};
+
+enum ag_follow {
+	AG_FOLLOW_NONE = 0,
+	/* Everything since the snapshot at start; own commits as they commit. */
+	AG_FOLLOW_START,
+	/* Everything, always, in journal order, own commits too. */
+	AG_FOLLOW_LIVE,
+};
+
+struct ag_metric_row {
+	const char *name; /* Prometheus name without the aegis_ prefix */
+	const char *help;
+	enum { AG_COUNTER, AG_GAUGE, AG_HISTOGRAM_US } kind;
+};
+
+struct ag_actor {
+	const char *name; /* its row in bin/fleet.def */
+	size_t state_size; /* zeroed before init */
+	const struct ag_row *rows;
+	size_t row_count;
+	/* Configuration is there, nobody is connected. Required. */
+	ag_err (*init)(void *state, struct ag_ctx *ctx);
+	/* Peers connected, snapshot loaded, journal followed. May be NULL. */
+	ag_err (*ready)(void *state, struct ag_ctx *ctx);
+	/* Any operation without a row and without a grant (iam) or, for risk,
+	 * with one. May be NULL: such an operation is refused. */
+	ag_handler *station;
+	/* One fact of the journal. Required if follow is not NONE. */
+	ag_err (*apply)(void *state, struct ag_ctx *ctx,
+	    const struct ag_fact_record *record);
+	/* One event of the audit log, in order, with a durable cursor. An error
+	 * stops the cursor there; it is tried again after a back-off. */
+	ag_err (*on_audit)(void *state, struct ag_ctx *ctx,
+	    const Ag__Event *event, uint64_t pos);
+	/* After each turn, before its messages go out (audit syncs here). */
+	ag_err (*flush)(void *state, struct ag_ctx *ctx);
+	/* A fleet row came or went. */
+	void (*peer)(void *state, struct ag_ctx *ctx, unsigned slot, bool up);
+	/* SIGTERM: finish what is under way, then ag_stop(ctx, 0). NULL: stops at
+	 * once (planes drain; behind them nothing arrives any more). */
+	void (*drain)(void *state, struct ag_ctx *ctx);
+	void (*fini)(void *state, struct ag_ctx *ctx);
+	enum ag_follow follow;
+	bool own_readiness; /* calls ag_set_ready itself */
+	const char *const *tables; /* names of its store's tables, NULL-terminated */
+	/* Where its store is: NULL, "snapshots/<name>", which may be rebuilt; or a
+	 * folder of the state directory that is the truth (the journal's): then a
+	 * bad value ends the process instead of being discarded. */
+	const char *store_dir;
+	const struct ag_metric_row *metrics;
+	size_t metric_count;
+};
+#define AG_ROWS(r) .rows = (r), .row_count = sizeof(r) / sizeof((r)[0])
+#define AG_METRICS(m) \
+	.metrics = (m), .metric_count = sizeof(m) / sizeof((m)[0])
+
+/* main() of every actor: boots from descriptor 3, loops, returns the exit
+ * status. A program is `int main(void) { return ag_main(&ag_actor_x); }`. */
+int ag_main(const struct ag_actor *actor);
+/* The same for a guest: joins a running fleet with the file that `aegis actor
+ * enroll` wrote (0600; refused otherwise). */
+int ag_main_join(const struct ag_actor *actor, const char *file);
+
+/* ------------------------------------------------------------ the trip */
+
+const Ag__Envelope *ag_env(struct ag_ctx *ctx);
+/* The verified grant of an operation; NULL outside one. */
+const Ag__Grant *ag_grant(struct ag_ctx *ctx);
+/* The body's bytes as they arrived, borrowed for the turn. */
+const uint8_t *ag_body(struct ag_ctx *ctx, size_t *len);
+uint16_t ag_type(struct ag_ctx *ctx);
+unsigned ag_from(struct ag_ctx *ctx);          /* slot, stamped by the broker */
+enum ag_role ag_from_role(struct ag_ctx *ctx);
+
+/*
+ * Returns err after noting why, for the answer. reason_code: a word of
+ * rest-contract §8 or NULL. field: JSON pointer, "?name", a header, or NULL.
+ * Use: return ag_refuse(ctx, AG_INVALID_FIELD, "bad_scope", "/scopes/2", "…").
+ */
+ag_err ag_refuse(struct ag_ctx *ctx, ag_err err, const char *reason_code,
+    const char *field, const char *fmt, ...) AG_PRINTF(5, 6);
+/* More of the same refusal; each may be left out. */
+void ag_refuse_hint(struct ag_ctx *ctx, const char *hint);
+void ag_refuse_rule(struct ag_ctx *ctx, const char *rule);
+void ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s);
+/* What was refused: inside a continuation with status != AG_OK. Never NULL. */
+const Ag__Refusal *ag_refusal(struct ag_ctx *ctx);
+
+/* Facts for the outcome's event; strings are copied. */
+void ag_note_resource(struct ag_ctx *ctx, const char *type, const char *id,
+    const char *alias);
+void ag_note_param(struct ag_ctx *ctx, const char *key, const char *value);
+void ag_note_items(struct ag_ctx *ctx, uint32_t items, uint32_t failed);
+void ag_note_reason(struct ag_ctx *ctx, const char *reason);
+
+/*
+ * Answers the trip. Secret operations' answers are sealed to the plane here.
+ * AG_OK also when the asker is gone; the trip is over either way.
+ */
+ag_err ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg) AG_MUST;
+/* The event id that the outcome of this trip will have (for AgentRevokeReply). */
+const char *ag_outcome_id(struct ag_ctx *ctx);
+
+/* AG_OK if the trip has no If-Match or it names this revision; otherwise
+ * refuses with AG_PRECONDITION_FAILED. */
+ag_err ag_if_match(struct ag_ctx *ctx, uint64_t revision) AG_MUST;
+
+/*
+ * Stations: sends the operation on, with the grant (iam signs a new one; NULL
+ * keeps what came) and the verdict (risk's; NULL keeps). To self is allowed.
+ * The trip is over for this station. AG_NOBODY: the row is not there.
+ */
+ag_err ag_pass(struct ag_ctx *ctx, unsigned to, Ag__Grant *grant,
+    Ag__Verdict *verdict) AG_MUST;
+/*
+ * iam only: from now on the trip has this grant, so that a refusal names the
+ * actor. Signs it. The strings must live until the turn's end.
+ */
+ag_err ag_set_grant(struct ag_ctx *ctx, Ag__Grant *grant) AG_MUST;
+
+/* risk only: the verdict that ag_pass and a refusal's event carry. Borrowed
+ * for the turn. */
+void ag_set_verdict(struct ag_ctx *ctx, Ag__Verdict *verdict);
+/*
+ * Parks the trip until ag_stash_release(ctx, name), then runs its handler again
+ * from the start; after timeout_ms it is refused with AG_UNAVAILABLE and
+ * reason_code instead. AG_PENDING, or AG_FULL.
+ */
+ag_err ag_stash_on(struct ag_ctx *ctx, const char *name, unsigned timeout_ms,
+    const char *reason_code) AG_MUST;
+void ag_stash_release(struct ag_ctx *ctx, const char *name);
+
+/* Is this iam's MAC over these bytes? Constant time. audit checks outcomes
+ * with it; grants of operations are checked before a handler sees them. */
+bool ag_grant_verify(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
+    const uint8_t *mac, size_t mac_len);
+
+/* ------------------------------------------------------ asking, telling */
+
+/* One message, no answer. Bounded by the mailbox; AG_NOBODY, AG_FULL. */
+ag_err ag_send(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg)
+    AG_MUST;
+/*
+ * Asks `to` and calls `then` exactly once, with the reply of type reply_type,
+ * or AG_TIMEOUT, AG_NOBODY (not connected, or died), or what it refused with.
+ * memo is copied (≤ AG_MEMO_BYTES_MAX) and wiped afterwards. Returns AG_PENDING,
+ * or an error and `then` will not run.
+ */
+ag_err ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
+    uint16_t reply_type, unsigned timeout_ms, ag_then *then, const void *memo,
+    size_t memo_size) AG_MUST;
+/* An event that no request caused: detections, responses, lifecycle. */
+ag_err ag_record(struct ag_ctx *ctx, Ag__OutcomeEvent *outcome) AG_MUST;
+/*
+ * Runs work(job) on a worker thread, then `then` in the loop with memo = job.
+ * work touches nothing but job; its return value is the status. Who frees job
+ * is the continuation. At most 64 wait; AG_FULL.
+ */
+ag_err ag_work(struct ag_ctx *ctx, ag_err (*work)(void *job), void *job,
+    ag_then *then) AG_MUST;
+
+/* --------------------------------------------------- persistent actors */
+
+/*
+ * At the head of a handler whose stream may have a change under way. AG_OK:
+ * go on. AG_PENDING: the trip waits in the stash and the handler is called
+ * again from its start; return AG_PENDING. AG_FULL: too many wait.
+ * exclusive: others wait until this trip has ended.
+ */
+ag_err ag_enter(struct ag_ctx *ctx, const char *stream, bool exclusive) AG_MUST;
+
+struct ag_fact {
+	const char *stream;
+	uint64_t expected_version; /* 0: must not exist */
+	uint16_t type;             /* AG_MSG_*_FACT */
+	const void *fact;
+};
+/*
+ * Appends all facts or none (one transaction), then applies them, then
+ * answers with `reply`, in this order. Idempotency-Key, if the trip has one,
+ * is kept in the same transaction with `replay` (NULL: same as reply), which
+ * must hold no secret. `then`, if given, runs instead of the answer, with
+ * AG_OK or AG_CONFLICT, AG_UNAVAILABLE …; it then calls ag_reply itself.
+ * Works without a trip, too (timers); reply is then ignored. AG_PENDING.
+ */
+ag_err ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
+    const void *memo, size_t memo_size) AG_MUST;
+
+/* ------------------------------------------------------------- the store */
+
+/*
+ * A small ordered table in the actor's own LMDB environment: its snapshot,
+ * committed with the journal position and the audit cursor every second and
+ * at stop. Values are checksummed; a bad one discards the whole snapshot and
+ * the journal is replayed. Keys ≤ 255 bytes.
+ */
+ag_err ag_store_put(struct ag_ctx *ctx, unsigned table, const void *key,
+    size_t key_len, const void *value, size_t value_len) AG_MUST;
+/* *value is borrowed until the next put, del or commit. AG_ITEM_NOT_FOUND. */
+ag_err ag_store_get(struct ag_ctx *ctx, unsigned table, const void *key,
+    size_t key_len, const uint8_t **value, size_t *value_len) AG_MUST;
+ag_err ag_store_del(struct ag_ctx *ctx, unsigned table, const void *key,
+    size_t key_len) AG_MUST;
+/* Rows with key >= from (NULL: first), in order, until visit returns false. */
+typedef bool ag_store_visit(void *arg, const uint8_t *key, size_t key_len,
+    const uint8_t *value, size_t value_len);
+ag_err ag_store_scan(struct ag_ctx *ctx, unsigned table, const void *from,
+    size_t from_len, ag_store_visit *visit, void *arg) AG_MUST;
+ag_err ag_store_commit(struct ag_ctx *ctx) AG_MUST;
+
+/* ------------------------------------------------------- fleet and time */
+
+unsigned ag_self(struct ag_ctx *ctx);
+/* The i-th row of a role (keys.0 is 0), or AG_SLOT_NONE. */
+unsigned ag_slot(struct ag_ctx *ctx, enum ag_role role, unsigned i);
+unsigned ag_slot_named(struct ag_ctx *ctx, const char *name);
+unsigned ag_slot_count(struct ag_ctx *ctx, enum ag_role role);
+const char *ag_slot_name(struct ag_ctx *ctx, unsigned slot);
+enum ag_role ag_slot_role(struct ag_ctx *ctx, unsigned slot);
+bool ag_slot_up(struct ag_ctx *ctx, unsigned slot);
+/* The shard of `role` that owns id: a stable hash of id over the row count. */
+unsigned ag_shard(struct ag_ctx *ctx, enum ag_role role, const char *id);
+uint64_t ag_boot(struct ag_ctx *ctx);          /* random, new at each start */
+
+int64_t ag_now_ms(struct ag_ctx *ctx);         /* UTC; the test clock moves it */
+uint64_t ag_mono_ms(struct ag_ctx *ctx);       /* CLOCK_BOOTTIME, shared by the node */
+uint64_t ag_mono_us(struct ag_ctx *ctx);
+/* fn(state, ctx) every period_ms of monotonic time, from init or ready on. */
+ag_err ag_every(struct ag_ctx *ctx, unsigned period_ms, ag_on_timer *fn)
+    AG_MUST;
+/* Once, delay_ms from now. Bounded by AG_PENDING_MAX. */
+ag_err ag_after(struct ag_ctx *ctx, unsigned delay_ms, ag_then *then,
+    const void *memo, size_t memo_size) AG_MUST;
+
+/* Memory of this turn: zeroed, aligned, wiped when the turn ends; NULL at the
+ * ceiling. */
+void *ag_alloc(struct ag_ctx *ctx, size_t size);
+char *ag_strdup(struct ag_ctx *ctx, const char *s);
+char *ag_printf(struct ag_ctx *ctx, const char *fmt, ...) AG_PRINTF(2, 3);
+/* Unpacks into the turn's arena; NULL if malformed or too big. */
+void *ag_unpack(struct ag_ctx *ctx, const ProtobufCMessageDescriptor *d,
+    const uint8_t *bytes, size_t len);
+/* Packs into the turn's arena; NULL at the ceiling. */
+uint8_t *ag_pack(struct ag_ctx *ctx, const void *msg, size_t *len);
+
+/* --------------------------------------------------- log, metrics, files */
+
+enum ag_level { AG_DEBUG, AG_INFO, AG_WARN, AG_ERROR };
+/* One JSON line on stderr (the supervisor forwards it), with the request id.
+ * event: a stable id ("GRANT-FULL"); fmt: "key=%s other=%d". Control
+ * characters are escaped. Never anything secret. */
+void ag_log(struct ag_ctx *ctx, enum ag_level level, const char *event,
+    const char *fmt, ...) AG_PRINTF(4, 5);
+
+void ag_metric_add(struct ag_ctx *ctx, unsigned metric, uint64_t n);
+void ag_metric_set(struct ag_ctx *ctx, unsigned metric, uint64_t v);
+void ag_metric_observe_us(struct ag_ctx *ctx, unsigned metric, uint64_t us);
+/* Says on the health page whether this actor works; detail ≤ 63 bytes. */
+void ag_set_ready(struct ag_ctx *ctx, bool ready, const char *detail);
+
+const char *ag_state_dir(struct ag_ctx *ctx);  /* the fleet's state directory */
+const char *ag_run_dir(struct ag_ctx *ctx);    /* run/ in it */
+unsigned ag_index(struct ag_ctx *ctx);         /* keys.1: 1; a sink: its row of `sinks:` */
+/* Writes a file of the state directory whole or not at all (temporary file,
+ * fsync, rename), with this mode. name is relative, no "..". */
+ag_err ag_file_put(struct ag_ctx *ctx, const char *name, const void *bytes,
+    size_t len, unsigned mode) AG_MUST;
+bool ag_is_dev(struct ag_ctx *ctx);            /* environment: dev */
+
+/* The loop, for planes, sinks and roots of trust that speak a network
+ * protocol of their own. Messages sent from its callbacks go out when the
+ * callback round ends. */
+struct event_base *ag_event_base(struct ag_ctx *ctx);
+/* Ends the process in order, with this exit status. */
+void ag_stop(struct ag_ctx *ctx, int status);
+
+/* ------------------------------------------------------------- planes */
+
+/* Admission: takes one request of `bytes` from this plane's share of the
+ * fleet's budget; false if there is none left. ag_credit_give returns it. */
+bool ag_credit_take(struct ag_ctx *ctx, size_t bytes);
+void ag_credit_give(struct ag_ctx *ctx, size_t bytes);
+/* Sends an operation to iam. request is filled in by the plane but for boot
+ * and reply_key. body: packed by us. AG_NOBODY: iam is not there. */
+ag_err ag_request(struct ag_ctx *ctx, uint16_t op, Ag__Request *request,
+    uint64_t deadline_ms, const void *body) AG_MUST;
+
+/* The configuration, secrets and metrics have their own headers. */
+#include <aegis/config.h>
+#include <aegis/id.h>
+#include <aegis/metrics.h>
+#include <aegis/secret.h>
+
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers: status line, fields, body, in one buffer and one write. The length
+ * is written into its place when the body is known (leading blanks before a
+ * field's value are no part of it, RFC 9110 §5.5).
+ */
+#include "rest.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { LENGTH_DIGITS = 9 }; /* TEXT_MAX_BYTES has eight */
+
+#define LENGTH_FIELD "Content-Length:          \r\n\r\n"
+
+const char *
+answer_id(const struct conn *conn, char out[AG_UUID_TEXT])
+{
+	ag_uuid_text(conn->request_id, out);
+	return out;
+}
+
+static const char *
+date(struct rest *rest)
+{
+	int64_t now = ag_now_ms(rest->ctx) / 1000;
+	time_t seconds = (time_t)now;
+	struct tm tm;
+
+	if (now != rest->date_s) {
+		rest->date_s = now;
+		gmtime_r(&seconds, &tm);
+		strftime(rest->date, sizeof(rest->date),
+		    "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	}
+	return rest->date;
+}
+
+static bool
+will_close(const struct conn *conn)
+{
+	return conn->last || conn->eof || conn->rest->draining ||
+	    !conn->in.keep_alive;
+}
+
+static void
+add_trace(const struct conn *conn, struct text *out)
+{
+	char trace[33], flags[3], span[17];
+
+	if (!request_trace(conn, trace, flags))
+		return;
+	/* Our span: the random half of the request id. */
+	ag_hex(conn->request_id + 8, 8, span);
+	text_printf(out, "traceparent: 00-%s-%s-%s\r\n", trace, span, flags);
+}
+
+void
+answer_head(struct conn *conn, struct text *out, unsigned status)
+{
+	char id[AG_UUID_TEXT];
+
+	text_str(out, "HTTP/1.1 ");
+	text_u64(out, status);
+	text_char(out, ' ');
+	text_str(out, http_status_str((enum http_status)status));
+	text_str(out, "\r\nDate: ");
+	text_str(out, date(conn->rest));
+	text_str(out, "\r\nX-Request-Id: ");
+	text_str(out, answer_id(conn, id));
+	text_str(out, "\r\nCache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n");
+	if (!conn->plain)
+		text_str(out, "Strict-Transport-Security: max-age=31536000\r\n");
+	if (will_close(conn))
+		text_str(out, "Connection: close\r\n");
+	else if (conn->in.parser.http_minor == 0)
+		text_str(out, "Connection: keep-alive\r\n");
+	if (conn->in.stage == STAGE_WHOLE)
+		add_trace(conn, out);
+}
+
+/* Content-Type and the length's place; returns where the body begins. */
+static size_t
+add_type(struct text *out, const char *type)
+{
+	text_str(out, "Content-Type: ");
+	text_str(out, type);
+	text_str(out, "\r\n" LENGTH_FIELD);
+	return out->len;
+}
+
+static void
+count(struct conn *conn, unsigned status)
+{
+	struct ag_ctx *ctx = conn->rest->ctx;
+
+	ag_metric_add(ctx, status < 400 ? RM_2XX : status < 500 ? RM_4XX : RM_5XX, 1);
+	ag_metric_observe_us(ctx, RM_LATENCY,
+	    ag_mono_us(ctx) - conn->received_us);
+}
+
+/* Fills in the length and sends; the buffer is empty afterwards. */
+static void
+send_it(struct conn *conn, unsigned status, size_t body_at, bool wipe)
+{
+	struct text *out = &conn->rest->out;
+	char digits[LENGTH_DIGITS + 1];
+
+	count(conn, status);
+	if (out->failed) {
+		ag_log(conn->rest->ctx, AG_ERROR, "ANSWER-TOO-BIG", "status=%u",
+		    status);
+		conn->broken = true;
+	} else {
+		snprintf(digits, sizeof(digits), "%*u", LENGTH_DIGITS,
+		    (unsigned)(out->len - body_at));
+		memcpy(out->bytes + body_at - 4 - LENGTH_DIGITS, digits,
+		    LENGTH_DIGITS);
+		conn_write(conn, out->bytes,
+		    conn->in.head_only ? body_at : out->len);
+	}
+	text_reset(out, wipe);
+	conn_done(conn);
+}
+
+/* ----------------------------------------------------------------- errors */
+
+static void
+add_challenge(struct text *out, ag_err err, const char *reason)
+{
+	if (err == AG_STEP_UP_REQUIRED)
+		text_str(out, "WWW-Authenticate: Bearer "
+		    "error=\"insufficient_user_authentication\", "
+		    "acr_values=\"urn:aegis:acr:totp\"\r\n");
+	else if (reason != NULL && strcmp(reason, "token_missing") == 0)
+		text_str(out, "WWW-Authenticate: Bearer realm=\"aegis\"\r\n");
+	else
+		text_str(out, "WWW-Authenticate: Bearer realm=\"aegis\", "
+		    "error=\"invalid_token\"\r\n");
+}
+
+static void
+add_allow(const struct conn *conn, struct text *out)
+{
+	unsigned allow = conn->in.match.allow, i;
+	const char *comma = "";
+
+	text_str(out, "Allow: ");
+	for (i = 0; i < METHOD_COUNT; i++)
+		if ((allow & 1U << i) != 0) {
+			text_str(out, comma);
+			text_str(out, route_method_name(i));
+			comma = ", ";
+		}
+	text_str(out, "\r\n");
+}
+
+static void
+add_problem(struct conn *conn, struct text *out, unsigned status,
+    const Ag__Refusal *refusal)
+{
+	const struct ag_err_row *row = ag_err_row((ag_err)refusal->err);
+	char id[AG_UUID_TEXT];
+
+	text_printf(out, "{\"type\":\"urn:aegis:error:%s\",\"title\":", row->code);
+	text_json(out, row->title);
+	text_printf(out, ",\"status\":%u,\"detail\":", status);
+	text_json(out, refusal->detail);
+	text_printf(out, ",\"code\":\"%s\",\"reason_code\":", row->code);
+	text_json(out, refusal->reason_code);
+	text_printf(out, ",\"request_id\":\"%s\",\"hint\":", answer_id(conn, id));
+	text_json(out, refusal->hint);
+	text_str(out, ",\"field\":");
+	text_json(out, refusal->field);
+	if (refusal->rule != NULL) {
+		text_str(out, ",\"rule\":");
+		text_json(out, refusal->rule);
+	}
+	text_char(out, '}');
+}
+
+static void
+add_rate(struct text *out, const Ag__DeliverEvent *deliver)
+{
+	if (deliver == NULL || deliver->n_rate < 2)
+		return;
+	text_printf(out, "RateLimit-Policy: %s\r\nRateLimit: %s\r\n",
+	    deliver->rate[0], deliver->rate[1]);
+}
+
+static void
+answer_problem(struct conn *conn, const Ag__Refusal *refusal,
+    const Ag__DeliverEvent *deliver)
+{
+	const struct ag_err_row *row = ag_err_row((ag_err)refusal->err);
+	unsigned status = (unsigned)row->http, retry_s;
+	struct text *out = &conn->rest->out;
+	size_t body_at;
+
+	if (conn->bev == NULL) { /* nobody there to hear it */
+		conn_done(conn);
+		return;
+	}
+	answer_head(conn, out, status);
+	add_rate(out, deliver);
+	if (status == 401)
+		add_challenge(out, (ag_err)refusal->err, refusal->reason_code);
+	if (status == 405)
+		add_allow(conn, out);
+	if (status == 429 || status == 503) {
+		retry_s = refusal->has_retry_after_s ? refusal->retry_after_s :
+		    conn->retry_after_s;
+		text_printf(out, "Retry-After: %u\r\n", retry_s == 0 ? 1 : retry_s);
+	}
+	body_at = add_type(out, "application/problem+json");
+	add_problem(conn, out, status, refusal);
+	send_it(conn, status, body_at, false);
+}
+
+void
+answer_own(struct conn *conn)
+{
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+
+	refusal.err = conn->own.err;
+	refusal.reason_code = (char *)(uintptr_t)conn->own.reason;
+	refusal.detail = conn->own.detail;
+	refusal.field = conn->own.field[0] == '\0' ? NULL : conn->own.field;
+	answer_problem(conn, &refusal, NULL);
+}
+
+static void
+answer_failed(struct conn *conn, const char *detail)
+{
+	refuse_set(&conn->own, AG_GENERAL_FAILURE, NULL, NULL, "%s", detail);
+	answer_own(conn);
+}
+
+/* ---------------------------------------------------------------- success */
+
+/* The reply of an operation, opened if it came sealed. Lives in the turn's
+ * arena, or *plain does; NULL: not what it should be. */
+static void *
+open_reply(struct rest *rest, const struct ag_operation *op,
+    const Ag__DeliverEvent *deliver)
+{
+	struct ag_secret *plain = NULL;
+	Ag__Sealed *sealed;
+	void *reply = NULL;
+
+	if (!deliver->has_sealed || !deliver->sealed)
+		return ag_unpack(rest->ctx, op->reply, deliver->reply.data,
+		    deliver->reply.len);
+	sealed = ag_unpack(rest->ctx, &ag__sealed__descriptor, deliver->reply.data,
+	    deliver->reply.len);
+	if (sealed != NULL && ag_unseal(rest->ctx, sealed, &plain) == AG_OK)
+		reply = ag_unpack(rest->ctx, op->reply, ag_secret_bytes(plain),
+		    ag_secret_len(plain));
+	ag_secret_free(&plain);
+	return reply;
+}
+
+static const void *
+reply_field(const ProtobufCMessage *reply, const char *name,
+    ProtobufCType type)
+{
+	const ProtobufCFieldDescriptor *field =
+	    protobuf_c_message_descriptor_get_field_by_name(reply->descriptor, name);
+
+	if (field == NULL || field->type != type ||
+	    field->label != PROTOBUF_C_LABEL_REQUIRED)
+		return NULL;
+	return (const uint8_t *)reply + field->offset;
+}
+
+static void
+add_resource(const struct conn *conn, struct text *out,
+    const ProtobufCMessage *reply)
+{
+	const char *location = conn->in.match.route->location;
+	const uint64_t *revision =
+	    reply_field(reply, "revision", PROTOBUF_C_TYPE_UINT64);
+	char *const *id = reply_field(reply, "id", PROTOBUF_C_TYPE_STRING);
+
+	if (revision != NULL)
+		text_printf(out, "ETag: \"%llu\"\r\n", (unsigned long long)*revision);
+	if (location != NULL && id != NULL && *id != NULL)
+		text_printf(out, "Location: %s%s\r\n", location, *id);
+}
+
+static void
+answer_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
+{
+	const struct route *route = conn->in.match.route;
+	const struct ag_operation *op = ag_operation_find(route->op);
+	struct text *out = &conn->rest->out;
+	unsigned status = route->status;
+	size_t body_at;
+	void *reply;
+
+	if (conn->bev == NULL) {
+		conn_done(conn);
+		return;
+	}
+	reply = open_reply(conn->rest, op, deliver);
+	if (reply == NULL) {
+		ag_log(conn->rest->ctx, AG_ERROR, "REPLY-MALFORMED", "op=%s",
+		    op->name);
+		answer_failed(conn, "the answer could not be read");
+		return;
+	}
+	answer_head(conn, out, status);
+	add_rate(out, deliver);
+	if (deliver->has_replayed && deliver->replayed)
+		text_str(out, "Idempotency-Replayed: true\r\n");
+	add_resource(conn, out, reply);
+	body_at = add_type(out, "application/json");
+	codec_print(out, reply);
+	send_it(conn, status, body_at, (op->flags & AG_OP_SECRET) != 0 ||
+	    op->type == AG_MSG_TOKEN_ISSUE || op->type == AG_MSG_AGENT_ISSUE ||
+	    op->type == AG_MSG_TENANT_CREATE);
+}
+
+static bool
+is_stream(const struct conn *conn)
+{
+	const struct ag_operation *op =
+	    ag_operation_find(conn->in.match.route->op);
+
+	return op != NULL && (op->flags & AG_OP_STREAM) != 0;
+}
+
+void
+answer_deliver(struct conn *conn, const Ag__DeliverEvent *deliver)
+{
+	if (deliver->refusal != NULL && deliver->status >= 400)
+		answer_problem(conn, deliver->refusal, deliver);
+	else if (deliver->status >= 400 && conn->own.err != AG_OK)
+		answer_own(conn);
+	else if (deliver->status >= 400 || conn->in.match.route == NULL ||
+	    conn->in.match.route->op == 0)
+		answer_failed(conn, "something failed inside");
+	else if (is_stream(conn))
+		stream_open(conn);
+	else
+		answer_reply(conn, deliver);
+}
+
+void
+answer_page(struct conn *conn, unsigned status, const char *type,
+    const char *extra, const void *body, size_t len)
+{
+	struct text *out = &conn->rest->out;
+	size_t body_at;
+
+	if (conn->bev == NULL) {
+		conn_done(conn);
+		return;
+	}
+	answer_head(conn, out, status);
+	text_str(out, extra);
+	body_at = add_type(out, type);
+	text_add(out, body, len);
+	send_it(conn, status, body_at, false);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections: accepting, reading one request at a time, writing, and the
+ * ends of each state. Bounds: their number, unread input, unsent output, and
+ * absolute times that no further byte extends.
+ */
+#include "rest.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void conn_pump(struct conn *conn);
+
+/* ------------------------------------------------------------------ lists */
+
+void
+conn_place(struct conn *conn, enum conn_state state)
+{
+	struct rest *rest = conn->rest;
+
+	if (conn->state != CONN_NONE)
+		TAILQ_REMOVE(&rest->lists[conn->state], conn, link);
+	conn->state = state;
+	if (state == CONN_NONE)
+		return;
+	conn->due_ms = ag_mono_ms(rest->ctx) + rest->state_ms[state];
+	TAILQ_INSERT_TAIL(&rest->lists[state], conn, link);
+}
+
+static void
+conn_free(struct conn *conn)
+{
+	struct rest *rest = conn->rest;
+
+	conn_place(conn, CONN_NONE);
+	request_forget(conn);
+	if (conn->bev != NULL)
+		bufferevent_free(conn->bev);
+	http_fini(&conn->in);
+	text_fini(&conn->early);
+	if (conn->gone != NULL)
+		*conn->gone = true;
+	free(conn);
+	ag_metric_set(rest->ctx, RM_CONNECTIONS, --rest->conn_count);
+}
+
+static bool
+is_under_way(const struct conn *conn)
+{
+	return conn->state == CONN_ASKED || conn->state == CONN_TOLD ||
+	    conn->state == CONN_LOCAL;
+}
+
+void
+conn_drop(struct conn *conn)
+{
+	if (conn->state == CONN_STREAM)
+		stream_stop(conn);
+	if (!is_under_way(conn)) {
+		conn_free(conn);
+		return;
+	}
+	if (conn->bev != NULL)
+		bufferevent_free(conn->bev);
+	conn->bev = NULL;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static size_t
+unsent(const struct conn *conn)
+{
+	return evbuffer_get_length(bufferevent_get_output(conn->bev));
+}
+
+/* Straight to the socket when nothing waits: it saves two epoll_ctl and a
+ * round of the loop for each answer. What does not fit goes the long way. */
+void
+conn_write(struct conn *conn, const void *bytes, size_t len)
+{
+	ssize_t sent = 0;
+
+	if (conn->bev == NULL || conn->broken)
+		return;
+	if (conn->plain && unsent(conn) == 0) {
+		sent = send(bufferevent_getfd(conn->bev), bytes, len,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+			conn->broken = true;
+			return;
+		}
+		sent = sent < 0 ? 0 : sent;
+	}
+	if ((size_t)sent == len)
+		return;
+	if (unsent(conn) + len > REST_OUTPUT_BYTES_MAX ||
+	    bufferevent_write(conn->bev, (const char *)bytes + sent,
+	    len - (size_t)sent) != 0)
+		conn->broken = true;
+}
+
+/* The answer to bytes that we did not read would be lost in a reset if we
+ * just closed: say that we are done and let the client end it. */
+static void
+conn_linger(struct conn *conn)
+{
+	conn_place(conn, CONN_CLOSING);
+	if (unsent(conn) > 0)
+		return; /* on_write goes on */
+	if (conn->plain)
+		shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+	if (conn->eof || conn->in.stage != STAGE_BAD)
+		conn_free(conn);
+}
+
+void
+conn_done(struct conn *conn)
+{
+	request_forget(conn);
+	if (conn->bev == NULL || conn->broken) {
+		conn_free(conn);
+		return;
+	}
+	if (conn->last || conn->eof || conn->rest->draining ||
+	    !conn->in.keep_alive) {
+		conn_linger(conn);
+		return;
+	}
+	http_next(&conn->in);
+	conn->own.err = AG_OK;
+	conn_place(conn, CONN_IDLE);
+	if (conn->gone == NULL &&
+	    evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
+		conn_pump(conn);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static bool
+is_reading(const struct conn *conn)
+{
+	return conn->state >= CONN_FRESH && conn->state <= CONN_BODY;
+}
+
+/* A part of a request has been read; what is next? */
+static void
+conn_advance(struct conn *conn, enum http_stage before)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	switch (conn->in.stage) {
+	case STAGE_FRESH:
+		break;
+	case STAGE_HEAD:
+		if (before == STAGE_FRESH)
+			conn_place(conn, CONN_HEAD);
+		break;
+	case STAGE_BODY:
+		if (before == STAGE_BODY)
+			break;
+		conn_place(conn, CONN_BODY);
+		if (conn->in.expect)
+			conn_write(conn, go_on, sizeof(go_on) - 1);
+		break;
+	case STAGE_WHOLE:
+		request_start(conn);
+		break;
+	case STAGE_BAD:
+		request_refuse_framing(conn);
+		break;
+	}
+}
+
+/* One request after the other out of the input. An answer that is written at
+ * once brings us back here by way of conn_done, and may free the connection, hence `gone`. */
+static void
+conn_pump(struct conn *conn)
+{
+	struct evbuffer *input = bufferevent_get_input(conn->bev);
+	struct evbuffer_iovec part;
+	enum http_stage before;
+	bool gone = false;
+	size_t took;
+
+	conn->gone = &gone;
+	while (is_reading(conn) && evbuffer_get_length(input) > 0 &&
+	    evbuffer_peek(input, -1, NULL, &part, 1) >= 1) {
+		before = conn->in.stage;
+		took = http_feed(&conn->in, part.iov_base, part.iov_len);
+		evbuffer_drain(input, took);
+		conn_advance(conn, before);
+		if (gone)
+			return; /* it was answered and closed */
+	}
+	conn->gone = NULL;
+}
+
+static void
+on_read(struct bufferevent *bev, void *arg)
+{
+	struct conn *conn = arg;
+	struct evbuffer *input = bufferevent_get_input(bev);
+
+	if (is_reading(conn))
+		conn_pump(conn);
+	else if (conn->state == CONN_CLOSING || conn->state == CONN_STREAM)
+		evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+static void
+on_write(struct bufferevent *bev, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)bev;
+	if (conn->state == CONN_CLOSING)
+		conn_linger(conn);
+	else if (conn->state == CONN_STREAM)
+		stream_written(conn);
+}
+
+/* The client sends no more. It may still read: what it asked is answered; half
+ * a request is refused like any other bad framing. */
+static void
+on_eof(struct conn *conn)
+{
+	conn->eof = true;
+	if (is_under_way(conn) || conn->state == CONN_CREDIT)
+		return;
+	if (conn->state == CONN_HEAD || conn->state == CONN_BODY) {
+		http_feed(&conn->in, "", 0);
+		if (conn->in.stage == STAGE_BAD)
+			request_refuse_framing(conn);
+		else if (conn->in.stage == STAGE_WHOLE)
+			request_start(conn);
+		return;
+	}
+	if (conn->state != CONN_CLOSING || unsent(conn) == 0)
+		conn_drop(conn);
+}
+
+static void
+on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)bev;
+	if ((what & BEV_EVENT_EOF) != 0 && (what & BEV_EVENT_ERROR) == 0)
+		on_eof(conn);
+	else if ((what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) != 0)
+		conn_drop(conn);
+}
+
+/* -------------------------------------------------------------- accepting */
+
+struct conn *
+conn_open(struct rest *rest, int fd, const struct sockaddr *peer)
+{
+	struct conn *conn = NULL;
+	int on = 1;
+
+	if (rest->conn_count >= rest->conn_max || rest->draining ||
+	    (conn = calloc(1, sizeof(*conn))) == NULL) {
+		ag_metric_add(rest->ctx, RM_REFUSED_CONNECTIONS, 1);
+		close(fd);
+		return NULL;
+	}
+	evutil_make_socket_nonblocking(fd);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	conn->rest = rest;
+	conn->plain = rest->tls == NULL;
+	conn->bev = conn->plain ? bufferevent_socket_new(rest->base, fd,
+	    BEV_OPT_CLOSE_ON_FREE) : tls_bufferevent(rest, fd);
+	if (conn->bev == NULL) {
+		free(conn);
+		close(fd);
+		return NULL;
+	}
+	address_set(conn, peer);
+	conn->proxied = address_is_trusted(rest, peer);
+	http_init(&conn->in, &rest->limits);
+	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
+	bufferevent_setwatermark(conn->bev, EV_READ, 0, REST_INPUT_BYTES_MAX);
+	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
+	ag_metric_set(rest->ctx, RM_CONNECTIONS, ++rest->conn_count);
+	conn_place(conn, CONN_FRESH);
+	return conn;
+}
+
+static void
+on_accept(struct evconnlistener *listener, evutil_socket_t fd,
+    struct sockaddr *peer, int len, void *arg)
+{
+	(void)listener;
+	(void)len;
+	conn_open(arg, fd, peer);
+}
+
+ag_err
+conn_listen(struct rest *rest, int fd)
+{
+	if (rest->base == NULL)
+		return AG_OK; /* the kit: connections come by hand */
+	if (evutil_make_socket_nonblocking(fd) != 0)
+		return AG_IO;
+	rest->listener = evconnlistener_new(rest->base, on_accept, rest,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	return rest->listener == NULL ? AG_IO : AG_OK;
+}
+
+/* ------------------------------------------------------------------- ends */
+
+static void
+head_late(struct conn *conn)
+{
+	refuse_set(&conn->in.refuse, AG_REQUEST_TIMEOUT, "header", NULL,
+	    "the header took too long");
+	conn->in.stage = STAGE_BAD;
+	request_refuse_framing(conn);
+}
+
+static void
+body_late(struct conn *conn)
+{
+	refuse_set(&conn->in.refuse, AG_REQUEST_TIMEOUT, "body", NULL,
+	    "the body took too long");
+	conn->in.stage = STAGE_BAD;
+	request_refuse_framing(conn);
+}
+
+/* What the end of each state's time means. A row takes the connection out of
+ * its list, or to the list's tail. */
+static void (*const ends[CONN_STATES])(struct conn *) = {
+	[CONN_FRESH] = conn_drop,
+	[CONN_IDLE] = conn_drop,
+	[CONN_HEAD] = head_late,
+	[CONN_BODY] = body_late,
+	[CONN_CREDIT] = request_overloaded,
+	[CONN_ASKED] = request_timeout,
+	[CONN_TOLD] = request_unrecorded,
+	[CONN_STREAM] = stream_keep_alive,
+	[CONN_CLOSING] = conn_drop,
+};
+
+void
+conn_sweep(struct rest *rest)
+{
+	uint64_t now = ag_mono_ms(rest->ctx);
+	struct conn *conn;
+	unsigned state;
+
+	for (state = 0; state < CONN_STATES; state++)
+		while (ends[state] != NULL &&
+		    (conn = TAILQ_FIRST(&rest->lists[state])) != NULL &&
+		    conn->due_ms <= now)
+			ends[state](conn);
+}
+
+/* Nothing new: idle connections end, what is under way goes on. */
+void
+conn_drain(struct rest *rest)
+{
+	struct conn *conn;
+
+	rest->draining = true;
+	if (rest->listener != NULL)
+		evconnlistener_free(rest->listener);
+	rest->listener = NULL;
+	while ((conn = TAILQ_FIRST(&rest->lists[CONN_FRESH])) != NULL ||
+	    (conn = TAILQ_FIRST(&rest->lists[CONN_IDLE])) != NULL)
+		conn_drop(conn);
+	while ((conn = TAILQ_FIRST(&rest->lists[CONN_STREAM])) != NULL)
+		stream_end(conn, "Unavailable");
+}
+
+void
+conn_close_all(struct rest *rest)
+{
+	struct conn *conn;
+	unsigned state;
+
+	for (state = 0; state < CONN_STATES; state++)
+		while ((conn = TAILQ_FIRST(&rest->lists[state])) != NULL) {
+			if (state == CONN_STREAM)
+				stream_stop(conn);
+			conn_free(conn);
+		}
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interface's description, printed from what serves it: routes.def, the
+ * operations' table and the messages' descriptors. So it cannot be wrong about
+ * which routes, members and words there are.
+ */
+#include "rest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SCHEMAS_MAX = 160 };
+
+/* Messages referred to so far; printed behind the paths. */
+struct schemas {
+	struct {
+		const ProtobufCMessageDescriptor *d;
+		bool input;
+	} rows[SCHEMAS_MAX];
+	unsigned count;
+};
+
+static bool
+ends_with(const char *text, const char *tail)
+{
+	size_t len = strlen(text), tail_len = strlen(tail);
+
+	return len >= tail_len && strcmp(text + len - tail_len, tail) == 0;
+}
+
+/* "Key", "KeyCreateAsk"; "RotationInput" for what clients send of a message
+ * that answers have, too. */
+static void
+print_name(struct text *out, const ProtobufCMessageDescriptor *d, bool input)
+{
+	text_str(out, d->short_name);
+	if (input && !ends_with(d->short_name, "Ask"))
+		text_str(out, "Input");
+}
+
+static void
+print_ref(struct text *out, struct schemas *schemas,
+    const ProtobufCMessageDescriptor *d, bool input)
+{
+	unsigned i = 0;
+
+	while (i < schemas->count &&
+	    (schemas->rows[i].d != d || schemas->rows[i].input != input))
+		i++;
+	if (i == schemas->count) {
+		if (i == SCHEMAS_MAX)
+			ag_panic("SCHEMAS_MAX is too small");
+		schemas->rows[i].d = d;
+		schemas->rows[i].input = input;
+		schemas->count++;
+	}
+	text_str(out, "{\"$ref\":\"#/components/schemas/");
+	print_name(out, d, input);
+	text_str(out, "\"}");
+}
+
+/* ---------------------------------------------------------------- schemas */
+
+static void
+print_enum(struct text *out, const ProtobufCEnumDescriptor *d, bool nullable)
+{
+	unsigned i;
+
+	text_str(out, "\"enum\":[");
+	for (i = 0; i < d->n_values; i++) {
+		text_str(out, i == 0 ? "" : ",");
+		text_json(out, codec_enum_text(d, d->values[i].value));
+	}
+	text_str(out, nullable ? ",null]" : "]");
+}
+
+static void
+print_type(struct text *out, const char *type, bool nullable, const char *more)
+{
+	if (nullable)
+		text_printf(out, "\"type\":[\"%s\",\"null\"]%s", type, more);
+	else
+		text_printf(out, "\"type\":\"%s\"%s", type, more);
+}
+
+/* The members of a scalar's schema object, without braces. */
+static void
+print_scalar(struct text *out, const ProtobufCFieldDescriptor *field, bool null)
+{
+	switch (field->type) {
+	case PROTOBUF_C_TYPE_UINT32:
+	case PROTOBUF_C_TYPE_UINT64:
+		print_type(out, "integer", null, ",\"minimum\":0");
+		break;
+	case PROTOBUF_C_TYPE_INT64:
+		if (codec_is_time(field))
+			print_type(out, "string", null, ",\"format\":\"date-time\"");
+		else
+			print_type(out, "integer", null, "");
+		break;
+	case PROTOBUF_C_TYPE_DOUBLE:
+		print_type(out, "number", null, "");
+		break;
+	case PROTOBUF_C_TYPE_BOOL:
+		print_type(out, "boolean", null, "");
+		break;
+	case PROTOBUF_C_TYPE_ENUM:
+		print_type(out, "string", null, ",");
+		print_enum(out, field->descriptor, null);
+		break;
+	case PROTOBUF_C_TYPE_BYTES:
+		print_type(out, "string", null, ",\"contentEncoding\":\"base64\"");
+		break;
+	default: /* strings */
+		print_type(out, "string", null, "");
+		break;
+	}
+}
+
+static void
+print_element(struct text *out, struct schemas *schemas,
+    const ProtobufCFieldDescriptor *field, bool input, bool null)
+{
+	if (field->type == PROTOBUF_C_TYPE_MESSAGE && null) {
+		text_str(out, "{\"anyOf\":[");
+		print_ref(out, schemas, field->descriptor, input);
+		text_str(out, ",{\"type\":\"null\"}]}");
+	} else if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+		print_ref(out, schemas, field->descriptor, input);
+	} else {
+		text_char(out, '{');
+		print_scalar(out, field, null);
+		text_char(out, '}');
+	}
+}
+
+static void
+print_property(struct text *out, struct schemas *schemas,
+    const ProtobufCFieldDescriptor *field, bool input)
+{
+	text_printf(out, "\"%s\":", field->name);
+	if (codec_is_object(field)) {
+		text_str(out, "{\"type\":\"object\",\"additionalProperties\":"
+		    "{\"type\":[\"string\",\"null\"]}}");
+	} else if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+		text_str(out, "{\"type\":\"array\",\"items\":");
+		print_element(out, schemas, field, input, false);
+		text_char(out, '}');
+	} else {
+		print_element(out, schemas, field, input,
+		    field->label == PROTOBUF_C_LABEL_OPTIONAL);
+	}
+}
+
+static bool
+is_shown(const ProtobufCMessageDescriptor *d,
+    const ProtobufCFieldDescriptor *field, bool input)
+{
+	return input ? !codec_is_read_only(d, field) : !codec_is_hidden(d, field);
+}
+
+static void
+print_required(struct text *out, const ProtobufCMessageDescriptor *d, bool input)
+{
+	const char *comma = "";
+	unsigned i;
+
+	text_str(out, ",\"required\":[");
+	for (i = 0; i < d->n_fields; i++) {
+		/* Answers say null rather than nothing. */
+		if (!is_shown(d, &d->fields[i], input) || (input ?
+		    d->fields[i].label != PROTOBUF_C_LABEL_REQUIRED :
+		    codec_is_omitted(d, &d->fields[i])))
+			continue;
+		text_printf(out, "%s\"%s\"", comma, d->fields[i].name);
+		comma = ",";
+	}
+	text_char(out, ']');
+}
+
+static void
+print_batch(struct text *out, struct schemas *schemas, bool input)
+{
+	static const ProtobufCMessageDescriptor *const asks[] = {
+		&ag__sign_ask__descriptor, &ag__verify_ask__descriptor,
+		&ag__encrypt_ask__descriptor, &ag__decrypt_ask__descriptor };
+	static const ProtobufCMessageDescriptor *const replies[] = {
+		&ag__sign_reply__descriptor, &ag__verify_reply__descriptor,
+		&ag__encrypt_reply__descriptor, &ag__decrypt_reply__descriptor };
+	unsigned i;
+
+	if (input)
+		text_printf(out, "{\"type\":\"object\",\"additionalProperties\":false,"
+		    "\"required\":[\"operation\",\"items\"],\"properties\":{"
+		    "\"operation\":{\"type\":\"string\",\"enum\":[\"sign\",\"verify\","
+		    "\"encrypt\",\"decrypt\"]},\"items\":{\"type\":\"array\","
+		    "\"minItems\":1,\"maxItems\":%d,\"items\":", CODEC_BATCH_MAX);
+	text_str(out, "{\"anyOf\":[");
+	for (i = 0; i < 4; i++) {
+		text_str(out, i == 0 ? "" : ",");
+		print_ref(out, schemas, input ? asks[i] : replies[i], input);
+	}
+	text_str(out, input ? "]}}}}" : ",{\"type\":\"object\",\"required\":"
+	    "[\"error\"],\"properties\":{\"error\":{\"type\":\"object\","
+	    "\"properties\":{\"code\":{\"type\":\"string\"},\"reason_code\":"
+	    "{\"type\":[\"string\",\"null\"]},\"detail\":"
+	    "{\"type\":[\"string\",\"null\"]}}}}}]}");
+}
+
+static void
+print_schema(struct text *out, struct schemas *schemas,
+    const ProtobufCMessageDescriptor *d, bool input)
+{
+	const char *comma = "";
+	unsigned i;
+
+	text_char(out, '"');
+	print_name(out, d, input);
+	text_str(out, "\":");
+	if (d == &ag__batch_ask__descriptor || d == &ag__batch_result__descriptor) {
+		print_batch(out, schemas, input);
+		return;
+	}
+	text_str(out, "{\"type\":\"object\",\"properties\":{");
+	for (i = 0; i < d->n_fields; i++) {
+		if (!is_shown(d, &d->fields[i], input))
+			continue;
+		text_str(out, comma);
+		print_property(out, schemas, &d->fields[i], input);
+		comma = ",";
+	}
+	text_char(out, '}');
+	print_required(out, d, input);
+	text_str(out, input ? ",\"additionalProperties\":false}" : "}");
+}
+
+/* RFC 9457, with the codes of err.def. */
+static void
+print_problem(struct text *out)
+{
+	int err;
+
+	text_str(out, "\"Problem\":{\"type\":\"object\",\"required\":[\"type\","
+	    "\"title\",\"status\",\"detail\",\"code\",\"reason_code\","
+	    "\"request_id\",\"hint\",\"field\"],\"properties\":{"
+	    "\"type\":{\"type\":\"string\"},\"title\":{\"type\":\"string\"},"
+	    "\"status\":{\"type\":\"integer\"},"
+	    "\"detail\":{\"type\":[\"string\",\"null\"]},"
+	    "\"code\":{\"type\":\"string\",\"enum\":[");
+	for (err = AG_OK + 1; err < AG_NO_MEMORY; err++)
+		text_printf(out, "%s\"%s\"", err == AG_OK + 1 ? "" : ",",
+		    ag_err_row((ag_err)err)->code);
+	text_str(out, "]},\"reason_code\":{\"type\":[\"string\",\"null\"]},"
+	    "\"request_id\":{\"type\":\"string\"},"
+	    "\"hint\":{\"type\":[\"string\",\"null\"]},"
+	    "\"field\":{\"type\":[\"string\",\"null\"]},"
+	    "\"rule\":{\"type\":\"string\"}}}");
+}
+
+/* ------------------------------------------------------------------ paths */
+
+static void
+print_path_params(struct text *out, const char *path)
+{
+	const char *at = path, *end, *comma = "";
+
+	while ((at = strchr(at, '{')) != NULL && (end = strchr(at, '}')) != NULL) {
+		text_printf(out, "%s{\"name\":\"%.*s\",\"in\":\"path\","
+		    "\"required\":true,\"schema\":{\"type\":\"string\"}}", comma,
+		    (int)(end - at - 1), at + 1);
+		comma = ",";
+		at = end;
+	}
+}
+
+static void
+print_query_params(struct text *out, const ProtobufCMessageDescriptor *d,
+    bool first)
+{
+	const ProtobufCFieldDescriptor *field;
+	unsigned i;
+
+	for (i = 0; i < d->n_fields; i++) {
+		field = &d->fields[i];
+		if (field->label == PROTOBUF_C_LABEL_REPEATED ||
+		    field->type == PROTOBUF_C_TYPE_MESSAGE ||
+		    codec_is_read_only(d, field))
+			continue;
+		text_printf(out, "%s{\"name\":\"%s\",\"in\":\"query\","
+		    "\"required\":%s,\"schema\":{", first ? "" : ",", field->name,
+		    field->label == PROTOBUF_C_LABEL_REQUIRED ? "true" : "false");
+		print_scalar(out, field, false);
+		text_str(out, "}}");
+		first = false;
+	}
+}
+
+static void
+print_header_param(struct text *out, const char *name)
+{
+	text_printf(out, ",{\"name\":\"%s\",\"in\":\"header\",\"required\":false,"
+	    "\"schema\":{\"type\":\"string\"}}", name);
+}
+
+static void
+print_operation(struct text *out, struct schemas *schemas,
+    const struct route *route)
+{
+	const struct ag_operation *op = ag_operation_find(route->op);
+	bool query = route->method == METHOD_GET || route->method == METHOD_DELETE;
+	bool body = !query && op->ask != &ag__nothing__descriptor;
+
+	text_printf(out, "\"operationId\":\"%s%s\",\"x-aegis-operation\":\"%s\","
+	    "\"security\":[{\"bearer\":[]}],\"parameters\":[", op->name,
+	    route->method == METHOD_DELETE && op->type == AG_MSG_KEY_DESTROY ?
+	    "_BY_DELETE" : "", op->operation);
+	print_path_params(out, route->path);
+	if (query)
+		print_query_params(out, op->ask, strchr(route->path, '{') == NULL);
+	if ((op->flags & AG_OP_IDEM) != 0 && strchr(route->path, '{') != NULL) {
+		print_header_param(out, "Idempotency-Key");
+		print_header_param(out, "If-Match");
+	}
+	text_char(out, ']');
+	if (body) {
+		text_str(out, ",\"requestBody\":{\"content\":{\"application/json\":"
+		    "{\"schema\":");
+		print_ref(out, schemas, op->ask, true);
+		text_str(out, "}}}");
+	}
+	text_printf(out, ",\"responses\":{\"%u\":{\"description\":\"%s\","
+	    "\"content\":{\"%s\":{\"schema\":", route->status,
+	    route->status == 201 ? "Created" : "OK",
+	    (op->flags & AG_OP_STREAM) != 0 ? "text/event-stream" :
+	    "application/json");
+	if ((op->flags & AG_OP_STREAM) != 0)
+		text_str(out, "{\"type\":\"string\"}");
+	else
+		print_ref(out, schemas, op->reply, false);
+	text_str(out, "}}},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}");
+}
+
+static void
+print_method(struct text *out, struct schemas *schemas, const struct route *route)
+{
+	char name[8];
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s", route_method_name(route->method));
+	for (i = 0; name[i] != '\0'; i++)
+		name[i] = (char)(name[i] | 0x20);
+	text_printf(out, "\"%s\":{\"summary\":", name);
+	text_json(out, route->summary);
+	text_char(out, ',');
+	if (route->page == PAGE_NONE)
+		print_operation(out, schemas, route);
+	else
+		text_str(out, "\"security\":[],\"responses\":{\"200\":"
+		    "{\"description\":\"OK\"}}");
+	text_char(out, '}');
+}
+
+static bool
+path_seen(unsigned before, const char *path)
+{
+	unsigned i;
+
+	for (i = 0; i < before; i++)
+		if (strcmp(route_at(i)->path, path) == 0)
+			return true;
+	return false;
+}
+
+static void
+print_paths(struct text *out, struct schemas *schemas)
+{
+	const struct route *route, *other;
+	const char *comma;
+	unsigned i, j;
+
+	for (i = 0; (route = route_at(i)) != NULL; i++) {
+		if (path_seen(i, route->path))
+			continue;
+		text_printf(out, "%s\"%s\":{", i == 0 ? "" : ",", route->path);
+		comma = "";
+		for (j = i; (other = route_at(j)) != NULL; j++) {
+			if (strcmp(other->path, route->path) != 0)
+				continue;
+			text_str(out, comma);
+			print_method(out, schemas, other);
+			comma = ",";
+		}
+		text_char(out, '}');
+	}
+}
+
+void
+openapi_print(struct text *out)
+{
+	struct schemas schemas = { .count = 0 };
+	unsigned i;
+
+	text_str(out, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Aegis\","
+	    "\"version\":\"v1\",\"description\":\"Agent-native key control plane\"},"
+	    "\"paths\":{");
+	print_paths(out, &schemas);
+	text_str(out, "},\"components\":{\"securitySchemes\":{\"bearer\":"
+	    "{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"}},"
+	    "\"responses\":{\"Problem\":{\"description\":\"Refused or failed\","
+	    "\"content\":{\"application/problem+json\":{\"schema\":"
+	    "{\"$ref\":\"#/components/schemas/Problem\"}}}}},\"schemas\":{");
+	print_problem(out);
+	/* The list grows while its rows are printed. */
+	for (i = 0; i < schemas.count; i++) {
+		text_char(out, ',');
+		print_schema(out, &schemas, schemas.rows[i].d, schemas.rows[i].input);
+	}
+	text_str(out, "}}}");
+}
+
+/* -------------------------------------------------------------- the page */
+
+#define DOCS_STYLE "body{font:16px/1.5 sans-serif;margin:2em auto;max-width:64em;" \
+	"padding:0 1em}table{border-collapse:collapse}td{padding:.2em 1em .2em 0;" \
+	"vertical-align:top}code{font-size:.95em}"
+
+/* No script, nothing from elsewhere; the policy names the one style by hash. */
+void
+docs_print(struct text *out, char *csp, size_t csp_size)
+{
+	static const char style[] = DOCS_STYLE;
+	const struct ag_operation *op;
+	const struct route *route;
+	char hash_b64[48];
+	uint8_t hash[32];
+	unsigned i;
+
+	ag_sha256(style, sizeof(style) - 1, hash);
+	ag_base64(hash, sizeof(hash), hash_b64);
+	snprintf(csp, csp_size, "Content-Security-Policy: default-src 'none'; "
+	    "style-src 'sha256-%s'; frame-ancestors 'none'\r\n", hash_b64);
+	text_str(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
+	    "<title>Aegis: the REST interface</title><style>" DOCS_STYLE
+	    "</style><h1>Aegis</h1><p>All routes that this server serves. Their "
+	    "members and answers are in <a href=\"/openapi.json\">openapi.json</a>."
+	    "<table>");
+	for (i = 0; (route = route_at(i)) != NULL; i++) {
+		op = ag_operation_find(route->op);
+		text_printf(out, "<tr><td><code>%s</code><td><code>%s</code><td>%s"
+		    "<td><code>", route_method_name(route->method), route->path,
+		    route->summary);
+		if (op != NULL && op->kind != AG_KIND_ANY)
+			text_printf(out, "%s:%s:%s", ag_kind_name(op->kind),
+			    (op->flags & AG_OP_ALL) != 0 ? "*" : "x", op->op);
+		text_str(out, "</code>");
+	}
+	text_str(out, "</table></html>\n");
+}

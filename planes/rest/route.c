@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * routes.def as a tree of path segments. A literal segment goes before a
+ * parameter, and there is no way back: /v1/agents/revoke is never the agent
+ * "revoke".
+ */
+#include "route.h"
+
+#include "memory.h"
+
+#include <aegis/err.h>
+#include <aegis/proto.h>
+
+#include <string.h>
+
+enum { NODES_MAX = 256 };
+
+static const struct route routes[] = {
+#define PAGE(method, path, name, summary) \
+	{ METHOD_##method, path, 0, PAGE_##name, 200, NULL, summary },
+#define ROUTE(method, path, op, status, location, summary) \
+	{ METHOD_##method, path, AG_MSG_##op, PAGE_NONE, status, location, summary },
+#include "routes.def"
+#undef PAGE
+#undef ROUTE
+};
+
+struct node {
+	const char *text; /* literal, not terminated; NULL: parameter */
+	size_t len;
+	struct node *child;   /* literals first, the parameter last */
+	struct node *sibling;
+	const struct route *by_method[METHOD_COUNT];
+};
+
+/* Built from the table on first use, constant from then on. */
+static struct node nodes[NODES_MAX];
+static unsigned node_count;
+
+static const char *const method_names[] = {
+	[METHOD_GET] = "GET",
+	[METHOD_POST] = "POST",
+	[METHOD_PUT] = "PUT",
+	[METHOD_PATCH] = "PATCH",
+	[METHOD_DELETE] = "DELETE",
+	[METHOD_COUNT] = "",
+};
+
+const char *
+route_method_name(enum route_method method)
+{
+	return method_names[method];
+}
+
+enum route_method
+route_method_named(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < METHOD_COUNT; i++)
+		if (strcmp(method_names[i], name) == 0)
+			break;
+	return i;
+}
+
+const struct route *
+route_at(unsigned i)
+{
+	return i < sizeof(routes) / sizeof(routes[0]) ? &routes[i] : NULL;
+}
+
+static struct node *
+node_new(const char *text, size_t len)
+{
+	struct node *node = &nodes[node_count++];
+
+	if (node_count > NODES_MAX)
+		ag_panic("NODES_MAX is too small for routes.def");
+	node->text = text;
+	node->len = len;
+	return node;
+}
+
+static struct node *
+node_under(struct node *parent, const char *text, size_t len)
+{
+	struct node **link = &parent->child;
+	bool param = text[0] == '{';
+
+	for (; *link != NULL; link = &(*link)->sibling) {
+		if (param ? (*link)->text == NULL :
+		    (*link)->text != NULL && (*link)->len == len &&
+		    memcmp((*link)->text, text, len) == 0)
+			return *link;
+		if ((*link)->text == NULL)
+			break; /* a literal goes in before the parameter */
+	}
+	parent = node_new(param ? NULL : text, len);
+	parent->sibling = *link;
+	*link = parent;
+	return parent;
+}
+
+static void
+tree_build(void)
+{
+	const struct route *route = routes;
+	const char *at;
+	struct node *node;
+	size_t len;
+
+	node_new("", 0);
+	for (; route < routes + sizeof(routes) / sizeof(routes[0]); route++) {
+		node = &nodes[0];
+		for (at = route->path; *at == '/'; at += len) {
+			len = strcspn(++at, "/");
+			node = node_under(node, at, len);
+		}
+		node->by_method[route->method] = route;
+	}
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool
+route_unescape(char *text, bool plus)
+{
+	char *to = text, *at = text;
+	int high, low;
+
+	for (; *at != '\0'; at++) {
+		if (*at != '%') {
+			*to++ = plus && *at == '+' ? ' ' : *at;
+			continue;
+		}
+		high = hex_digit(at[1]);
+		low = high < 0 ? -1 : hex_digit(at[2]);
+		if (low < 0 || (high | low) == 0)
+			return false;
+		*to++ = (char)(high << 4 | low);
+		at += 2;
+	}
+	*to = '\0';
+	return utf8_valid(text, (size_t)(to - text));
+}
+
+/* The child that takes this segment; the parameter is the last of them. */
+static struct node *
+node_match(const struct node *parent, const char *text, size_t len)
+{
+	struct node *node = parent->child;
+
+	for (; node != NULL; node = node->sibling)
+		if (node->text == NULL ? len > 0 :
+		    node->len == len && memcmp(node->text, text, len) == 0)
+			break;
+	return node;
+}
+
+static const struct node *
+tree_walk(char *path, struct route_match *match)
+{
+	const struct node *node = &nodes[0];
+	char *at = path, *end;
+
+	if (*at != '/')
+		return NULL;
+	while (node != NULL && at != NULL) {
+		end = strchr(++at, '/');
+		if (end != NULL)
+			*end = '\0'; /* for good: at may become a parameter */
+		if (!route_unescape(at, false)) {
+			match->bad = true;
+			return NULL;
+		}
+		node = node_match(node, at, strlen(at));
+		if (node != NULL && node->text == NULL) {
+			if (strlen(at) > ROUTE_SEGMENT_MAX ||
+			    match->param_count == ROUTE_PARAMS_MAX)
+				return NULL;
+			match->params[match->param_count++] = at;
+		}
+		at = end;
+	}
+	return node;
+}
+
+void
+route_find(enum route_method method, char *path, struct route_match *match)
+{
+	const struct node *node;
+	unsigned i;
+
+	if (node_count == 0)
+		tree_build();
+	memset(match, 0, sizeof(*match));
+	node = tree_walk(path, match);
+	if (node == NULL)
+		return;
+	for (i = 0; i < METHOD_COUNT; i++)
+		if (node->by_method[i] != NULL)
+			match->allow |= 1U << i;
+	if (method < METHOD_COUNT)
+		match->route = node->by_method[method];
+}

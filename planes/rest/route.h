@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The routes: routes.def as a tree, looked up by path. Pure.
+ */
+#ifndef REST_ROUTE_H
+#define REST_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	ROUTE_PARAMS_MAX = 2,
+	ROUTE_SEGMENT_MAX = 512, /* bytes of one decoded path segment */
+};
+
+enum route_method {
+	METHOD_GET,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_COUNT, /* none that any route has */
+};
+
+/* Pages without credential and record (contract §2). */
+enum route_page {
+	PAGE_NONE = 0, /* an operation */
+	PAGE_LIVE,
+	PAGE_READY,
+	PAGE_STARTUP,
+	PAGE_METRICS,
+	PAGE_OPENAPI,
+	PAGE_DOCS,
+	PAGE_JWKS,
+	PAGE_INFO,
+	PAGE_COUNT,
+};
+
+struct route {
+	enum route_method method;
+	const char *path;     /* "/v1/keys/{key}/sign" */
+	uint16_t op;          /* message type; 0 for a page */
+	enum route_page page;
+	unsigned status;      /* of success */
+	const char *location; /* prefix of Location, then the answer's id; or NULL */
+	const char *summary;
+};
+
+struct route_match {
+	const struct route *route; /* NULL: none has this path and method */
+	unsigned allow;            /* bit per method of this path; 0: no such path */
+	const char *params[ROUTE_PARAMS_MAX]; /* decoded, NUL-terminated */
+	unsigned param_count;
+	bool bad; /* a bad escape, NUL or not UTF-8 */
+};
+
+/* The i-th route in table order, NULL past the end. */
+const struct route *route_at(unsigned i);
+/* path (without query) is decoded in place and must stay while match is used. */
+void route_find(enum route_method method, char *path, struct route_match *match);
+const char *route_method_name(enum route_method method);
+/* GET → METHOD_GET …; METHOD_COUNT for any other. */
+enum route_method route_method_named(const char *name);
+/* Decodes %XX in place (and + to a space if plus); false if bad. */
+bool route_unescape(char *text, bool plus);
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * software: a root of trust in files. It protects against a reader of the disk
+ * who has not the master key, and against nothing else; an environment called
+ * prod must accept that in writing (rot.software.accept_risk).
+ * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask (keys), rot_sign_ask,
+ * rot_keys_ask (iam, audit). Says nothing by itself.
+ * Keeps every version's material under a wrapping key of its own, and that
+ * under the master key (software/vault.h).
+ */
+#include "software/make.h"
+#include "software/vault.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PURPOSES = 2,
+	KEY_ID_TEXT = 17, /* 16 hex digits and NUL */
+	SIGNATURE_BYTES = 64,
+	SIGNED_BYTES_MAX = 65536,
+};
+
+/* A signing key of the fleet itself; Ed25519. */
+struct purpose {
+	EVP_PKEY *pkey;
+	EVP_MD_CTX *signer; /* prepared, reused */
+	char key_id[KEY_ID_TEXT];
+	int64_t from_at;
+};
+
+struct software {
+	struct vault vault;
+	struct purpose purposes[PURPOSES];
+};
+
+static const char *const purpose_names[PURPOSES] = { "issuer", "checkpoint" };
+
+/* ----------------------------------------------------------- generate, load */
+
+static ag_err
+reply_made(struct software *s, struct ag_ctx *ctx, const struct make_spec *spec,
+    const struct vault_id *id)
+{
+	Ag__RotGenerateReply reply = AG__ROT_GENERATE_REPLY__INIT;
+	struct ag_secret *material = NULL;
+	EVP_PKEY *pkey;
+	ag_err err;
+
+	reply.resident = false;
+	if (spec->type == NULL)
+		return ag_reply(ctx, AG_MSG_ROT_GENERATE_REPLY, &reply);
+	/* Read back: what the caller is told is what is kept. */
+	if ((err = vault_get(&s->vault, ctx, id, &material)) != AG_OK)
+		return err;
+	pkey = make_parse(material);
+	ag_secret_free(&material);
+	if (pkey == NULL)
+		return AG_CORRUPT;
+	reply.has_public_key_der = true;
+	reply.public_key_der.data = make_public(ctx, pkey, &reply.public_key_der.len);
+	EVP_PKEY_free(pkey);
+	if (reply.public_key_der.data == NULL)
+		return AG_NO_MEMORY;
+	return ag_reply(ctx, AG_MSG_ROT_GENERATE_REPLY, &reply);
+}
+
+/* Takes material. Whoever came first keeps it: the same ask gets the same key. */
+static ag_err
+keep(struct software *s, struct ag_ctx *ctx, const struct make_spec *spec,
+    const struct vault_id *id, struct ag_secret **material)
+{
+	ag_err err = vault_put(&s->vault, ctx, id, *material);
+
+	ag_secret_free(material);
+	if (err != AG_OK && err != AG_ALREADY_EXISTS)
+		return err;
+	return reply_made(s, ctx, spec, id);
+}
+
+static struct vault_id
+id_of(const Ag__RotGenerateAsk *ask)
+{
+	return (struct vault_id){ ask->tenant, ask->key_id, ask->version };
+}
+
+/* Purposes live in the same vault; nobody gets at them by asking for a key. */
+static ag_err
+id_check(struct ag_ctx *ctx, const char *key_id, uint32_t version)
+{
+	if (ag_id_valid(key_id, "key") && version > 0)
+		return AG_OK;
+	return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/key_id",
+	    "This names no key version.");
+}
+
+struct job {
+	const struct make_spec *spec;
+	EVP_PKEY *pkey;
+};
+
+static ag_err
+work(void *arg)
+{
+	struct job *job = arg;
+
+	job->pkey = make_pkey(job->spec);
+	return job->pkey == NULL ? AG_GENERAL_FAILURE : AG_OK;
+}
+
+static ag_err
+on_worked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg, void *memo)
+{
+	struct job *job = memo;
+	const struct make_spec *spec = job->spec;
+	struct ag_secret *material = NULL;
+	const Ag__RotGenerateAsk *ask;
+	struct vault_id id;
+	const uint8_t *body;
+	size_t len;
+	ag_err err = status;
+
+	if (err == AG_OK)
+		err = make_material(job->pkey, &material);
+	EVP_PKEY_free(job->pkey);
+	free(job);
+	if (err != AG_OK)
+		return err;
+	body = ag_body(ctx, &len);
+	ask = ag_unpack(ctx, &ag__rot_generate_ask__descriptor, body, len);
+	if (ask == NULL) {
+		ag_secret_free(&material);
+		return AG_NO_MEMORY;
+	}
+	id = id_of(ask);
+	return keep(state, ctx, spec, &id, &material);
+}
+
+static ag_err
+begin_slow(struct ag_ctx *ctx, const struct make_spec *spec)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	ag_err err;
+
+	if (job == NULL)
+		return AG_NO_MEMORY;
+	job->spec = spec;
+	err = ag_work(ctx, work, job, on_worked);
+	if (err != AG_PENDING)
+		free(job);
+	return err;
+}
+
+static ag_err
+make_now(const struct make_spec *spec, struct ag_secret **out)
+{
+	EVP_PKEY *pkey;
+	ag_err err;
+
+	if (spec->type == NULL)
+		return make_raw(spec, out);
+	if ((pkey = make_pkey(spec)) == NULL)
+		return AG_GENERAL_FAILURE;
+	err = make_material(pkey, out);
+	EVP_PKEY_free(pkey);
+	return err;
+}
+
+static ag_err
+take_given(struct ag_ctx *ctx, const struct make_spec *spec, const Ag__Sealed *sealed,
+    struct ag_secret **out)
+{
+	ag_err err = ag_unseal(ctx, sealed, out);
+
+	if (err != AG_OK || make_fits(spec, *out))
+		return err;
+	ag_secret_free(out);
+	return ag_refuse(ctx, AG_INVALID_FIELD, "wrong_type", NULL,
+	    "The material is not of this key_spec.");
+}
+
+static ag_err
+on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotGenerateAsk *ask = msg;
+	const struct make_spec *spec = make_spec_find(ask->key_spec);
+	struct vault_id id = id_of(ask);
+	struct ag_secret *material = NULL;
+	ag_err err;
+
+	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK)
+		return err;
+	if (spec == NULL)
+		return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, "key_spec", "/key_spec",
+		    "This root of trust does not make keys of this key_spec.");
+	if (vault_has(ctx, &id))
+		return reply_made(state, ctx, spec, &id);
+	if (ask->material == NULL && spec->slow)
+		return begin_slow(ctx, spec);
+	err = ask->material != NULL ? take_given(ctx, spec, ask->material, &material) :
+	    make_now(spec, &material);
+	return err == AG_OK ? keep(state, ctx, spec, &id, &material) : err;
+}
+
+static ag_err
+on_load_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotLoadAsk *ask = msg;
+	struct software *s = state;
+	struct vault_id id = { ask->tenant, ask->key_id, ask->version };
+	Ag__RotLoadReply reply = AG__ROT_LOAD_REPLY__INIT;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	struct ag_secret *material = NULL;
+	ag_err err;
+
+	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK)
+		return err;
+	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
+		    "A key of 32 bytes is wanted.");
+	if ((err = vault_get(&s->vault, ctx, &id, &material)) != AG_OK)
+		return err;
+	err = ag_seal(ctx, ask->reply_key.data, ag_secret_bytes(material),
+	    ag_secret_len(material), &sealed);
+	ag_secret_free(&material);
+	if (err != AG_OK)
+		return err;
+	reply.material = &sealed;
+	return ag_reply(ctx, AG_MSG_ROT_LOAD_REPLY, &reply);
+}
+
+static ag_err
+on_destroy_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotDestroyAsk *ask = msg;
+	struct software *s = state;
+	struct vault_id id = { ask->tenant, ask->key_id, ask->version };
+	Ag__Done done = AG__DONE__INIT;
+	ag_err err;
+
+	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK ||
+	    (err = vault_destroy(&s->vault, ctx, &id)) != AG_OK)
+		return err;
+	return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
+}
+
+/* ----------------------------------------------------------------- purposes */
+
+static struct purpose *
+purpose_named(struct software *s, const char *name)
+{
+	for (int i = 0; i < PURPOSES; i++)
+		if (strcmp(purpose_names[i], name) == 0)
+			return &s->purposes[i];
+	return NULL;
+}
+
+static ag_err
+no_purpose(struct ag_ctx *ctx)
+{
+	return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
+	    "issuer or checkpoint is wanted.");
+}
+
+static ag_err
+on_sign_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotSignAsk *ask = msg;
+	struct purpose *p = purpose_named(state, ask->purpose);
+	Ag__RotSignReply reply = AG__ROT_SIGN_REPLY__INIT;
+	uint8_t signature[SIGNATURE_BYTES];
+	size_t len = sizeof(signature);
+
+	if (p == NULL)
+		return no_purpose(ctx);
+	if (ask->message.len > SIGNED_BYTES_MAX)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/message",
+		    "At most %d bytes.", SIGNED_BYTES_MAX);
+	if (EVP_DigestSign(p->signer, signature, &len, ask->message.data,
+	    ask->message.len) != 1) {
+		ERR_clear_error();
+		return AG_GENERAL_FAILURE;
+	}
+	reply.key_id = p->key_id;
+	reply.signature = (ProtobufCBinaryData){ len, signature };
+	return ag_reply(ctx, AG_MSG_ROT_SIGN_REPLY, &reply);
+}
+
+static ag_err
+on_keys_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotKeysAsk *ask = msg;
+	struct purpose *p = purpose_named(state, ask->purpose);
+	Ag__RotKeysReply reply = AG__ROT_KEYS_REPLY__INIT;
+	Ag__RotKey key = AG__ROT_KEY__INIT;
+	Ag__RotKey *keys[1] = { &key };
+
+	if (p == NULL)
+		return no_purpose(ctx);
+	key.key_id = p->key_id;
+	key.from_at = p->from_at;
+	key.public_key_der.data = make_public(ctx, p->pkey, &key.public_key_der.len);
+	if (key.public_key_der.data == NULL)
+		return AG_NO_MEMORY;
+	reply.keys = keys;
+	reply.n_keys = 1;
+	return ag_reply(ctx, AG_MSG_ROT_KEYS_REPLY, &reply);
+}
+
+/* Made at the first start; kept like every other key. */
+static ag_err
+purpose_material(struct software *s, struct ag_ctx *ctx, const char *name,
+    struct ag_secret **out)
+{
+	struct vault_id id = { "system", name, 1 };
+	ag_err err = vault_get(&s->vault, ctx, &id, out);
+
+	if (err != AG_ITEM_NOT_FOUND)
+		return err;
+	if ((err = make_now(make_spec_find(AG__KEY_SPEC__V__ED25519), out)) != AG_OK)
+		return err;
+	err = vault_put(&s->vault, ctx, &id, *out);
+	if (err != AG_OK)
+		ag_secret_free(out);
+	return err;
+}
+
+static ag_err
+purpose_since(struct ag_ctx *ctx, const char *name, int64_t *out)
+{
+	const uint8_t *value;
+	size_t len;
+	ag_err err = ag_store_get(ctx, VAULT_TABLE_NOTES, name, strlen(name), &value, &len);
+
+	if (err == AG_OK && len == sizeof(*out)) {
+		memcpy(out, value, sizeof(*out));
+		return AG_OK;
+	}
+	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+		return err;
+	*out = ag_now_ms(ctx);
+	if ((err = ag_store_put(ctx, VAULT_TABLE_NOTES, name, strlen(name), out,
+	    sizeof(*out))) != AG_OK)
+		return err;
+	return ag_store_commit(ctx);
+}
+
+static ag_err
+purpose_open(struct software *s, struct ag_ctx *ctx, int i)
+{
+	struct purpose *p = &s->purposes[i];
+	struct ag_secret *material = NULL;
+	uint8_t digest[32], *der;
+	size_t len;
+	ag_err err = purpose_material(s, ctx, purpose_names[i], &material);
+
+	if (err != AG_OK)
+		return err;
+	p->pkey = make_parse(material);
+	ag_secret_free(&material);
+	if (p->pkey == NULL)
+		return AG_CORRUPT;
+	p->signer = EVP_MD_CTX_new();
+	if (p->signer == NULL ||
+	    EVP_DigestSignInit(p->signer, NULL, NULL, NULL, p->pkey) != 1 ||
+	    (der = make_public(ctx, p->pkey, &len)) == NULL)
+		return AG_NO_MEMORY;
+	ag_sha256(der, len, digest);
+	ag_hex(digest, (KEY_ID_TEXT - 1) / 2, p->key_id);
+	return purpose_since(ctx, purpose_names[i], &p->from_at);
+}
+
+/* -------------------------------------------------------------------- start */
+
+static ag_err
+software_init(void *state, struct ag_ctx *ctx)
+{
+	struct software *s = state;
+	ag_err err;
+
+	s->vault.fd = -1;
+	if (!ag_is_dev(ctx) && ag_config_int(ctx, "rot.software.accept_risk") == 0) {
+		ag_log(ctx, AG_ERROR, "ROT-SOFTWARE-PROD",
+		    "in environment prod the software root of trust needs rot.software.accept_risk: true");
+		return AG_USAGE;
+	}
+	ag_log(ctx, AG_WARN, "ROT-SOFTWARE",
+	    "keys are protected only against whoever reads the disk without the master key");
+	if ((err = vault_open(&s->vault, ctx)) != AG_OK)
+		return err;
+	for (int i = 0; i < PURPOSES; i++) {
+		if ((err = purpose_open(s, ctx, i)) != AG_OK) {
+			ag_log(ctx, AG_ERROR, "ROT-PURPOSE", "name=%s err=%s",
+			    purpose_names[i], ag_err_row(err)->name);
+			return err;
+		}
+	}
+	return AG_OK;
+}
+
+static void
+software_fini(void *state, struct ag_ctx *ctx)
+{
+	struct software *s = state;
+
+	for (int i = 0; i < PURPOSES; i++) {
+		EVP_MD_CTX_free(s->purposes[i].signer);
+		EVP_PKEY_free(s->purposes[i].pkey);
+	}
+	vault_close(&s->vault);
+}
+
+static const struct ag_row rows[] = {
+	{ AG_MSG_ROT_GENERATE_ASK, on_generate_ask },
+	{ AG_MSG_ROT_LOAD_ASK, on_load_ask },
+	{ AG_MSG_ROT_DESTROY_ASK, on_destroy_ask },
+	{ AG_MSG_ROT_SIGN_ASK, on_sign_ask },
+	{ AG_MSG_ROT_KEYS_ASK, on_keys_ask },
+};
+
+static const char *const tables[] = { "blobs", "notes", NULL };
+
+const struct ag_actor ag_actor_software = {
+	.name = "software",
+	.state_size = sizeof(struct software),
+	AG_ROWS(rows),
+	.init = software_init,
+	.fini = software_fini,
+	.tables = tables,
+	.store_dir = "rot/blobs",
+};

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""make demo's script does what it says, on a built tree, in under 30 s."""
+import os
+import re
+import subprocess
+import time
+
+from conftest import BUILD, ROOT
+
+LAST = re.compile(r"^demo: 49 signed, 1 refused, revoked in \d+\.\d ms, 0 succeeded after, audit verified \d+$")
+
+
+def test_demo_ends_with_its_line():
+    begin = time.monotonic()
+    done = subprocess.run([os.path.join(ROOT, "examples", "demo.sh"), BUILD], capture_output=True, text=True,
+                          timeout=120, env=dict(os.environ, NO_COLOR="1"))
+    took = time.monotonic() - begin
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    lines = done.stdout.splitlines()
+    assert LAST.match(lines[-1]), lines[-1]
+    assert "asan" in BUILD or took < 30, "it took %.1f s" % took
+    timeline = [line for line in lines if "detection.scope_violation" in line or "response.revoke_agent" in line]
+    assert len(timeline) >= 2, "detection and revocation are events of their own"
+
+
+def test_demo_leaves_nothing_and_says_so():
+    """A demo that cannot start ends non-zero, with a message, and leaves nothing."""
+    done = subprocess.run([os.path.join(ROOT, "examples", "demo.sh"), BUILD], capture_output=True, text=True,
+                          timeout=120, env=dict(os.environ, NO_COLOR="1", AEGIS_TOKEN="x", TMPDIR="/nonexistent"))
+    assert done.returncode != 0
+    assert done.stderr.strip()

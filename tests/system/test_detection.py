@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Risk, detection, response: what is odd is scored, what is wrong is stopped
+before anything else of it succeeds, and all of it is in the log."""
+import os
+import signal
+
+from conftest import b64, wait_for
+
+SIGN = {"message_b64": b64(b"invoice 1")}
+
+
+def sign(who, key):
+    return who.post("/v1/keys/%s/sign" % key, SIGN)
+
+
+def recommendations(who, query=""):
+    return who.items("/v1/recommendations" + ("?" + query if query else ""))
+
+
+def about(who, agent):
+    return recommendations(who, "actor=" + agent.id)
+
+
+def settled(who, agent, n=1):
+    """The n recommendations about an agent, once there is an action in each."""
+    def done():
+        found = about(who, agent)
+        return found if len(found) >= n and all(r["action"] for r in found) else None
+    return wait_for(done, what="%d settled recommendations" % n)
+
+
+def rogue(fleet, admin, unique, **labels):
+    """An agent that may use one key, and another key that it may not."""
+    good, bad = unique("invoice"), unique("treasury")
+    fleet.key(admin, good)
+    bad_key = fleet.key(admin, bad, labels=labels or None)
+    return fleet.agent(admin, ["key:%s:sign" % good]), good, bad, bad_key
+
+
+# ---- N02 N05 H01 H02 H03: scope violations ---------------------------------
+
+def test_rogue_agent_is_revoked(fleet, admin, unique):
+    agent, good, bad, key = rogue(fleet, admin, unique, tier="critical")
+    for _ in range(20):
+        assert sign(agent, good).status == 200
+    assert about(admin, agent) == []
+    refused = sign(agent, bad)
+    assert (refused.status, refused.code, refused.reason) == (403, "PermissionDenied", "scope_missing")
+    # The same connection, at once: it is in scope, and does not succeed.
+    after = sign(agent, good)
+    assert after.status in (401, 503), after
+    wait_for(lambda: sign(agent, good).status == 401, what="the revocation")
+    (found,) = settled(admin, agent)
+    assert found["detector"] == "scope_violation" and found["severity"] == "critical"
+    assert found["state"] == "acted" and found["suggested_action"] == "revoke_agent"
+    assert found["action"]["name"] == "revoke_agent" and found["action"]["dry_run"] is False
+    (event,) = fleet.event_of(admin, refused)
+    assert found["evidence"] == [event["event_id"]]
+    assert found["details"]["key"] == key["id"]
+    assert "tenant" not in found and "key_id" not in found
+    # Detection and response are events of their own, each with its cause.
+    (detection,) = fleet.events(admin, "operation=detection.scope_violation&actor=" + agent.id)
+    assert detection["event_type"] == "detection" and detection["cause_event_id"] == event["event_id"]
+    (response,) = fleet.events(admin, "operation=response.revoke_agent&actor=" + agent.id)
+    assert response["event_type"] == "response" and response["event_id"] == found["action"]["event_id"]
+    assert response["cause_event_id"] == detection["event_id"]
+    assert response["params"]["recommendation"] == found["id"]
+    assert response["params"]["changed"] == "true"
+    assert int(response["params"]["elapsed_us"]) < 1000000
+    assert admin.ok("GET", "/v1/agents/" + agent.id)["state"] == "revoked"
+    assert admin.ok("GET", "/v1/recommendations/" + found["id"]) == found
+
+
+def test_other_keys_suspend_and_people_resume(fleet, admin, unique):
+    agent, good, bad, _ = rogue(fleet, admin, unique)
+    for n in (1, 2):  # and again after it was resumed
+        assert sign(agent, bad).status == 403
+        settled(admin, agent, n)
+        got = sign(agent, good)
+        assert (got.status, got.code, got.reason) == (403, "PrincipalSuspended", "by_responder")
+        admin.ok("POST", "/v1/agents/%s/resume" % agent.id, {"reason": "a drill"})
+        assert sign(agent, good).status == 200
+    found = settled(admin, agent, 2)
+    assert [r["severity"] for r in found] == ["high", "high"]
+
+
+def test_third_distinct_key_is_critical(fleet, admin, unique):
+    agent, good, bad, _ = rogue(fleet, admin, unique)
+    keys = [bad, unique("other"), unique("third")]
+    for alias in keys[1:]:
+        fleet.key(admin, alias)
+    for n, alias in enumerate(keys, 1):
+        assert sign(agent, alias).status == 403
+        settled(admin, agent, n)
+        if n < 3:
+            admin.ok("POST", "/v1/agents/%s/resume" % agent.id, {"reason": "a drill"})
+    assert sorted(r["severity"] for r in about(admin, agent)) == ["critical", "high", "high"]
+    wait_for(lambda: sign(agent, good).status == 401, what="the revocation")
+
+
+def test_unknown_keys_are_no_violation(fleet, admin, unique):
+    agent, good, _, _ = rogue(fleet, admin, unique)
+    for i in range(12):
+        assert sign(agent, unique("nothing")).status == 403
+    (found,) = settled(admin, agent)
+    assert found["detector"] == "refusal_burst" and found["severity"] == "low"
+    assert found["state"] == "open" and found["action"]["name"] == "alert"
+    wait_for(lambda: sign(agent, good).status == 200, what="the holds to be let go")
+
+
+def test_legitimate_use_raises_nothing(fleet, admin, unique):
+    keys = [unique("a"), unique("b")]
+    for alias in keys:
+        fleet.key(admin, alias)
+    agent = fleet.agent(admin, ["key:%s:sign" % alias for alias in keys])
+    for i in range(1000):
+        assert sign(agent, keys[i % 2]).status == 200
+    last = sign(agent, keys[0])
+    (event,) = fleet.event_of(admin, last)
+    assert event["risk"]["decision"] == "allow" and event["risk"]["score"] < 0.5
+    assert about(admin, agent) == []
+
+
+# ---- N07 -------------------------------------------------------------------
+
+def test_honey_key_takes_the_whole_branch(fleet, admin, unique):
+    good, trap = unique("real"), unique("root-ca")
+    fleet.key(admin, good)
+    fleet.key(admin, trap, honey=True)
+    top = fleet.agent(admin, ["key:%s:sign" % good], max_depth=3)
+    below = fleet.agent(top, ["key:%s:sign" % good])
+    assert sign(below, good).status == 200
+    normal = sign(below, unique("nothing"))
+    refused = sign(below, trap)
+    assert refused.status == normal.status == 403
+    assert (refused.code, refused.reason) == (normal.code, normal.reason)
+    found = [r for r in settled(admin, below) if r["detector"] == "honey_key"]
+    assert found and found[0]["severity"] == "critical" and found[0]["action"]["name"] == "revoke_subtree"
+    wait_for(lambda: sign(below, good).status == 401, what="the revocation")
+    assert sign(top, good).status == 401
+    # Who may not see honey keys, does not see what was found at one.
+    auditor = fleet.person(unique("auditor"), ["auditor"])
+    assert auditor.get("/v1/recommendations/" + found[0]["id"]).status == 404
+    assert about(auditor, below) == [r for r in about(admin, below) if r["detector"] != "honey_key"]
+
+
+# ---- N05: the list ---------------------------------------------------------
+
+def test_list_filters_pages_and_dismiss(fleet, admin, unique):
+    agent, _, bad, _ = rogue(fleet, admin, unique)
+    sign(agent, bad)
+    (found,) = settled(admin, agent)
+    assert found in recommendations(admin, "detector=scope_violation&severity=high&state=acted")
+    assert found not in recommendations(admin, "detector=rate_spike")
+    assert found not in recommendations(admin, "since=2100-01-01T00:00:00.000Z")
+    first = admin.ok("GET", "/v1/recommendations?limit=1")
+    assert len(first["items"]) == 1
+    if first["next_cursor"]:
+        got = admin.get("/v1/recommendations?limit=1&severity=low&cursor=" + first["next_cursor"])
+        assert (got.status, got.reason) == (400, "bad_cursor")
+    assert admin.get("/v1/recommendations?cursor=nonsense").reason == "bad_cursor"
+    assert admin.get("/v1/recommendations/rec_" + 32 * "0").status == 404
+    gone = admin.ok("POST", "/v1/recommendations/%s/dismiss" % found["id"], {"reason": "a drill"})
+    assert gone["state"] == "dismissed"
+    assert admin.ok("GET", "/v1/recommendations/" + found["id"])["state"] == "dismissed"
+    assert admin.post("/v1/recommendations/%s/dismiss" % found["id"], {}).status == 400
+    tenant = admin.ok("POST", "/v1/tenants", {"name": unique("t"), "admin_name": "root"})
+    stranger = fleet.client(tenant["admin"]["token"])
+    assert recommendations(stranger) == []
+    assert stranger.get("/v1/recommendations/" + found["id"]).status == 404
+
+
+def test_rules_are_shown(fleet, admin):
+    rules = admin.ok("GET", "/v1/responder/rules")
+    assert rules["dry_run"] is False and rules["max_actions_per_minute"] == 60
+    assert {"detector": "scope_violation", "severity": "critical", "kind": "agent",
+            "action": "revoke_agent"} in rules["items"]
+
+
+# ---- H01 H02: rules, dry run -------------------------------------------------
+
+def test_dry_run_acts_on_nothing(fresh_fleet, unique):
+    fleet = fresh_fleet({"responder": {"dry_run": True}})
+    admin = fleet.admin()
+    agent, good, bad, _ = rogue(fleet, admin, unique, tier="critical")
+    assert sign(agent, bad).status == 403
+    (found,) = settled(admin, agent)
+    assert found["state"] == "open" and found["action"]["dry_run"] is True
+    assert found["action"]["name"] == "revoke_agent"
+    wait_for(lambda: sign(agent, good).status == 200, what="the hold to be let go")
+    assert admin.ok("GET", "/v1/agents/" + agent.id)["state"] == "live"
+
+
+def test_key_actions_are_reversible(fresh_fleet, unique):
+    fleet = fresh_fleet({"responder": {"rules": [
+        {"detector": "scope_violation", "severity": "critical", "action": "freeze_key"},
+        {"detector": "scope_violation", "action": "deactivate_key"}]}})
+    admin = fleet.admin()
+    agent, good, bad, _ = rogue(fleet, admin, unique, tier="critical")
+    assert sign(agent, bad).status == 403
+    assert settled(admin, agent)[0]["action"]["name"] == "freeze_key"
+    assert sign(admin, bad).reason == "frozen"
+    admin.ok("POST", "/v1/keys/%s/unfreeze" % bad, {"reason": "a drill"})
+    assert sign(admin, bad).status == 200
+    wait_for(lambda: sign(agent, good).status == 200, what="the hold to be let go")
+    other = unique("other")
+    fleet.key(admin, other)
+    assert sign(agent, other).status == 403
+    settled(admin, agent, 2)
+    assert sign(admin, other).reason == "deactivated"
+
+
+# ---- N03 -------------------------------------------------------------------
+
+def test_rate_spike_is_said_once_and_stopped(fresh_fleet, unique):
+    fleet = fresh_fleet({"limits": {"principal": {"rate": 400, "window_s": 60}}})
+    admin = fleet.admin()
+    good = unique("invoice")
+    fleet.key(admin, good)
+    agent = fleet.agent(admin, ["key:%s:sign" % good])
+    # A quarter of the limit is usual: 100. Twice that is low, four times high.
+    statuses = [sign(agent, good).status for _ in range(199)]
+    assert set(statuses) == {200} and about(admin, agent) == []
+    for _ in range(199):
+        sign(agent, good)
+    found = wait_for(lambda: about(admin, agent), what="the spike")
+    assert len(found) == 1 and found[0]["detector"] == "rate_spike"
+    for _ in range(10):
+        sign(agent, good)
+    wait_for(lambda: sign(agent, good).reason in ("by_responder", "principal"), what="the suspension")
+    assert len(about(admin, agent)) == 1
+
+
+# ---- F01 F03: risk -----------------------------------------------------------
+
+FACTORS = ["rate", "hour", "address_set", "operation_mix", "key_set", "principal_kind", "credential_age",
+           "scope_breadth"]
+
+
+def test_every_event_has_its_score(fleet, admin, unique):
+    alias = unique("scored")
+    fleet.key(admin, alias)
+    (event,) = fleet.event_of(admin, sign(admin, alias))
+    risk = event["risk"]
+    assert [f["name"] for f in risk["factors"]] == FACTORS
+    assert risk["model_version"] == "1" and risk["degraded"] is False and risk["decision"] == "allow"
+    total = sum(f["contribution"] for f in risk["factors"])
+    assert abs(total - risk["score"]) < 0.001 and 0 <= risk["score"] <= 1
+
+
+def test_thresholds_tighten_only(fresh_fleet, unique):
+    # An agent counts 0.05 by itself, so these thresholds are its own.
+    for step_up, deny, reason in ((0.05, 0.9, "risk_step_up"), (0.04, 0.05, "risk_deny")):
+        fleet = fresh_fleet({"risk": {"step_up": step_up, "deny": deny}})
+        admin = fleet.admin()
+        alias = unique("k")
+        fleet.key(admin, alias)
+        agent = fleet.agent(admin, ["key:%s:sign" % alias])
+        got = sign(agent, alias)
+        assert (got.status, got.code, got.reason) == (403, "PermissionDenied", reason)
+        (event,) = fleet.event_of(admin, got)
+        assert event["outcome"] == "denied"
+        assert event["risk"]["decision"] == ("deny" if reason == "risk_deny" else "step_up")
+        # What iam refuses, risk does not lift.
+        assert sign(agent, unique("other")).reason == "scope_missing"
+        fleet.leave()
+
+
+def kill(fleet, name):
+    """It has no pid while it is being started again."""
+    os.kill(wait_for(lambda: fleet.processes()[name], what=name), signal.SIGKILL)
+
+
+# ---- F04, and detection that is away ------------------------------------------
+
+def test_without_detection_the_hold_stays(fresh_fleet, unique):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    agent, good, bad, _ = rogue(fleet, admin, unique, tier="critical")
+    assert sign(agent, good).status == 200
+    for name in ("anomaly", "responder"):
+        kill(fleet, name)
+    assert sign(agent, bad).status == 403
+    got = sign(agent, good)
+    assert got.status in (401, 503), got
+    # They come back, and what they missed is dealt with.
+    wait_for(lambda: sign(agent, good).status == 401, timeout_s=20, what="the revocation")
+    (found,) = settled(admin, agent)
+    assert found["action"]["name"] == "revoke_agent"
+    assert len(fleet.events(admin, "operation=response.revoke_agent&actor=" + agent.id)) == 1
+    assert len(fleet.events(admin, "operation=detection.scope_violation&actor=" + agent.id)) == 1
+
+
+def test_baselines_survive_a_crash_of_risk(fresh_fleet, unique):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    alias = unique("k")
+    fleet.key(admin, alias)
+    kill(fleet, "risk")
+
+    def works():
+        got = sign(admin, alias)
+        assert got.status in (200, 503, 504), got
+        return got.status == 200
+    wait_for(works, timeout_s=20, what="risk to be back")

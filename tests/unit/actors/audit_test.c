@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "audit_log.h"
+
+#include <aegis/seglog.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <unistd.h>
+/* cmocka wants the above first */
+#include <cmocka.h>
+
+struct fixture {
+	struct audit_log log;
+	char dir[64];
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/aegis-audit-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	audit_log_open(&f->log, f->dir, NULL);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+
+	audit_log_close(&f->log);
+	EVP_PKEY_free(f->log.key);
+	snprintf(command, sizeof(command), "rm -r %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static void
+restart(struct fixture *f)
+{
+	audit_log_close(&f->log);
+	audit_log_open(&f->log, f->dir, NULL);
+}
+
+/* The event at pos, as a puller gets it; freed by the caller. */
+static Ag__Event *
+event_at(struct fixture *f, uint64_t pos)
+{
+	Ag__AuditPullAsk ask = AG__AUDIT_PULL_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const struct ag_kit_sent *sent;
+	const Ag__AuditPullReply *reply;
+
+	ask.from_pos = pos;
+	ask.max = 1;
+	env.has_corr = true;
+	env.corr = 9;
+	ag_kit_deliver(f->log.kit, AG_ROLE_HISTORY, 0, AG_MSG_AUDIT_PULL_ASK, &env,
+	    &ask);
+	sent = ag_kit_find(f->log.kit, AG_MSG_AUDIT_PULL_REPLY);
+	assert_non_null(sent);
+	reply = sent->body;
+	if (reply->n_items == 0)
+		return NULL;
+	assert_int_equal(reply->items[0]->pos, pos);
+	return ag__event__unpack(NULL, reply->items[0]->event.len,
+	    reply->items[0]->event.data);
+}
+
+static uint64_t
+head(struct fixture *f)
+{
+	uint64_t pos = 0;
+	Ag__Event *e;
+
+	while ((e = event_at(f, pos + 1)) != NULL) {
+		ag__event__free_unpacked(e, NULL);
+		pos++;
+	}
+	return pos;
+}
+
+static void
+records_then_delivers(void **state)
+{
+	struct fixture *f = *state;
+	const struct ag_kit_sent *sent;
+	const Ag__DeliverEvent *d;
+	Ag__OutcomeEvent o;
+	Ag__Event *e;
+	Ag__Grant g;
+	char *rate[] = { (char *)"\"principal\";q=6000;w=60" };
+
+	audit_log_grant(&f->log, &g, "default");
+	g.rate = rate;
+	g.n_rate = 1;
+	audit_log_outcome(&o);
+	/* What a sender claims beside the grant is not believed. */
+	o.tenant = (char *)"other";
+	o.actor_id = (char *)"hum_mallory";
+	o.operation = (char *)"key.destroy";
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	sent = ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT);
+	assert_non_null(sent);
+	assert_int_equal(sent->to, g.plane);
+	d = sent->body;
+	assert_int_equal(d->n, 1);
+	assert_int_equal(d->boot, 77);
+	assert_int_equal(d->status, 200);
+	assert_memory_equal(d->reply.data, "answer", 6);
+	assert_int_equal(d->n_rate, 1);
+	e = event_at(f, 1);
+	assert_non_null(e);
+	assert_int_equal(e->seq, 1);
+	assert_string_equal(e->tenant, "default");
+	assert_string_equal(e->actor->name, "alice");
+	assert_string_equal(e->operation, "key.sign");
+	assert_string_equal(e->resource->alias, "invoice-2026");
+	assert_string_equal(e->plane, "rest");
+	assert_int_equal(e->status, 200);
+	assert_memory_equal(e->event_id, "evt_", 4);
+	ag__event__free_unpacked(e, NULL);
+}
+
+static void
+says_why_it_was_refused(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+	const Ag__DeliverEvent *d;
+	Ag__OutcomeEvent o;
+	Ag__Event *e;
+	Ag__Grant g;
+
+	refusal.err = AG_PERMISSION_DENIED;
+	refusal.reason_code = (char *)"scope_missing";
+	audit_log_grant(&f->log, &g, "default");
+	audit_log_outcome(&o);
+	o.outcome = AG__OUTCOME_KIND__V__denied;
+	o.refusal = &refusal;
+	audit_log_say(&f->log, AG_ROLE_IAM, &g, &o);
+	d = ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT)->body;
+	assert_int_equal(d->status, 403);
+	assert_string_equal(d->refusal->reason_code, "scope_missing");
+	assert_false(d->has_reply); /* a refusal carries no answer */
+	e = event_at(f, 1);
+	assert_string_equal(e->code, "PermissionDenied");
+	assert_string_equal(e->reason_code, "scope_missing");
+	ag__event__free_unpacked(e, NULL);
+}
+
+static void
+believes_no_grant_but_iams(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	uint8_t mac[32] = { 1 };
+	uint8_t *bytes;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, "default");
+	g.request_id.data = mac;
+	g.request_id.len = 16;
+	bytes = malloc(ag__grant__get_packed_size(&g));
+	audit_log_outcome(&o);
+	o.has_grant = o.has_grant_mac = true;
+	o.grant.data = bytes;
+	o.grant.len = ag__grant__pack(&g, bytes);
+	o.grant_mac.data = mac;
+	o.grant_mac.len = sizeof(mac);
+	ag_kit_deliver(f->log.kit, AG_ROLE_KEYS, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	assert_null(event_at(f, 1));
+	free(bytes);
+}
+
+static void
+request_of(Ag__Request *q, const uint8_t id[16], uint64_t n)
+{
+	ag__request__init(q);
+	q->request_id.data = (uint8_t *)id;
+	q->request_id.len = 16;
+	q->boot = 77;
+	q->n = n;
+}
+
+static void
+a_plane_may_say_little(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t id[16] = { 1, 2, 3 };
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+	Ag__Request q;
+	Ag__OutcomeEvent o;
+	Ag__Event *e;
+
+	request_of(&q, id, 1);
+	ag__outcome_event__init(&o);
+	o.event_type = AG__EVENT_TYPE__V__request;
+	o.operation = (char *)"key.sign";
+	o.request = &q;
+	o.outcome = AG__OUTCOME_KIND__V__allowed;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_null(event_at(f, 1)); /* success is not a plane's to claim */
+	o.outcome = AG__OUTCOME_KIND__V__denied;
+	o.event_type = AG__EVENT_TYPE__V__response;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_null(event_at(f, 1));
+	o.event_type = AG__EVENT_TYPE__V__request;
+	refusal.err = AG_UNAUTHENTICATED;
+	refusal.reason_code = (char *)"token_missing";
+	o.refusal = &refusal;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_non_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	e = event_at(f, 1);
+	assert_non_null(e);
+	assert_string_equal(e->tenant, "system");
+	assert_null(e->actor);
+	ag__event__free_unpacked(e, NULL);
+	/* Not for a boot that is another plane's. */
+	q.n = 2;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 1, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_null(event_at(f, 2));
+}
+
+static void
+unknown_then_late_then_no_more(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t id[16] = { 1, 2, 3 };
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+	Ag__Request q;
+	Ag__OutcomeEvent o;
+	Ag__Event *e, *late;
+	Ag__Grant g;
+
+	request_of(&q, id, 1);
+	refusal.err = AG_DEADLINE_EXCEEDED;
+	audit_log_outcome(&o);
+	o.has_reply = false;
+	o.outcome = AG__OUTCOME_KIND__V__unknown;
+	o.request = &q;
+	o.refusal = &refusal;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_non_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	for (unsigned i = 0; i < 2; i++) {
+		f->log.n = 0;
+		audit_log_grant(&f->log, &g, "default");
+		g.request_id.data = (uint8_t *)id;
+		g.request_id.len = 16;
+		audit_log_outcome(&o);
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+		/* Its reply is dropped. */
+		assert_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	}
+	e = event_at(f, 1);
+	late = event_at(f, 2);
+	assert_int_equal(e->outcome, AG__OUTCOME_KIND__V__unknown);
+	assert_int_equal(late->event_type, AG__EVENT_TYPE__V__outcome_late);
+	assert_int_equal(late->outcome, AG__OUTCOME_KIND__V__allowed);
+	assert_string_equal(late->cause_event_id, e->event_id);
+	assert_string_not_equal(late->event_id, e->event_id);
+	ag__event__free_unpacked(e, NULL);
+	ag__event__free_unpacked(late, NULL);
+	assert_null(event_at(f, 3)); /* at most one */
+}
+
+static void
+one_outcome_per_request_across_restarts(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_events(&f->log, "default", 3);
+	assert_int_equal(head(f), 3);
+	restart(f);
+	for (f->log.n = 0; f->log.n < 3;) {
+		audit_log_grant(&f->log, &g, "default");
+		audit_log_outcome(&o);
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	}
+	assert_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	assert_int_equal(head(f), 3);
+	audit_log_events(&f->log, "default", 1);
+	assert_int_equal(head(f), 4);
+}
+
+static void
+gaps_become_unaccounted(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *e;
+
+	audit_log_events(&f->log, "default", 1);
+	f->log.n = 3; /* 2 and 3 end nowhere */
+	audit_log_events(&f->log, "default", 1);
+	for (unsigned i = 0; i < 3; i++)
+		ag_kit_advance(f->log.kit, 1000);
+	assert_null(event_at(f, 3)); /* they may still come */
+	for (unsigned i = 0; i < 4; i++)
+		ag_kit_advance(f->log.kit, 1000);
+	e = event_at(f, 3);
+	assert_non_null(e);
+	assert_int_equal(e->event_type, AG__EVENT_TYPE__V__unaccounted);
+	assert_int_equal(e->plane_n, 2);
+	ag__event__free_unpacked(e, NULL);
+	assert_int_equal(head(f), 4);
+	for (unsigned i = 0; i < 10; i++)
+		ag_kit_advance(f->log.kit, 1000);
+	assert_int_equal(head(f), 4); /* once */
+}
+
+static void
+detections_are_idempotent(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o = AG__OUTCOME_EVENT__INIT;
+
+	o.event_type = AG__EVENT_TYPE__V__detection;
+	o.outcome = AG__OUTCOME_KIND__V__allowed;
+	o.operation = (char *)"detection.scope_violation";
+	o.tenant = (char *)"default";
+	o.event_id = (char *)"evt_01890000000070008000000000000009";
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_int_equal(head(f), 1);
+	restart(f);
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_int_equal(head(f), 1);
+	/* Not everybody's to say, and not under any id. */
+	o.event_id = (char *)"evt_01890000000070008000000000000010";
+	ag_kit_deliver(f->log.kit, AG_ROLE_KEYS, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	o.event_id = (char *)"../../etc/passwd";
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_int_equal(head(f), 1);
+}
+
+static void
+marks_follow_the_journal(void **state)
+{
+	struct fixture *f = *state;
+	Ag__AuditMarksAsk ask = AG__AUDIT_MARKS_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const Ag__AuditMarksReply *reply;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, "default");
+	audit_log_outcome(&o);
+	o.has_journal_seq = true;
+	o.journal_seq = 12;
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	restart(f);
+	env.has_corr = true;
+	env.corr = 3;
+	ag_kit_deliver(f->log.kit, AG_ROLE_KEYS, 0, AG_MSG_AUDIT_MARKS_ASK, &env, &ask);
+	reply = ag_kit_find(f->log.kit, AG_MSG_AUDIT_MARKS_REPLY)->body;
+	assert_int_equal(reply->n_marks, 1);
+	assert_string_equal(reply->marks[0]->author, "keys.0");
+	assert_int_equal(reply->marks[0]->journal_seq, 12);
+	/* Delivered again: below the mark it is old, above it is recorded. */
+	f->log.boot = 78;
+	f->log.n = 0;
+	audit_log_grant(&f->log, &g, "default");
+	o.has_redelivered = o.redelivered = true;
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	assert_int_equal(head(f), 1);
+	o.journal_seq = 13;
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	assert_int_equal(head(f), 2);
+}
+
+static void
+pokes_only_who_waits(void **state)
+{
+	struct fixture *f = *state;
+	Ag__AuditPullAsk ask = AG__AUDIT_PULL_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const struct ag_kit_sent *sent;
+
+	env.has_corr = true;
+	env.corr = 4;
+	ask.from_pos = 1;
+	ask.max = 10;
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_AUDIT_PULL_ASK, &env, &ask);
+	ag_kit_deliver(f->log.kit, AG_ROLE_IAM, 0, AG_MSG_AUDIT_PULL_ASK, &env, &ask);
+	audit_log_events(&f->log, "default", 1);
+	sent = ag_kit_find(f->log.kit, AG_MSG_AUDIT_POKE_EVENT);
+	assert_non_null(sent);
+	assert_int_equal(sent->to_role, AG_ROLE_ANOMALY); /* at once */
+	ag_kit_advance(f->log.kit, 10);
+	sent = ag_kit_find(f->log.kit, AG_MSG_AUDIT_POKE_EVENT);
+	assert_non_null(sent);
+	assert_int_equal(sent->to_role, AG_ROLE_IAM); /* a little later */
+	audit_log_events(&f->log, "default", 1);
+	ag_kit_advance(f->log.kit, 10);
+	assert_null(ag_kit_find(f->log.kit, AG_MSG_AUDIT_POKE_EVENT));
+}
+
+static void
+signs_heads_and_keeps_chains_apart(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	unsigned checkpoints = 0, events = 0;
+	char dir[96];
+
+	audit_log_events(&f->log, "default", 3);
+	audit_log_events(&f->log, "other", 2);
+	audit_log_sign(&f->log);
+	snprintf(dir, sizeof(dir), "%s/audit", f->dir);
+	assert_int_equal(ag_segs_open(dir, &segs), AG_OK);
+	while (ag_segs_next(segs, &record) == AG_OK) {
+		Ag__Checkpoint *c;
+
+		if (record.kind == AG_SEG_EVENT)
+			events++;
+		if (record.kind != AG_SEG_CHECKPOINT)
+			continue;
+		c = ag__checkpoint__unpack(NULL, record.body_len, record.body);
+		assert_int_equal(c->size,
+		    strcmp(record.tenant, "default") == 0 ? 3 : 2);
+		ag__checkpoint__free_unpacked(c, NULL);
+		checkpoints++;
+	}
+	ag_segs_close(&segs);
+	assert_int_equal(events, 5);
+	assert_int_equal(checkpoints, 2);
+	snprintf(dir, sizeof(dir), "%s/audit/public-key.pem", f->dir);
+	assert_int_equal(access(dir, R_OK), 0);
+	/* Nothing new: nothing signed. */
+	ag_kit_advance(f->log.kit, 5000);
+	assert_int_equal(audit_log_rot(&f->log), 0);
+}
+
+static void
+tear(struct fixture *f, const char *bytes, size_t len)
+{
+	uint64_t segment, offset, pos;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	char path[128];
+	int fd;
+
+	audit_log_close(&f->log);
+	snprintf(path, sizeof(path), "%s/audit", f->dir);
+	assert_int_equal(ag_segs_open(path, &segs), AG_OK);
+	while (ag_segs_next(segs, &record) == AG_OK)
+		;
+	ag_segs_where(segs, &segment, &offset, &pos);
+	ag_segs_close(&segs);
+	snprintf(path, sizeof(path), "%s/audit/%016llx.seg", f->dir,
+	    (unsigned long long)segment);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, bytes, len, (off_t)offset), (ssize_t)len);
+	close(fd);
+	audit_log_open(&f->log, f->dir, NULL);
+}
+
+static void
+cuts_a_torn_tail_and_says_so(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *e;
+
+	audit_log_events(&f->log, "default", 3);
+	tear(f, "half a record", 13);
+	e = event_at(f, 4);
+	assert_non_null(e);
+	assert_string_equal(e->operation, "audit.recovered");
+	assert_string_equal(e->params[2]->key, "bytes");
+	assert_string_equal(e->params[2]->value, "13");
+	ag__event__free_unpacked(e, NULL);
+	/* The next outcome continues the chain. */
+	audit_log_events(&f->log, "default", 1);
+	e = event_at(f, 5);
+	assert_int_equal(e->seq, 4);
+	ag__event__free_unpacked(e, NULL);
+	audit_log_sign(&f->log);
+	restart(f);
+	assert_int_equal(head(f), 5);
+}
+
+static void
+goes_on_over_many_segments(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+	Ag__Pair pair = AG__PAIR__INIT, *list[1] = { &pair };
+	static char text[200000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	pair.key = (char *)"k";
+	pair.value = text;
+	for (unsigned i = 0; i < 100; i++) {
+		audit_log_grant(&f->log, &g, "default");
+		audit_log_outcome(&o);
+		o.params = list;
+		o.n_params = 1;
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+		ag_kit_work(f->log.kit);
+	}
+	assert_int_equal(head(f), 100);
+	restart(f);
+	audit_log_events(&f->log, "default", 1);
+	assert_int_equal(head(f), 101);
+	/* Duplicates from before the last segment are still known. */
+	f->log.n = 95;
+	audit_log_events(&f->log, "default", 2);
+	assert_int_equal(head(f), 101);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(records_then_delivers),
+		TEST(says_why_it_was_refused),
+		TEST(believes_no_grant_but_iams),
+		TEST(a_plane_may_say_little),
+		TEST(unknown_then_late_then_no_more),
+		TEST(one_outcome_per_request_across_restarts),
+		TEST(gaps_become_unaccounted),
+		TEST(detections_are_idempotent),
+		TEST(marks_follow_the_journal),
+		TEST(pokes_only_who_waits),
+		TEST(signs_heads_and_keeps_chains_apart),
+		TEST(cuts_a_torn_tail_and_says_so),
+		TEST(goes_on_over_many_segments),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

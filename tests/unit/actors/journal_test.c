@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <aegis/kit.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka wants the above first */
+#include <cmocka.h>
+
+extern const struct ag_actor ag_actor_journal;
+
+static uint64_t corr;
+
+static int
+setup(void **state)
+{
+	*state = ag_kit_new(&ag_actor_journal, NULL, NULL);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct ag_kit *kit = *state;
+
+	ag_kit_free(&kit);
+	return 0;
+}
+
+struct changes {
+	Ag__Change one[4], *list[4];
+	Ag__JournalAppendAsk ask;
+	uint8_t idem[32], digest[32];
+};
+
+static void
+prepare(struct changes *c)
+{
+	memset(c, 0, sizeof(*c));
+	ag__journal_append_ask__init(&c->ask);
+	c->ask.tenant = (char *)"default";
+	c->ask.changes = c->list;
+}
+
+static void
+change(struct changes *c, const char *stream, uint64_t expected)
+{
+	Ag__Change *one = &c->one[c->ask.n_changes];
+
+	ag__change__init(one);
+	one->stream = (char *)stream;
+	one->expected_version = expected;
+	one->type = AG_MSG_NAME_TAKEN_FACT;
+	one->event.data = (uint8_t *)"fact";
+	one->event.len = 4;
+	c->list[c->ask.n_changes++] = one;
+}
+
+static void
+deliver(struct ag_kit *kit, enum ag_role from, uint16_t type, const void *body)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+
+	env.has_corr = true;
+	env.corr = ++corr;
+	ag_kit_deliver(kit, from, 0, type, &env, body);
+}
+
+/* 0, or what it was refused with. */
+static unsigned
+appended(struct ag_kit *kit, struct changes *c)
+{
+	const struct ag_kit_sent *sent;
+
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_APPEND_ASK, &c->ask);
+	while ((sent = ag_kit_next(kit)) != NULL) {
+		if (sent->type == AG_MSG_JOURNAL_APPEND_REPLY)
+			return 0;
+		if (sent->type == AG_MSG_ERROR_REPLY)
+			return sent->env->status;
+	}
+	fail_msg("no answer");
+	return 1;
+}
+
+static void
+appends_and_tells_followers_first(void **state)
+{
+	struct ag_kit *kit = *state;
+	const struct ag_kit_sent *sent;
+	const Ag__JournalAppendReply *reply;
+	const Ag__JournalRecord *record;
+	struct changes c;
+	unsigned pushes = 0;
+
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	change(&c, "alias:default/a", 0);
+	c.ask.has_outcome = true;
+	c.ask.outcome.data = (uint8_t *)"outcome";
+	c.ask.outcome.len = 7;
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_APPEND_ASK, &c.ask);
+	while ((sent = ag_kit_next(kit)) != NULL &&
+	    sent->type == AG_MSG_JOURNAL_RECORD_EVENT) {
+		record = sent->body;
+		assert_true(sent->to_role == AG_ROLE_IAM ||
+		    sent->to_role == AG_ROLE_INVENTORY);
+		assert_false(record->has_outcome);
+		pushes++;
+	}
+	assert_int_equal(pushes, 4);
+	assert_non_null(sent);
+	assert_int_equal(sent->type, AG_MSG_JOURNAL_APPEND_REPLY);
+	reply = sent->body;
+	assert_int_equal(reply->first_seq, 1);
+	assert_null(ag_kit_next(kit));
+}
+
+static void
+the_second_writer_conflicts(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	prepare(&c);
+	change(&c, "alias:default/a", 0);
+	assert_int_equal(appended(kit, &c), 0);
+	/* All or nothing: the good change of a bad append is not kept. */
+	prepare(&c);
+	change(&c, "key:key_2", 0);
+	change(&c, "alias:default/a", 0);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	prepare(&c);
+	change(&c, "key:key_2", 0);
+	change(&c, "key:key_2", 1);
+	assert_int_equal(appended(kit, &c), 0);
+	prepare(&c);
+	change(&c, "key:key_2", 1);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+}
+
+static void
+refuses_what_is_no_fact(void **state)
+{
+	struct ag_kit *kit = *state;
+	static uint8_t large[300 << 10];
+	static char long_name[256];
+	struct changes c;
+
+	prepare(&c);
+	assert_int_not_equal(appended(kit, &c), 0); /* no change at all */
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	c.one[0].type = AG_MSG_KEY_SIGN;
+	assert_int_not_equal(appended(kit, &c), 0);
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	c.one[0].event.data = large;
+	c.one[0].event.len = sizeof(large);
+	assert_int_not_equal(appended(kit, &c), 0);
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	prepare(&c);
+	change(&c, long_name, 0);
+	assert_int_not_equal(appended(kit, &c), 0);
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), 0);
+}
+
+static const Ag__JournalPullReply *
+pull(struct ag_kit *kit, uint64_t from, uint32_t max, const char *author)
+{
+	Ag__JournalPullAsk ask = AG__JOURNAL_PULL_ASK__INIT;
+	const struct ag_kit_sent *sent;
+
+	ask.from_seq = from;
+	ask.max = max;
+	ask.author = (char *)author;
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_PULL_ASK, &ask);
+	sent = ag_kit_find(kit, AG_MSG_JOURNAL_PULL_REPLY);
+	assert_non_null(sent);
+	return sent->body;
+}
+
+static void
+hands_out_records(void **state)
+{
+	struct ag_kit *kit = *state;
+	const Ag__JournalPullReply *reply;
+	Ag__JournalStreamAsk stream = AG__JOURNAL_STREAM_ASK__INIT;
+	const struct ag_kit_sent *sent;
+	struct changes c;
+
+	for (unsigned i = 0; i < 5; i++) {
+		prepare(&c);
+		change(&c, "key:key_1", i);
+		c.ask.has_outcome = i == 3;
+		c.ask.outcome.data = (uint8_t *)"outcome";
+		c.ask.outcome.len = 7;
+		assert_int_equal(appended(kit, &c), 0);
+	}
+	reply = pull(kit, 2, 3, NULL);
+	assert_int_equal(reply->n_records, 3);
+	assert_int_equal(reply->records[0]->seq, 2);
+	assert_int_equal(reply->records[0]->version, 2);
+	assert_false(reply->records[2]->has_outcome);
+	assert_int_equal(reply->head_seq, 5);
+	/* By author: what carries an outcome, to be delivered again. */
+	reply = pull(kit, 1, 100, "keys.0");
+	assert_int_equal(reply->n_records, 1);
+	assert_int_equal(reply->records[0]->seq, 4);
+	assert_true(reply->records[0]->has_outcome);
+	reply = pull(kit, 1, 100, "iam");
+	assert_int_equal(reply->n_records, 0);
+	stream.stream = (char *)"key:key_1";
+	stream.from_version = 4;
+	deliver(kit, AG_ROLE_IAM, AG_MSG_JOURNAL_STREAM_ASK, &stream);
+	sent = ag_kit_find(kit, AG_MSG_JOURNAL_PULL_REPLY);
+	assert_non_null(sent);
+	reply = sent->body;
+	assert_int_equal(reply->n_records, 2);
+	assert_int_equal(reply->records[1]->version, 5);
+}
+
+static const Ag__JournalIdemReply *
+idem(struct ag_kit *kit, struct changes *c)
+{
+	Ag__JournalIdemAsk ask = AG__JOURNAL_IDEM_ASK__INIT;
+	const struct ag_kit_sent *sent;
+
+	ask.idem.data = c->idem;
+	ask.idem.len = 32;
+	ask.body_digest.data = c->digest;
+	ask.body_digest.len = 32;
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_IDEM_ASK, &ask);
+	sent = ag_kit_find(kit, AG_MSG_JOURNAL_IDEM_REPLY);
+	assert_non_null(sent);
+	return sent->body;
+}
+
+static void
+with_idem(struct changes *c, unsigned number, const char *stream)
+{
+	prepare(c);
+	change(c, stream, 0);
+	c->idem[0] = (uint8_t)number;
+	c->idem[1] = (uint8_t)(number >> 8);
+	c->ask.actor_id = (char *)"hum_01890000000070008000000000000001";
+	c->ask.has_idem = c->ask.has_body_digest = true;
+	c->ask.idem.data = c->idem;
+	c->ask.idem.len = 32;
+	c->ask.body_digest.data = c->digest;
+	c->ask.body_digest.len = 32;
+	c->ask.has_reply_type = c->ask.has_reply = true;
+	c->ask.reply_type = AG_MSG_KEY_CREATE;
+	c->ask.reply.data = (uint8_t *)"reply";
+	c->ask.reply.len = 5;
+}
+
+static void
+keeps_idempotent_answers_for_a_day(void **state)
+{
+	struct ag_kit *kit = *state;
+	const Ag__JournalIdemReply *reply;
+	struct changes c;
+
+	with_idem(&c, 1, "key:key_1");
+	assert_false(idem(kit, &c)->known);
+	assert_int_equal(appended(kit, &c), 0);
+	reply = idem(kit, &c);
+	assert_true(reply->known && reply->same);
+	assert_int_equal(reply->reply_type, AG_MSG_KEY_CREATE);
+	assert_memory_equal(reply->reply.data, "reply", 5);
+	/* Another body under the same key says so and shows no answer. */
+	c.digest[0] = 1;
+	reply = idem(kit, &c);
+	assert_true(reply->known);
+	assert_false(reply->same);
+	assert_false(reply->has_reply);
+	c.digest[0] = 0;
+	/* Two at once: the second does not change anything. */
+	with_idem(&c, 1, "key:key_2");
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	ag_kit_advance(kit, INT64_C(25) * 3600 * 1000);
+	assert_false(idem(kit, &c)->known);
+}
+
+static void
+bounds_idempotent_answers(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+	char stream[32];
+
+	for (unsigned i = 0; i <= 10000; i++) {
+		snprintf(stream, sizeof(stream), "key:%u", i);
+		with_idem(&c, i, stream);
+		assert_int_equal(appended(kit, &c), 0);
+		if (i % 100 == 0)
+			ag_kit_advance(kit, 1);
+	}
+	with_idem(&c, 0, "key:0");
+	assert_false(idem(kit, &c)->known); /* the oldest went */
+	with_idem(&c, 10000, "key:0");
+	assert_true(idem(kit, &c)->known);
+}
+
+static void
+is_the_same_after_a_restart(void **state)
+{
+	char dir[] = "/tmp/aegis-journal-XXXXXX", command[64];
+	struct ag_kit *kit;
+	struct changes c;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	kit = ag_kit_new(&ag_actor_journal, NULL, dir);
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), 0);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_journal, NULL, dir);
+	assert_int_equal(pull(kit, 1, 10, NULL)->n_records, 1);
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	prepare(&c);
+	change(&c, "key:key_1", 1);
+	assert_int_equal(appended(kit, &c), 0);
+	assert_int_equal(pull(kit, 2, 10, NULL)->records[0]->seq, 2);
+	ag_kit_free(&kit);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(appends_and_tells_followers_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_second_writer_conflicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_what_is_no_fact, setup, teardown),
+		cmocka_unit_test_setup_teardown(hands_out_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(keeps_idempotent_answers_for_a_day, setup, teardown),
+		cmocka_unit_test_setup_teardown(bounds_idempotent_answers, setup, teardown),
+		cmocka_unit_test(is_the_same_after_a_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The score: golden contexts, one factor at a time, first days, edges. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "risk/score.h"
+
+#define HOUR INT64_C(3600000)
+#define DAY (24 * HOUR)
+/* 2026-01-07, a Wednesday, 10:00 UTC. */
+#define WEDNESDAY_10 (INT64_C(1767744000000) + 10 * HOUR)
+
+enum { OP_SIGN = 5, OP_RARE = 6, OP_NEW = 7, HOME = 111, AWAY = 222,
+	KEY_1 = 1001, KEY_2 = 1002, KEY_NEW = 1003 };
+
+static struct risk_request
+ordinary(void)
+{
+	return (struct risk_request){ .at_ms = WEDNESDAY_10, .per_s = 1,
+		.op = OP_SIGN, .address = HOME, .key = KEY_1,
+		.kind = RISK_HUMAN, .credential_age_ms = 0, .scope_count = 1,
+		.items = 1 };
+}
+
+/* n requests as ever: one a second, two keys, Wednesdays at 10. */
+static struct risk_baseline
+watched(unsigned n)
+{
+	struct risk_baseline usual = { 0 };
+
+	for (unsigned i = 0; i < n; i++) {
+		struct risk_request r = ordinary();
+
+		r.at_ms += i * INT64_C(1000);
+		r.key = i % 2 ? KEY_1 : KEY_2;
+		risk_learn(&usual, &r);
+	}
+	return usual;
+}
+
+/* What is odd about a context. */
+enum { BURST = 1, ODD = 2, FROM = 4, OP = 8, KEY = 16, AGENT = 32, OLD = 64,
+	BROAD = 128, ALL = 255 };
+
+static struct risk_request
+context(unsigned odd)
+{
+	struct risk_request r = ordinary();
+
+	if (odd & BURST)
+		r.per_s = 5000;
+	if (odd & ODD)
+		r.at_ms += 4 * DAY - 7 * HOUR; /* Sunday, 03:00 */
+	if (odd & FROM)
+		r.address = AWAY;
+	if (odd & OP)
+		r.op = OP_NEW;
+	if (odd & KEY)
+		r.key = KEY_NEW;
+	if (odd & AGENT)
+		r.kind = RISK_AGENT;
+	if (odd & OLD)
+		r.credential_age_ms = 60 * DAY;
+	if (odd & BROAD)
+		r.scope_count = 64;
+	return r;
+}
+
+struct golden {
+	unsigned odd;
+	double score;
+};
+static const struct golden golden[] = {
+	{ 0, 0.00 },
+	{ BURST, 0.20 }, { ODD, 0.10 }, { FROM, 0.20 }, { OP, 0.15 },
+	{ KEY, 0.10 }, { AGENT, 0.05 }, { OLD, 0.10 }, { BROAD, 0.10 },
+	{ AGENT | BURST, 0.25 }, { AGENT | OP, 0.20 }, { AGENT | KEY, 0.15 },
+	{ AGENT | FROM, 0.25 }, { AGENT | OLD, 0.15 }, { AGENT | ODD, 0.15 },
+	{ BURST | KEY, 0.30 }, { BURST | FROM, 0.40 }, { BURST | OP, 0.35 },
+	{ FROM | ODD, 0.30 }, { FROM | OP, 0.35 }, { FROM | KEY, 0.30 },
+	{ ODD | OP | KEY, 0.35 }, { OLD | BROAD | AGENT, 0.25 },
+	{ AGENT | BURST | KEY, 0.35 }, { AGENT | FROM | OP, 0.40 },
+	{ AGENT | FROM | OP | KEY, 0.50 }, { BURST | FROM | OP, 0.55 },
+	{ BURST | FROM | OP | KEY, 0.65 }, { BURST | FROM | ODD | KEY, 0.60 },
+	{ AGENT | BURST | FROM | OP | KEY, 0.70 },
+	{ BURST | ODD | FROM | OP, 0.65 },
+	{ AGENT | BURST | ODD | FROM | OP, 0.70 },
+	{ BURST | ODD | FROM | OP | KEY, 0.75 },
+	{ AGENT | BURST | ODD | FROM | OP | KEY, 0.80 },
+	{ AGENT | OLD | BROAD | FROM | OP, 0.60 },
+	{ AGENT | OLD | BROAD | FROM | OP | ODD, 0.70 },
+	{ AGENT | OLD | BROAD | FROM | OP | BURST, 0.80 },
+	{ ALL & ~KEY, 0.90 }, { ALL & ~OP, 0.85 }, { ALL & ~BURST, 0.80 },
+	{ ALL & ~FROM, 0.80 }, { ALL & ~AGENT, 0.95 }, { ALL & ~OLD, 0.90 },
+	{ ALL & ~BROAD, 0.90 }, { ALL & ~ODD, 0.90 }, { ALL, 1.00 },
+};
+
+static void
+golden_contexts(void **state)
+{
+	struct risk_baseline usual = watched(1000);
+	size_t n = sizeof(golden) / sizeof(golden[0]);
+
+	assert_true(n >= 40);
+	for (size_t i = 0; i < n; i++) {
+		struct risk_request r = context(golden[i].odd);
+		struct risk_score s, again;
+		double sum = 0;
+
+		risk_score(&usual, &r, &s);
+		risk_score(&usual, &r, &again);
+		if (s.score < golden[i].score - 0.001 ||
+		    s.score > golden[i].score + 0.001)
+			fail_msg("context %#x: %f, not %f", golden[i].odd,
+			    s.score, golden[i].score);
+		assert_memory_equal(&s.score, &again.score, sizeof(s.score));
+		for (unsigned f = 0; f < RISK_FACTORS; f++) {
+			/* The bits of a context are in the factors' order. */
+			assert_true(s.values[f] ==
+			    (golden[i].odd & 1u << f ? 1 : 0));
+			sum += s.contributions[f];
+		}
+		assert_true(sum - s.score < 1e-6 && s.score - sum < 1e-6);
+		assert_false(s.degraded);
+	}
+}
+
+static void
+names_and_weights(void **state)
+{
+	static const char *const names[] = { "rate", "hour", "address_set",
+		"operation_mix", "key_set", "principal_kind", "credential_age",
+		"scope_breadth" };
+	double sum = 0;
+
+	for (unsigned i = 0; i < RISK_FACTORS; i++) {
+		assert_string_equal(risk_factor_names[i], names[i]);
+		sum += risk_weights[i];
+	}
+	assert_true(sum > 0.999999 && sum < 1.000001);
+}
+
+static double
+value(const struct risk_baseline *usual, struct risk_request r, unsigned f)
+{
+	struct risk_score s;
+
+	risk_score(usual, &r, &s);
+	return s.values[f];
+}
+
+/* Each factor alone, where it lies between its ends. */
+static void
+between(void **state)
+{
+	struct risk_baseline usual = watched(1000), half = watched(160);
+	struct risk_request r = ordinary();
+
+	r.per_s = 100;
+	assert_true(value(&usual, r, RISK_RATE) == 0);
+	r.per_s = 550;
+	assert_float_equal(value(&usual, r, RISK_RATE), 0.5, 1e-6);
+	r = ordinary();
+	r.at_ms += DAY; /* the same hour, another day */
+	assert_true(value(&usual, r, RISK_HOUR) == 0);
+	r.at_ms = WEDNESDAY_10 + HOUR; /* the hour after */
+	assert_true(value(&usual, r, RISK_HOUR) == 0);
+	r.at_ms = WEDNESDAY_10 + 3 * HOUR;
+	assert_true(value(&usual, r, RISK_HOUR) == 1);
+	r = ordinary();
+	r.op = OP_RARE;
+	risk_learn(&usual, &r);
+	assert_float_equal(value(&usual, r, RISK_OPERATION_MIX), 0.5, 1e-6);
+	r = ordinary();
+	r.address = AWAY; /* half acquainted */
+	assert_float_equal(value(&half, r, RISK_ADDRESS_SET), 0.5, 1e-6);
+	r = ordinary();
+	r.kind = RISK_SERVICE;
+	assert_float_equal(value(&usual, r, RISK_PRINCIPAL_KIND), 0.5, 1e-6);
+	r.kind = RISK_AGENT;
+	r.credential_age_ms = 4 * HOUR;
+	assert_float_equal(value(&usual, r, RISK_CREDENTIAL_AGE), 0.5, 1e-6);
+	r.kind = RISK_HUMAN;
+	r.credential_age_ms = 15 * DAY;
+	assert_float_equal(value(&usual, r, RISK_CREDENTIAL_AGE), 0.5, 1e-6);
+	r.scope_count = 16;
+	assert_float_equal(value(&usual, r, RISK_SCOPE_BREADTH), 15.0 / 31, 1e-6);
+}
+
+/* What is not known counts half and says so. */
+static void
+neutral_when_missing(void **state)
+{
+	struct risk_baseline usual = watched(1000);
+	struct risk_request r = ordinary();
+	struct risk_score s;
+
+	r.address = 0;
+	r.credential_age_ms = -1;
+	r.scope_count = 0;
+	risk_score(&usual, &r, &s);
+	assert_true(s.degraded);
+	assert_float_equal(s.score, 0.20, 1e-6);
+}
+
+/* A first day: whatever a newcomer does is not odd yet. */
+static void
+cold_start(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_score s;
+
+	for (unsigned i = 0; i < RISK_COLD_MIN; i++) {
+		struct risk_request r = context(FROM | OP | KEY | ODD | AGENT);
+
+		r.op = i % RISK_OPS;
+		r.key = 5000 + i;
+		r.address = 900 + i;
+		r.per_s = 49; /* the invoices of a batch, within one second */
+		risk_score(&usual, &r, &s);
+		assert_float_equal(s.score, 0.05, 1e-6);
+		risk_learn(&usual, &r);
+	}
+}
+
+/* 10,000 new keys by one admin, then all of them used, at any speed. */
+static void
+many_keys(void **state)
+{
+	struct risk_baseline usual = watched(300);
+	struct risk_score s;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct risk_request r = context(BROAD);
+
+		r.at_ms += i / 500 * INT64_C(1000);
+		r.per_s = 500;
+		r.op = i < 10000 ? OP_RARE : OP_SIGN;
+		r.key = i < 10000 ? 0 : 5000 + i;
+		risk_score(&usual, &r, &s);
+		assert_true(s.score < 0.5);
+		risk_learn(&usual, &r);
+	}
+	assert_true(s.values[RISK_KEY_SET] == 0);
+}
+
+/* 20,000 requests a second, for ever: odd at first, then its own usual. */
+static void
+benchmark(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_score s;
+
+	for (unsigned second = 0; second < 30; second++)
+		for (unsigned i = 0; i < 20000; i++) {
+			struct risk_request r = ordinary();
+
+			r.kind = RISK_AGENT;
+			r.at_ms += second * INT64_C(1000);
+			r.per_s = 20000;
+			risk_score(&usual, &r, &s);
+			assert_true(s.score <= 0.26);
+			risk_learn(&usual, &r);
+		}
+	assert_float_equal(s.values[RISK_RATE], 0, 1e-6);
+}
+
+static void
+histograms_never_overflow(void **state)
+{
+	struct risk_baseline usual = { 0 };
+
+	for (unsigned i = 0; i < 200000; i++) {
+		struct risk_request r = ordinary();
+
+		r.items = i % 7 == 0 ? UINT32_MAX : 1; /* hostile */
+		r.op = i % 3 == 0 ? UINT32_MAX : OP_SIGN;
+		risk_learn(&usual, &r);
+	}
+	assert_true(usual.op_total <= 2 * 65535u);
+	assert_true(usual.ops[OP_SIGN] > 0);
+}
+
+static void
+pulse(void **state)
+{
+	struct risk_pulse p = { 0 };
+
+	assert_float_equal(risk_pulse(&p, 10000, 1), 1, 1e-6);
+	assert_float_equal(risk_pulse(&p, 10500, 9), 10, 1e-6);
+	assert_float_equal(risk_pulse(&p, 11499, 1), 1 + 10 * 0.5, 1e-6);
+	assert_float_equal(risk_pulse(&p, 14000, 1), 1, 1e-6);
+}
+
+static void
+networks(void **state)
+{
+	assert_true(risk_hash_network(NULL) == 0);
+	assert_true(risk_hash_network("") == 0);
+	assert_true(risk_hash_network("10.1.2.3") ==
+	    risk_hash_network("10.1.2.200"));
+	assert_true(risk_hash_network("10.1.2.3") !=
+	    risk_hash_network("10.1.3.3"));
+	assert_true(risk_hash_network("2001:db8:1:2::3") ==
+	    risk_hash_network("2001:db8:1:ffff::1"));
+	assert_true(risk_hash_network("2001:db8:1::3") !=
+	    risk_hash_network("2001:db8:2::3"));
+	assert_true(risk_hash_network("::1") == risk_hash_network("::1"));
+	assert_true(risk_hash_network("no address at all") != 0);
+}
+
+/* Not a benchmark: a bound that only a mistake can miss. */
+static void
+constant_time(void **state)
+{
+	struct risk_baseline usual = watched(1000);
+	struct risk_request r = context(ALL);
+	struct risk_score s;
+	struct timespec a, b;
+	double sum = 0, us;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (unsigned i = 0; i < 100000; i++) {
+		r.key = i;
+		risk_score(&usual, &r, &s);
+		sum += s.score;
+		risk_learn(&usual, &r);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	us = ((double)(b.tv_sec - a.tv_sec) * 1e9 +
+	    (double)(b.tv_nsec - a.tv_nsec)) / 1e3 / 100000;
+	print_message("score and learn: %.3f us\n", us);
+	assert_true(sum > 0 && us < 50);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(golden_contexts),
+		cmocka_unit_test(names_and_weights),
+		cmocka_unit_test(between),
+		cmocka_unit_test(neutral_when_missing),
+		cmocka_unit_test(cold_start),
+		cmocka_unit_test(many_keys),
+		cmocka_unit_test(benchmark),
+		cmocka_unit_test(histograms_never_overflow),
+		cmocka_unit_test(pulse),
+		cmocka_unit_test(networks),
+		cmocka_unit_test(constant_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The risk actor: passes on, refuses with its verdict, learns, remembers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <aegis/kit.h>
+
+extern const struct ag_actor ag_actor_risk;
+
+static const char agent[] = "agt_0123456789abcdef0123456789abcdef";
+static const char key[] = "key_0123456789abcdef0123456789abcdef";
+
+static void
+grant_init(Ag__Grant *g, struct ag_kit *kit)
+{
+	ag__grant__init(g);
+	g->op = AG_MSG_KEY_SIGN;
+	g->tenant = (char *)"default";
+	g->actor_id = (char *)agent;
+	g->has_actor_kind = 1;
+	g->actor_kind = AG__KIND__V__agent;
+	g->resource_type = (char *)"key";
+	g->resource_id = (char *)key;
+	g->source_address = (char *)"10.0.0.1";
+	g->has_scope_count = 1;
+	g->scope_count = 1;
+	g->has_credential_issued_at = 1;
+	g->occurred_at = ag_kit_now(kit);
+	g->credential_issued_at = ag_kit_now(kit);
+}
+
+static Ag__SignAsk
+sign_ask(void)
+{
+	Ag__SignAsk ask = AG__SIGN_ASK__INIT;
+
+	ask.message_b64.data = (uint8_t *)"invoice";
+	ask.message_b64.len = 7;
+	return ask;
+}
+
+static void
+passes_to_the_shard(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk, NULL, NULL);
+	const struct ag_kit_sent *sent;
+	Ag__SignAsk ask = sign_ask();
+	Ag__Grant g;
+
+	grant_init(&g, kit);
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_KEY_SIGN);
+	assert_non_null(sent);
+	assert_int_equal(sent->to, ag_shard(ag_kit_ctx(kit), AG_ROLE_KEYS, key));
+	assert_non_null(sent->env->verdict);
+	assert_int_equal(sent->env->verdict->decision, AG__DECISION__V__allow);
+	assert_int_equal(sent->env->verdict->n_factors, 8);
+	assert_string_equal(sent->env->verdict->factors[0]->name, "rate");
+	assert_string_equal(sent->env->verdict->factors[7]->name, "scope_breadth");
+	assert_string_equal(sent->env->verdict->model_version, "1");
+	assert_float_equal(sent->env->verdict->score, 0.05, 1e-6);
+	assert_false(sent->env->verdict->degraded);
+	assert_true(sent->env->has_grant && sent->env->has_grant_mac);
+	ag_kit_free(&kit);
+}
+
+static void
+passes_other_nouns(void **state)
+{
+	static const struct {
+		uint16_t op;
+		enum ag_role role;
+	} cases[] = {
+		{ AG_MSG_WHOAMI, AG_ROLE_IAM },
+		{ AG_MSG_RECOMMENDATION_READ, AG_ROLE_RESPONDER },
+		{ AG_MSG_AUDIT_READ, AG_ROLE_HISTORY },
+	};
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk, NULL, NULL);
+	Ag__Nothing nothing = AG__NOTHING__INIT;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct ag_kit_sent *sent;
+		Ag__Grant g;
+
+		grant_init(&g, kit);
+		g.resource_type = g.resource_id = NULL;
+		ag_kit_operate(kit, cases[i].op, &g, &nothing);
+		sent = ag_kit_find(kit, cases[i].op);
+		assert_non_null(sent);
+		assert_int_equal(sent->to_role, cases[i].role);
+	}
+	ag_kit_free(&kit);
+}
+
+static void
+expect_refusal(const char *config, Ag__Kind__V kind, const char *reason,
+    Ag__Decision__V decision)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk, config, NULL);
+	const struct ag_kit_sent *sent;
+	const Ag__OutcomeEvent *o;
+	Ag__SignAsk ask = sign_ask();
+	Ag__Grant g;
+
+	grant_init(&g, kit);
+	g.actor_kind = kind;
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+	assert_non_null(sent);
+	o = sent->body;
+	assert_int_equal(o->outcome, AG__OUTCOME_KIND__V__denied);
+	assert_non_null(o->refusal);
+	assert_int_equal(o->refusal->err, AG_PERMISSION_DENIED);
+	assert_string_equal(o->refusal->reason_code, reason);
+	assert_non_null(o->verdict);
+	assert_int_equal(o->verdict->decision, decision);
+	ag_kit_free(&kit);
+}
+
+static void
+refuses(void **state)
+{
+	/* An agent's score is at least 0.05: an edge met exactly. */
+	expect_refusal("risk: {step_up: 0.05, deny: 0.9}\n",
+	    AG__KIND__V__agent, "risk_step_up", AG__DECISION__V__step_up);
+	expect_refusal("risk: {step_up: 0.01, deny: 0.05}\n",
+	    AG__KIND__V__agent, "risk_deny", AG__DECISION__V__deny);
+	expect_refusal("risk: {step_up: 0, deny: 0.9}\n",
+	    AG__KIND__V__human, "step_up_not_enrolled",
+	    AG__DECISION__V__step_up);
+}
+
+/* No grant: nothing is passed on, and the process lives. */
+static void
+survives_no_grant(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk, NULL, NULL);
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__SignAsk ask = sign_ask();
+	Ag__Grant g;
+
+	ag_kit_deliver(kit, AG_ROLE_IAM, 0, AG_MSG_KEY_SIGN, &env, &ask);
+	assert_null(ag_kit_find(kit, AG_MSG_KEY_SIGN));
+	grant_init(&g, kit);
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	assert_non_null(ag_kit_find(kit, AG_MSG_KEY_SIGN));
+	ag_kit_free(&kit);
+}
+
+static void
+learn(struct ag_kit *kit, unsigned n, const char *address,
+    Ag__OutcomeKind__V outcome, uint64_t *pos)
+{
+	for (unsigned i = 0; i < n; i++) {
+		Ag__Event e = AG__EVENT__INIT;
+		Ag__EventActor actor = AG__EVENT_ACTOR__INIT;
+		Ag__Resource resource = AG__RESOURCE__INIT;
+
+		e.event_id = (char *)"evt_00000000000000000000000000000000";
+		e.tenant = (char *)"default";
+		e.event_type = AG__EVENT_TYPE__V__request;
+		e.occurred_at = ag_kit_now(kit);
+		e.operation = (char *)"key.sign";
+		e.actor = &actor;
+		actor.id = (char *)agent;
+		e.resource = &resource;
+		resource.type = (char *)"key";
+		resource.id = (char *)key;
+		e.source_address = (char *)address;
+		e.outcome = outcome;
+		assert_int_equal(ag_kit_audit(kit, &e, ++*pos), AG_OK);
+	}
+}
+
+static double
+score_from(struct ag_kit *kit, const char *address)
+{
+	const struct ag_kit_sent *sent;
+	Ag__SignAsk ask = sign_ask();
+	Ag__Grant g;
+
+	grant_init(&g, kit);
+	g.source_address = (char *)address;
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_KEY_SIGN);
+	assert_non_null(sent);
+	return sent->env->verdict->score;
+}
+
+/* What was refused never becomes ordinary; what was allowed does, and a
+ * restart does not forget it. */
+static void
+learns_and_remembers(void **state)
+{
+	char dir[] = "/tmp/aegis-risk-XXXXXX", command[64];
+	struct ag_kit *kit;
+	uint64_t pos = 0;
+
+	assert_non_null(mkdtemp(dir));
+	kit = ag_kit_new(&ag_actor_risk, NULL, dir);
+	learn(kit, 300, "10.0.0.1", AG__OUTCOME_KIND__V__allowed, &pos);
+	assert_float_equal(score_from(kit, "10.0.0.7"), 0.05, 1e-6);
+	assert_float_equal(score_from(kit, "10.9.9.9"), 0.25, 1e-6);
+	learn(kit, 300, "10.9.9.9", AG__OUTCOME_KIND__V__denied, &pos);
+	assert_float_equal(score_from(kit, "10.9.9.9"), 0.25, 1e-6);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_risk, NULL, dir);
+	assert_float_equal(score_from(kit, "10.9.9.9"), 0.25, 1e-6);
+	learn(kit, 1, "10.9.9.9", AG__OUTCOME_KIND__V__allowed, &pos);
+	assert_float_equal(score_from(kit, "10.9.9.9"), 0.05, 1e-6);
+	ag_kit_free(&kit);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(passes_to_the_shard),
+		cmocka_unit_test(passes_other_nouns),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(survives_no_grant),
+		cmocka_unit_test(learns_and_remembers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

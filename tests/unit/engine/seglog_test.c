@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <aegis/aegis.h>
+#include <aegis/seglog.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* cmocka wants the above first */
+#include <cmocka.h>
+
+struct fixture {
+	char dir[64];
+	struct ag_seglog *log;
+	uint8_t hash[AG_HASH_BYTES];
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/tmp/aegis-seg-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(ag_seglog_create(f->dir, 8 << 20, &f->log), AG_OK);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+
+	ag_seglog_close(&f->log);
+	snprintf(command, sizeof(command), "rm -r %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static bool
+append(struct fixture *f, const char *body, size_t len)
+{
+	bool rolled;
+
+	assert_int_equal(ag_seglog_room(f->log, ag_seglog_cost(1, len), &rolled),
+	    AG_OK);
+	ag_seg_link(f->hash, body, len, f->hash);
+	ag_seglog_append(f->log, AG_SEG_EVENT, "t", 42, f->hash, body, len);
+	return rolled;
+}
+
+static void
+reads_back_what_was_written(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+
+	append(f, "one", 3);
+	append(f, "two", 3);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	append(f, "three", 5);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_int_equal(ag_seglog_next_pos(f->log), 4);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_int_equal(record.pos, 1);
+	assert_int_equal(record.at, 42);
+	assert_string_equal(record.tenant, "t");
+	assert_memory_equal(record.body, "one", 3);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_int_equal(record.batch, 1);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_int_equal(record.batch, 2);
+	assert_int_equal(record.body_len, 5);
+	assert_int_equal(ag_segs_next(segs, &record), AG_ITEM_NOT_FOUND);
+	/* A later write is seen by the same reader. */
+	append(f, "four", 4);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_memory_equal(record.body, "four", 4);
+	ag_segs_close(&segs);
+}
+
+static void
+goes_on_in_a_new_segment(void **state)
+{
+	struct fixture *f = *state;
+	static char body[100000];
+	struct ag_seg_record record;
+	const uint64_t *firsts;
+	struct ag_segs *segs;
+	unsigned rolls = 0;
+	size_t count;
+
+	for (unsigned i = 0; i < 100; i++)
+		rolls += append(f, body, sizeof(body));
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_true(rolls >= 2);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_list(segs, &firsts, &count), AG_OK);
+	assert_int_equal(count, rolls + 1);
+	for (unsigned i = 1; i <= 100; i++) {
+		assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+		assert_int_equal(record.pos, i);
+	}
+	assert_int_equal(ag_segs_next(segs, &record), AG_ITEM_NOT_FOUND);
+	/* And by position. */
+	assert_int_equal(ag_segs_find(segs, 60), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_true(record.pos > 1 && record.pos <= 60);
+	ag_segs_close(&segs);
+}
+
+static void
+makes_the_spare_in_time(void **state)
+{
+	struct fixture *f = *state;
+	static char body[100000];
+	struct ag_seglog_spare spare;
+	struct stat st;
+
+	assert_false(ag_seglog_spare_due(f->log, &spare));
+	for (unsigned i = 0; i < 15; i++)
+		append(f, body, sizeof(body));
+	assert_true(ag_seglog_spare_due(f->log, &spare));
+	assert_false(ag_seglog_spare_due(f->log, &spare)); /* under way */
+	assert_int_equal(spare.bytes, 8 << 20);
+	assert_int_equal(ag_seglog_spare_make(&spare), AG_OK);
+	assert_int_equal(stat(spare.path, &st), 0);
+	assert_int_equal(st.st_size, 8 << 20);
+	ag_seglog_spare_done(f->log, &spare, AG_OK);
+	for (unsigned i = 0; i < 40; i++)
+		append(f, body, sizeof(body));
+	assert_int_not_equal(stat(spare.path, &st), 0); /* it is a segment now */
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+}
+
+static void
+poke_file(const struct fixture *f, off_t offset, const void *bytes, size_t len)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/0000000000000001.seg", f->dir);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, len, offset), (ssize_t)len);
+	close(fd);
+}
+
+static void
+tells_a_torn_tail_from_damage(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t segment, offset, pos;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	const uint8_t *rest;
+	size_t len;
+
+	for (unsigned i = 0; i < 3; i++) {
+		append(f, "event", 5);
+		assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	}
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	ag_segs_where(segs, &segment, &offset, &pos);
+	/* The last record in part: nothing behind it, so it may be cut. */
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	poke_file(f, (off_t)(record.offset + 72) + 6, "\xff", 1);
+	assert_int_equal(ag_segs_next(segs, &record), AG_CORRUPT);
+	assert_false(ag_segs_released_after(segs, 2));
+	rest = ag_segs_rest(segs, &len);
+	assert_non_null(rest);
+	assert_true(len > 0);
+	/* The middle one: a later batch shows that it was released. */
+	assert_int_equal(ag_segs_seek(segs, segment, offset, pos), AG_OK);
+	poke_file(f, (off_t)offset + 6, "\xff", 1);
+	poke_file(f, (off_t)offset + 72 + 6, "\xa1", 1);
+	assert_int_equal(ag_segs_next(segs, &record), AG_CORRUPT);
+	assert_true(ag_segs_released_after(segs, 1));
+	ag_segs_close(&segs);
+}
+
+static void
+goes_on_after_a_cut(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+
+	append(f, "one", 3);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	ag_seglog_close(&f->log);
+	poke_file(f, AG_SEG_HEADER_BYTES + 72, "torn", 4);
+	assert_int_equal(ag_seglog_resume(f->dir, 8 << 20, 1,
+	    AG_SEG_HEADER_BYTES + 72, 2, 1, &f->log), AG_OK);
+	append(f, "two", 3);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_memory_equal(record.body, "two", 3);
+	assert_int_equal(record.batch, 2);
+	assert_int_equal(ag_segs_next(segs, &record), AG_ITEM_NOT_FOUND);
+	ag_segs_close(&segs);
+}
+
+static void
+refuses_a_file_cut_short(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	char path[128];
+
+	append(f, "one", 3);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	snprintf(path, sizeof(path), "%s/0000000000000001.seg", f->dir);
+	assert_int_equal(truncate(path, 1000), 0);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_CORRUPT);
+	assert_non_null(strstr(ag_segs_why(segs), "bytes long"));
+	ag_segs_close(&segs);
+}
+
+/* RFC 6962's tree, computed the slow way. */
+static void
+slow_root(uint8_t (*leaves)[32], size_t n, uint8_t out[32])
+{
+	uint8_t left[32], right[32];
+	size_t k = 1;
+
+	if (n == 1) {
+		memcpy(out, leaves[0], 32);
+		return;
+	}
+	while (k * 2 < n)
+		k *= 2;
+	slow_root(leaves, k, left);
+	slow_root(leaves + k, n - k, right);
+	ag_merkle_node(left, right, out);
+}
+
+static void
+the_tree_is_rfc_6962s(void **state)
+{
+	struct ag_merkle tree = { 0 };
+	uint8_t leaves[70][32], root[32], want[32];
+	/* The empty tree and the empty leaf, from the RFC's reference tests. */
+	static const uint8_t empty[4] = { 0xe3, 0xb0, 0xc4, 0x42 };
+	static const uint8_t empty_leaf[4] = { 0x6e, 0x34, 0x0b, 0x9c };
+
+	(void)state;
+	ag_merkle_root(&tree, root);
+	assert_memory_equal(root, empty, 4);
+	ag_merkle_leaf("", 0, root);
+	assert_memory_equal(root, empty_leaf, 4);
+	for (unsigned i = 0; i < 70; i++) {
+		ag_merkle_leaf(&i, sizeof(i), leaves[i]);
+		ag_merkle_add(&tree, leaves[i]);
+		ag_merkle_root(&tree, root);
+		slow_root(leaves, i + 1, want);
+		assert_memory_equal(root, want, 32);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(reads_back_what_was_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(goes_on_in_a_new_segment, setup, teardown),
+		cmocka_unit_test_setup_teardown(makes_the_spare_in_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(tells_a_torn_tail_from_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(goes_on_after_a_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_a_file_cut_short, setup, teardown),
+		cmocka_unit_test(the_tree_is_rfc_6962s),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The software root of trust: what it makes, keeps, gives out and erases, and
+ * when it refuses to start.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <aegis/kit.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern const struct ag_actor ag_actor_software;
+
+#define KEY_A "key_0190a0000000700080000000000000aa"
+#define KEY_B "key_0190a0000000700080000000000000bb"
+
+static uint8_t pk[32], sk[32];
+static uint64_t corr;
+
+/* One ask; the answer's type is checked unless 0. Borrowed until the next. */
+static const struct ag_kit_sent *
+ask(struct ag_kit *kit, uint16_t type, const void *body, uint16_t reply_type)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const struct ag_kit_sent *sent;
+
+	env.has_corr = true;
+	env.corr = ++corr;
+	ag_kit_deliver(kit, AG_ROLE_KEYS, 0, type, &env, body);
+	ag_kit_work(kit);
+	sent = ag_kit_next(kit);
+	assert_non_null(sent);
+	assert_int_equal(sent->env->corr, corr);
+	if (reply_type != 0)
+		assert_int_equal(sent->type, reply_type);
+	return sent;
+}
+
+static const Ag__RotGenerateReply *
+generate(struct ag_kit *kit, const char *id, uint32_t version, int spec)
+{
+	Ag__RotGenerateAsk a = AG__ROT_GENERATE_ASK__INIT;
+
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)id;
+	a.version = version;
+	a.key_spec = (Ag__KeySpec__V)spec;
+	return ask(kit, AG_MSG_ROT_GENERATE_ASK, &a, AG_MSG_ROT_GENERATE_REPLY)->body;
+}
+
+static const struct ag_kit_sent *
+ask_load(struct ag_kit *kit, const char *tenant, const char *id, uint32_t version)
+{
+	Ag__RotLoadAsk a = AG__ROT_LOAD_ASK__INIT;
+
+	a.tenant = (char *)(uintptr_t)tenant;
+	a.key_id = (char *)(uintptr_t)id;
+	a.version = version;
+	a.reply_key = (ProtobufCBinaryData){ sizeof(pk), pk };
+	return ask(kit, AG_MSG_ROT_LOAD_ASK, &a, 0);
+}
+
+static size_t
+load(struct ag_kit *kit, const char *id, uint32_t version, uint8_t *out)
+{
+	const struct ag_kit_sent *sent = ask_load(kit, "default", id, version);
+	const Ag__RotLoadReply *r = sent->body;
+
+	assert_int_equal(sent->type, AG_MSG_ROT_LOAD_REPLY);
+	assert_int_equal(crypto_box_open_easy(out, r->material->box.data,
+	    r->material->box.len, r->material->nonce.data, r->material->sender.data, sk), 0);
+	return r->material->box.len - crypto_box_MACBYTES;
+}
+
+static const struct ag_kit_sent *
+destroy(struct ag_kit *kit, const char *id, uint32_t version)
+{
+	Ag__RotDestroyAsk a = AG__ROT_DESTROY_ASK__INIT;
+
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)id;
+	a.version = version;
+	return ask(kit, AG_MSG_ROT_DESTROY_ASK, &a, 0);
+}
+
+static char *
+path_in(const char *dir, const char *name)
+{
+	static char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+static char *
+new_dir(void)
+{
+	static char dir[64];
+
+	snprintf(dir, sizeof(dir), "/tmp/aegis-rot-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	return dir;
+}
+
+static size_t
+read_file(const char *path, uint8_t *out, size_t size)
+{
+	FILE *f = fopen(path, "rb");
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(out, 1, size, f);
+	fclose(f);
+	return n;
+}
+
+static void
+remove_dir(const char *dir)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* Starts in a child: does it come up? (The kit panics when an actor does not.) */
+static bool
+starts(const char *dir, const char *config)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct ag_kit *kit;
+
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(2);
+		kit = ag_kit_new(&ag_actor_software, config, dir);
+		_exit(kit != NULL ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* ------------------------------------------------------------------- tests */
+
+static void
+test_generates_every_spec(void **state)
+{
+	static const int specs[] = { AG__KEY_SPEC__V__EC_P256, AG__KEY_SPEC__V__ED25519,
+		AG__KEY_SPEC__V__AES_256, AG__KEY_SPEC__V__RSA_2048, AG__KEY_SPEC__V__EC_P384,
+		AG__KEY_SPEC__V__ED448, AG__KEY_SPEC__V__AES_128 };
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
+	uint8_t material[4096];
+
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		const Ag__RotGenerateReply *r = generate(kit, KEY_A, (uint32_t)i + 1, specs[i]);
+		bool symmetric = specs[i] == AG__KEY_SPEC__V__AES_256 ||
+		    specs[i] == AG__KEY_SPEC__V__AES_128;
+
+		assert_int_equal(r->has_public_key_der, !symmetric);
+		assert_false(r->resident);
+		assert_true(load(kit, KEY_A, (uint32_t)i + 1, material) >= 16);
+	}
+	ag_kit_free(&kit);
+}
+
+static void
+test_generate_is_idempotent(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
+	uint8_t der[256], again[256];
+	const Ag__RotGenerateReply *r = generate(kit, KEY_A, 1, AG__KEY_SPEC__V__EC_P256);
+	size_t len = r->public_key_der.len;
+
+	assert_in_range(len, 1, sizeof(der));
+	memcpy(der, r->public_key_der.data, len);
+	r = generate(kit, KEY_A, 1, AG__KEY_SPEC__V__EC_P256);
+	memcpy(again, r->public_key_der.data, r->public_key_der.len);
+	assert_int_equal(r->public_key_der.len, len);
+	assert_memory_equal(der, again, len);
+	r = generate(kit, KEY_A, 2, AG__KEY_SPEC__V__EC_P256);
+	assert_memory_not_equal(der, r->public_key_der.data, len);
+	ag_kit_free(&kit);
+}
+
+static void
+test_refuses_what_is_no_key(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
+	Ag__RotGenerateAsk a = AG__ROT_GENERATE_ASK__INIT;
+
+	/* The purposes' own keys are not to be had as keys. */
+	assert_int_equal(ask_load(kit, "system", "issuer", 1)->env->status, AG_INVALID_FIELD);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->env->status, AG_ITEM_NOT_FOUND);
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)KEY_A;
+	a.version = 1;
+	a.key_spec = AG__KEY_SPEC__V__HMAC_SHA256;
+	assert_int_equal(ask(kit, AG_MSG_ROT_GENERATE_ASK, &a, 0)->env->status,
+	    AG_FEATURE_NOT_SUPPORTED);
+	/* Another tenant's: the AAD and the row differ. */
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(ask_load(kit, "other", KEY_A, 1)->env->status, AG_ITEM_NOT_FOUND);
+	ag_kit_free(&kit);
+}
+
+static void
+test_hostile_lengths(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
+	Ag__RotLoadAsk a = AG__ROT_LOAD_ASK__INIT;
+	char *tenant = calloc(1, 100000);
+	uint8_t zero[32] = { 0 };
+
+	memset(tenant, 'x', 99999);
+	assert_int_equal(ask_load(kit, tenant, KEY_A, 1)->env->status, AG_INVALID_FIELD);
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)KEY_A;
+	a.version = 1;
+	a.reply_key = (ProtobufCBinaryData){ 31, zero };
+	assert_int_equal(ask(kit, AG_MSG_ROT_LOAD_ASK, &a, 0)->env->status, AG_INVALID_FIELD);
+	/* A point of low order must not get it sealed to a key known to all. */
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	a.reply_key.len = 32;
+	assert_int_equal(ask(kit, AG_MSG_ROT_LOAD_ASK, &a, 0)->type, AG_MSG_ERROR_REPLY);
+	free(tenant);
+	ag_kit_free(&kit);
+}
+
+static void
+test_keys_survive_a_restart(void **state)
+{
+	char dir[64];
+	struct ag_kit *kit;
+	uint8_t before[4096], after[4096];
+	size_t len;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	len = load(kit, KEY_A, 1, before);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	assert_int_equal(load(kit, KEY_A, 1, after), len);
+	assert_memory_equal(before, after, len);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+static void
+test_destroy_erases_the_slot(void **state)
+{
+	char dir[64];
+	struct ag_kit *kit;
+	uint8_t slots[4096], slot[64], after[4096], material[64];
+	size_t n;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	n = read_file(path_in(dir, "rot/wrapping.keys"), slots, sizeof(slots));
+	assert_true(n >= 4 * 64); /* proof, issuer, checkpoint, this */
+	memcpy(slot, slots + 3 * 64, 64);
+	assert_int_equal(slot[0], 1);
+	assert_int_equal(destroy(kit, KEY_A, 1)->type, AG_MSG_DONE_REPLY);
+	assert_int_equal(destroy(kit, KEY_A, 1)->type, AG_MSG_DONE_REPLY); /* again */
+	n = read_file(path_in(dir, "rot/wrapping.keys"), after, sizeof(after));
+	assert_null(memmem(after, n, slot + 16, 48));
+	assert_int_equal(after[3 * 64], 0);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->env->status, AG_ITEM_NOT_FOUND);
+	/* The slot is used again, by another key. */
+	generate(kit, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(load(kit, KEY_B, 1, material), 32);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+static void
+test_nothing_plain_on_disk(void **state)
+{
+	char dir[64], command[256];
+	struct ag_kit *kit;
+	uint8_t material[64];
+	char hex[65];
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(load(kit, KEY_A, 1, material), 32);
+	ag_kit_free(&kit);
+	ag_hex(material, 32, hex);
+	snprintf(command, sizeof(command),
+	    "! find '%s' -type f -exec od -An -v -tx1 {} \\; | tr -d ' \\n' | grep -q %s",
+	    dir, hex);
+	assert_int_equal(system(command), 0);
+	remove_dir(dir);
+}
+
+/* The crash between erasing the slot and deleting the blob. */
+static void
+test_sweeps_what_a_crash_left(void **state)
+{
+	char dir[64];
+	struct ag_kit *kit;
+	uint8_t zeros[64] = { 0 }, slots[4096], stray[64];
+	int fd;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	ag_kit_free(&kit);
+	fd = open(path_in(dir, "rot/wrapping.keys"), O_RDWR);
+	assert_int_equal(pwrite(fd, zeros, 64, 3 * 64), 64);
+	memset(stray, 1, sizeof(stray));
+	assert_int_equal(pwrite(fd, stray, 64, 5 * 64), 64);
+	close(fd);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->env->status, AG_ITEM_NOT_FOUND);
+	read_file(path_in(dir, "rot/wrapping.keys"), slots, sizeof(slots));
+	assert_memory_equal(slots + 5 * 64, zeros, 64);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+/* Two slots exchanged: the AAD binds each to its key. */
+static void
+test_swapped_slots_do_not_open(void **state)
+{
+	char dir[64];
+	struct ag_kit *kit;
+	uint8_t slots[4096];
+	int fd;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	generate(kit, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
+	read_file(path_in(dir, "rot/wrapping.keys"), slots, sizeof(slots));
+	fd = open(path_in(dir, "rot/wrapping.keys"), O_RDWR);
+	assert_int_equal(pwrite(fd, slots + 3 * 64, 64, 4 * 64), 64);
+	assert_int_equal(pwrite(fd, slots + 4 * 64, 64, 3 * 64), 64);
+	close(fd);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->env->status, AG_CORRUPT);
+	assert_int_equal(ask_load(kit, "default", KEY_B, 1)->env->status, AG_CORRUPT);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+static void
+test_start_conditions(void **state)
+{
+	char dir[64], master[256];
+	struct ag_kit *kit;
+	struct stat st;
+	int fd;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	ag_kit_free(&kit);
+	strcpy(master, path_in(dir, "rot/master.key"));
+	assert_int_equal(stat(master, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_size, 32);
+	assert_true(starts(dir, NULL));
+	assert_int_equal(chmod(master, 0640), 0);
+	assert_false(starts(dir, NULL));
+	assert_int_equal(chmod(master, 0600), 0);
+	assert_true(starts(dir, NULL));
+	/* Another key; a short one; none: never a new one over existing keys. */
+	fd = open(master, O_WRONLY);
+	assert_int_equal(pwrite(fd, "xxxx", 4, 0), 4);
+	assert_false(starts(dir, NULL));
+	assert_int_equal(ftruncate(fd, 31), 0);
+	close(fd);
+	assert_false(starts(dir, NULL));
+	assert_int_equal(unlink(master), 0);
+	assert_false(starts(dir, NULL));
+	assert_int_equal(access(master, F_OK), -1);
+	remove_dir(dir);
+}
+
+static void
+test_master_key_elsewhere(void **state)
+{
+	char dir[64], config[256], path[128];
+
+	strcpy(dir, new_dir());
+	snprintf(path, sizeof(path), "%s/elsewhere.key", dir);
+	snprintf(config, sizeof(config),
+	    "rot:\n  software:\n    master_key_file: %s\n", path);
+	assert_true(starts(dir, config));
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(access(path_in(dir, "rot/master.key"), F_OK), -1);
+	assert_true(starts(dir, config));
+	remove_dir(dir);
+}
+
+static void
+test_signs_for_its_purposes(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
+	Ag__RotSignAsk sign = AG__ROT_SIGN_ASK__INIT;
+	Ag__RotKeysAsk keys = AG__ROT_KEYS_ASK__INIT;
+	const Ag__RotKeysReply *k;
+	const Ag__RotSignReply *s;
+	const uint8_t *der;
+	uint8_t digest[32];
+	char hex[65], key_id[32];
+	EVP_PKEY *pkey;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+	keys.purpose = (char *)(uintptr_t)"issuer";
+	k = ask(kit, AG_MSG_ROT_KEYS_ASK, &keys, AG_MSG_ROT_KEYS_REPLY)->body;
+	assert_int_equal(k->n_keys, 1);
+	der = k->keys[0]->public_key_der.data;
+	ag_sha256(der, k->keys[0]->public_key_der.len, digest);
+	ag_hex(digest, 32, hex);
+	assert_memory_equal(k->keys[0]->key_id, hex, 16);
+	assert_int_equal(strlen(k->keys[0]->key_id), 16);
+	strcpy(key_id, k->keys[0]->key_id);
+	assert_true(k->keys[0]->from_at > 0);
+	pkey = d2i_PUBKEY(NULL, &der, (long)k->keys[0]->public_key_der.len);
+	assert_non_null(pkey);
+	sign.purpose = keys.purpose;
+	sign.message = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"hello" };
+	s = ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, AG_MSG_ROT_SIGN_REPLY)->body;
+	assert_string_equal(s->key_id, key_id);
+	assert_int_equal(EVP_DigestVerifyInit(md, NULL, NULL, NULL, pkey), 1);
+	assert_int_equal(EVP_DigestVerify(md, s->signature.data, s->signature.len,
+	    sign.message.data, 5), 1);
+	sign.purpose = (char *)(uintptr_t)"checkpoint";
+	s = ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, AG_MSG_ROT_SIGN_REPLY)->body;
+	assert_string_not_equal(s->key_id, key_id);
+	sign.purpose = (char *)(uintptr_t)"anything";
+	assert_int_equal(ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, 0)->env->status,
+	    AG_INVALID_FIELD);
+	EVP_MD_CTX_free(md);
+	EVP_PKEY_free(pkey);
+	ag_kit_free(&kit);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_generates_every_spec),
+		cmocka_unit_test(test_generate_is_idempotent),
+		cmocka_unit_test(test_refuses_what_is_no_key),
+		cmocka_unit_test(test_hostile_lengths),
+		cmocka_unit_test(test_keys_survive_a_restart),
+		cmocka_unit_test(test_destroy_erases_the_slot),
+		cmocka_unit_test(test_nothing_plain_on_disk),
+		cmocka_unit_test(test_sweeps_what_a_crash_left),
+		cmocka_unit_test(test_swapped_slots_do_not_open),
+		cmocka_unit_test(test_start_conditions),
+		cmocka_unit_test(test_master_key_elsewhere),
+		cmocka_unit_test(test_signs_for_its_purposes),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	crypto_box_keypair(pk, sk);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
