@@ -286,8 +286,9 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 	struct result result;
 	ag_err err;
 
-	if (event->event_type == AG__EVENT_TYPE__V__detection)
-		pending_seen(&anomaly->pending, ctx, event->event_id);
+	if (event->event_type == AG__EVENT_TYPE__V__detection ||
+	    event->event_type == AG__EVENT_TYPE__V__response)
+		pending_seen(&anomaly->pending, ctx, event);
 	if ((event->event_type != AG__EVENT_TYPE__V__request &&
 	    event->event_type != AG__EVENT_TYPE__V__outcome_late) ||
 	    event->actor == NULL || event->actor->id == NULL)

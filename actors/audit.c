@@ -284,6 +284,8 @@ on_refused(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if (ag_from(ctx) != AG_SLOT_BROKER)
 		return AG_BAD_MESSAGE;
+	if (refused->has_suppressed) /* the broker bounds what it tells, too */
+		a->refused_count += refused->suppressed;
 	if (a->refused_budget == 0) {
 		a->refused_count++; /* said by the next that is recorded */
 		return AG_OK;

@@ -301,24 +301,32 @@ rule(struct ag_ctx *ctx, const Ag__AssessAsk *ask, bool acted)
 
 /* ------------------------------------------------------- the assessment */
 
-/* It was dealt with before: only its record may have been lost. True if so. */
+/* It was dealt with before: only its record may have been lost, so that is
+ * said again. True if so. */
 static bool
-known(struct ag_ctx *ctx, const Ag__AssessAsk *ask,
-    struct progress *progress)
+known(struct ag_ctx *ctx, const Ag__AssessAsk *ask, struct progress *progress,
+    ag_err *err)
 {
-	const Ag__Recommendation *r = ask->recommendations[progress->next];
-	Ag__Recommendation *old = book_find(ctx, r->id,
+	struct response response = {
+		.of = ask->recommendations[progress->next],
+	};
+	Ag__Recommendation *old = book_find(ctx, response.of->id,
 	    &progress->done[progress->next].version);
+	char event_id[AG_ID_SIZE];
 
 	if (old == NULL)
 		return false;
-	if (r->severity > old->severity) {
+	if (response.of->severity > old->severity || old->action == NULL) {
 		/* The same burst, grown: decided anew, kept in its place. */
 		progress->done[progress->next].since = old->occurred_at;
 		return false;
 	}
 	progress->acted |= strcmp(old->state, "acted") == 0;
 	progress->next++;
+	response.decision.action = old->action->name;
+	response.decision.dry_run = old->action->dry_run;
+	ag_id_derive("evt", response.of->event_id, old->action->name, event_id);
+	*err = record(ctx, ask, &response, event_id);
 	return true;
 }
 
@@ -333,7 +341,7 @@ step(struct responder *responder, struct ag_ctx *ctx, const Ag__AssessAsk *ask,
 			.of = ask->recommendations[progress->next],
 		};
 
-		if (known(ctx, ask, progress))
+		if (known(ctx, ask, progress, &err))
 			continue;
 		rules_decide(&responder->rules, response.of, ag_mono_ms(ctx),
 		    &response.decision);

@@ -108,38 +108,107 @@ read_positions(struct ag_ctx *ctx)
 	return err;
 }
 
-/* A snapshot that cannot be trusted is thrown away: the logs rebuild it. */
+static void
+store_path(struct ag_ctx *ctx, const char *file, char *out, size_t size)
+{
+	if (ctx->actor->store_dir != NULL)
+		snprintf(out, size, "%s/%s%s", ctx->boot->state_dir,
+		    ctx->actor->store_dir, file);
+	else
+		snprintf(out, size, "%s/snapshots/%s%s", ctx->boot->state_dir,
+		    ctx->boot->self->name, file);
+}
+
+static bool
+has_store(const struct ag_actor *actor)
+{
+	return actor->tables != NULL || actor->on_audit != NULL ||
+	    actor->follow != AG_FOLLOW_NONE;
+}
+
 static ag_err
-init_store(struct ag_ctx *ctx)
+open_store(struct ag_ctx *ctx)
 {
 	static const char *const none[] = { NULL };
-	const struct ag_actor *actor = ctx->actor;
-	const char *const *tables = actor->tables != NULL ? actor->tables : none;
+	const char *const *tables = ctx->actor->tables != NULL ?
+	    ctx->actor->tables : none;
 	char dir[512];
 	ag_err err;
 
-	if (actor->tables == NULL && actor->on_audit == NULL &&
-	    actor->follow == AG_FOLLOW_NONE)
-		return AG_OK;
-	if (actor->store_dir != NULL)
-		snprintf(dir, sizeof(dir), "%s/%s", ctx->boot->state_dir,
-		    actor->store_dir);
-	else
-		snprintf(dir, sizeof(dir), "%s/snapshots/%s",
-		    ctx->boot->state_dir, ctx->boot->self->name);
+	store_path(ctx, "", dir, sizeof(dir));
 	err = ag_db_open(dir, tables, (size_t)1 << STORE_MAP_BYTES_SHIFT,
 	    &ctx->db);
-	if (err == AG_OK)
-		err = read_positions(ctx);
-	if (err == AG_CORRUPT && actor->store_dir == NULL) {
-		ag_log_plain(AG_WARN, "SNAPSHOT-DISCARDED", "dir=%s", dir);
-		ag_db_close(&ctx->db);
-		if ((err = ag_db_wipe(dir)) != AG_OK)
-			return err;
-		err = ag_db_open(dir, tables,
-		    (size_t)1 << STORE_MAP_BYTES_SHIFT, &ctx->db);
+	return err == AG_OK ? read_positions(ctx) : err;
+}
+
+/* A snapshot that cannot be trusted is thrown away: the logs rebuild it. */
+static ag_err
+discard_store(struct ag_ctx *ctx)
+{
+	char dir[512];
+	ag_err err;
+
+	store_path(ctx, "", dir, sizeof(dir));
+	ag_log_plain(AG_WARN, "SNAPSHOT-DISCARDED", "dir=%s", dir);
+	ag_db_close(&ctx->db);
+	ctx->journal_pos = ctx->audit_pos = 0;
+	if ((err = ag_db_wipe(dir)) != AG_OK)
+		return err;
+	store_path(ctx, ".bad", dir, sizeof(dir));
+	unlink(dir);
+	return open_store(ctx);
+}
+
+/* With another number of shards this row owns other things than before. */
+static bool
+other_share(struct ag_ctx *ctx)
+{
+	uint64_t shards = 0;
+
+	return ag_db_number(ctx->db, "shards", &shards) == AG_OK &&
+	    shards != 0 &&
+	    shards != ag_slot_count(ctx, ag_slot_role(ctx, ctx->self));
+}
+
+static ag_err
+init_store(struct ag_ctx *ctx)
+{
+	char mark[512];
+	ag_err err;
+
+	if (!has_store(ctx->actor))
+		return AG_OK;
+	store_path(ctx, ".bad", mark, sizeof(mark));
+	err = open_store(ctx);
+	if (ctx->actor->store_dir != NULL)
+		return err;
+	if (err == AG_CORRUPT || access(mark, F_OK) == 0 ||
+	    (err == AG_OK && other_share(ctx)))
+		err = discard_store(ctx);
+	return err == AG_OK ? ag_db_set_number(ctx->db, "shards",
+	    ag_slot_count(ctx, ag_slot_role(ctx, ctx->self))) : err;
+}
+
+/*
+ * A value that is not what was written, met while running. What is truth ends
+ * the process for a person to look at; a snapshot is marked, and the next
+ * start rebuilds it.
+ */
+static ag_err
+met_corruption(struct ag_ctx *ctx)
+{
+	char mark[512];
+	int fd;
+
+	ag_log(ctx, AG_ERROR, "STORE-CORRUPT", "a stored value has changed");
+	if (ctx->actor->store_dir == NULL) {
+		store_path(ctx, ".bad", mark, sizeof(mark));
+		fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			close(fd);
 	}
-	return err;
+	ag_stop(ctx, 1);
+	return AG_CORRUPT;
 }
 
 static ag_err
@@ -150,6 +219,30 @@ check_actor(const struct ag_actor *actor)
 		ag_panic("actor %s lacks a required hook",
 		    actor->name == NULL ? "?" : actor->name);
 	return AG_OK;
+}
+
+/* Twice at most: the second time from an empty snapshot. */
+static ag_err
+init_state(struct ag_ctx *ctx)
+{
+	const struct ag_actor *actor = ctx->actor;
+	size_t size = actor->state_size == 0 ? 1 : actor->state_size;
+	ag_err err;
+
+	ctx->state = calloc(1, size);
+	if (ctx->state == NULL)
+		return AG_NO_MEMORY;
+	err = actor->init(ctx->state, ctx);
+	if (err != AG_CORRUPT || ctx->db == NULL || actor->store_dir != NULL)
+		return err;
+	ctx->stopping = false;
+	ctx->exit_status = 0;
+	if (actor->fini != NULL)
+		actor->fini(ctx->state, ctx);
+	memset(ctx->state, 0, size);
+	if ((err = discard_store(ctx)) != AG_OK)
+		return err;
+	return actor->init(ctx->state, ctx);
 }
 
 ag_err
@@ -178,10 +271,7 @@ ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
 	ctx->credit_requests = boot->has_credit_requests ?
 	    boot->credit_requests : 0;
 	ctx->credit_bytes = boot->has_credit_bytes ? boot->credit_bytes : 0;
-	ctx->state = calloc(1, actor->state_size == 0 ? 1 : actor->state_size);
-	if (ctx->state == NULL)
-		return AG_NO_MEMORY;
-	return actor->init(ctx->state, ctx);
+	return init_state(ctx);
 }
 
 static void
@@ -460,7 +550,9 @@ ag_err
 ag_store_get(struct ag_ctx *ctx, unsigned table, const void *key, size_t key_len,
     const uint8_t **value, size_t *value_len)
 {
-	return ag_db_get(ctx->db, table, key, key_len, value, value_len);
+	ag_err err = ag_db_get(ctx->db, table, key, key_len, value, value_len);
+
+	return err == AG_CORRUPT ? met_corruption(ctx) : err;
 }
 
 ag_err
@@ -473,7 +565,9 @@ ag_err
 ag_store_scan(struct ag_ctx *ctx, unsigned table, const void *from,
     size_t from_len, ag_store_visit *visit, void *arg)
 {
-	return ag_db_scan(ctx->db, table, from, from_len, visit, arg);
+	ag_err err = ag_db_scan(ctx->db, table, from, from_len, visit, arg);
+
+	return err == AG_CORRUPT ? met_corruption(ctx) : err;
 }
 
 ag_err

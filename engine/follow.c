@@ -93,7 +93,9 @@ follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		ag_em_add(ctx, EM_MALFORMED, 1);
 		return;
 	}
-	if (record->seq <= ctx->journal_pos || ctx->following)
+	/* Also while a pull is under way: its answer may be lost with a broker,
+	 * and it skips what is known by then. */
+	if (record->seq <= ctx->journal_pos)
 		return;
 	if (record->seq > ctx->journal_pos + 1) {
 		pull_journal(ctx);

@@ -124,6 +124,33 @@ ag_scope_parse(const char *text, struct ag_scope *out)
 	    (size_t)(last - first - 1), out);
 }
 
+/* The verbs, and the last path segments of the routes, reserved ones too. */
+static const char *const ops[] = {
+	"create", "read", "list", "update", "issue", /* the verbs */
+	"activate", "batch", "cancel-destroy", "compromise", "deactivate",
+	"decrypt", "destroy", "encrypt", "freeze", "generate-data-key", "import",
+	"import-parameters", "mac", "mac-verify", "public-jwk", "public-key",
+	"random", "rotate", "sign", "unfreeze", "unwrap", "verify", "wrap",
+	"delegation-chain", "delete", "grant", "resume", "revoke", "suspend",
+	"tokens", "totp", "ungrant",
+	"export", "proof", "stream",
+	"dismiss", "honey", "pause", "redeliver", "tenant",
+	"check", "explain", "lint", "rollback", "simulate", "validate",
+	"approve", "cancel", "close", "deny",
+	"accept", "call",
+};
+
+bool
+ag_scope_op_known(const struct ag_scope *scope)
+{
+	if (scope->all_ops)
+		return true;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (strcmp(ops[i], scope->op) == 0)
+			return true;
+	return false;
+}
+
 /* -------------------------------------------------------------- matching */
 
 static bool

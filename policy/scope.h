@@ -66,6 +66,13 @@ struct ag_scope_target {
 /* False if text is no scope. out borrows text. */
 bool ag_scope_parse(const char *text, struct ag_scope *out);
 
+/*
+ * Is its op one that some operation asks for? Asked when a scope is given out,
+ * so that a slip of the pen is noticed; not when one is read back, so that an
+ * older journal stays good.
+ */
+bool ag_scope_op_known(const struct ag_scope *scope);
+
 /* Does the scope let op be done on the target? target NULL: on everything of
  * the kind, which only `*` does. */
 bool ag_scope_matches(const struct ag_scope *scope, enum ag_scope_kind kind,

@@ -42,7 +42,7 @@ settle(struct pending_ring *ring, struct ag_ctx *ctx, struct pending *p)
 {
 	uint8_t key[8];
 
-	if (!p->answered || p->missing != 0)
+	if (!p->answered || p->missing != 0 || p->no_response != 0)
 		return;
 	pos_key(p->pos, key);
 	if (ag_store_del(ctx, ring->table, key, sizeof(key)) != AG_OK)
@@ -68,6 +68,7 @@ on_answer(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	p->in_flight = false;
 	if (status == AG_OK) {
 		p->answered = true;
+		p->answered_ms = ag_mono_ms(ctx);
 		settle(ring, ctx, p);
 	} else {
 		ag_log(ctx, AG_WARN, "ASSESS-RETRY", "pos=%llu code=%s",
@@ -109,6 +110,7 @@ place(struct pending_ring *ring, uint64_t pos, const Ag__AssessPending *what)
 		const char *id = what->detections[i]->event_id;
 
 		p->missing |= (uint8_t)(1u << i);
+		p->no_response |= (uint8_t)(1u << i);
 		if (id != NULL && strlen(id) < AG_ID_SIZE)
 			memcpy(p->detections[i], id, strlen(id) + 1);
 	}
@@ -140,15 +142,20 @@ pending_add(struct pending_ring *ring, struct ag_ctx *ctx, uint64_t pos,
 
 void
 pending_seen(struct pending_ring *ring, struct ag_ctx *ctx,
-    const char *event_id)
+    const Ag__Event *event)
 {
-	for (uint64_t i = ring->head; i < ring->tail; i++) {
+	bool response = event->event_type == AG__EVENT_TYPE__V__response;
+	const char *detection = response ? event->cause_event_id :
+	    event->event_id;
+
+	for (uint64_t i = ring->head; detection != NULL && i < ring->tail; i++) {
 		struct pending *p = &ring->places[i % PENDING_MAX];
+		uint8_t *open = response ? &p->no_response : &p->missing;
 
 		for (unsigned d = 0; d < PENDING_DETECTIONS_MAX; d++)
-			if ((p->missing & 1u << d) && !p->done &&
-			    strcmp(p->detections[d], event_id) == 0) {
-				p->missing &= (uint8_t)~(1u << d);
+			if ((*open & 1u << d) && !p->done &&
+			    strcmp(p->detections[d], detection) == 0) {
+				*open &= (uint8_t)~(1u << d);
 				settle(ring, ctx, p);
 				return;
 			}
@@ -198,6 +205,10 @@ pending_retry(struct pending_ring *ring, struct ag_ctx *ctx)
 		uint8_t key[8];
 		size_t len;
 
+		/* The record of the response was lost: the responder says it again. */
+		if (p->answered && p->no_response != 0 &&
+		    now - p->answered_ms >= PENDING_RECORD_MS)
+			p->answered = false;
 		if (p->done || (!again && (p->answered || p->in_flight)))
 			continue;
 		pos_key(p->pos, key);

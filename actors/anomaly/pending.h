@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was found and is not settled: the responder has not answered, or the
- * detection is not in the audit log yet. It is kept in the store, so that
- * both happen at least once, in the order of the events. A repeat changes
- * nothing: ids are derived from the event.
+ * What was found and is not settled: the responder has not answered, or a
+ * detection or the response to it is not in the audit log yet. It is kept in
+ * the store, so that all of it happens at least once, in the order of the
+ * events. A repeat changes nothing: ids are derived from the event.
  */
 #ifndef ANOMALY_PENDING_H
 #define ANOMALY_PENDING_H
@@ -23,8 +23,11 @@ struct pending {
 	bool done;
 	bool in_flight;
 	bool answered;
-	uint8_t missing; /* bit i: detection i was not seen in the log yet */
+	/* Bit i: not seen in the log yet is … */
+	uint8_t missing;       /* … detection i */
+	uint8_t no_response;   /* … the response to it */
 	uint64_t recorded_ms;
+	uint64_t answered_ms;
 	char detections[PENDING_DETECTIONS_MAX][AG_ID_SIZE];
 };
 
@@ -39,9 +42,9 @@ bool pending_full(const struct pending_ring *ring);
 /* Keeps it, records the detections and asks the responder. AG_FULL. */
 ag_err pending_add(struct pending_ring *ring, struct ag_ctx *ctx, uint64_t pos,
     Ag__AssessPending *what) AG_MUST;
-/* An event of the log is one of our detections: it is safe there. */
+/* A detection, or a response, of the log: if it is ours, it is safe there. */
 void pending_seen(struct pending_ring *ring, struct ag_ctx *ctx,
-    const char *event_id);
+    const Ag__Event *event);
 /* From the store, at start. */
 ag_err pending_load(struct pending_ring *ring, struct ag_ctx *ctx) AG_MUST;
 /* Says again what was not settled in time. */

@@ -177,18 +177,18 @@ resource(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	return AG_OK;
 }
 
+/* What the plane will answer: by the operation that the grant names. */
 static uint32_t
-success_status(const Ag__OutcomeEvent *o)
+success_status(const Ag__Grant *g)
 {
-	const struct ag_operation *op = o->has_reply_type
-	    ? ag_operation_find((uint16_t)o->reply_type)
-	    : NULL;
+	const struct ag_operation *op = g == NULL ? NULL :
+	    ag_operation_find((uint16_t)g->op);
 
 	return op != NULL && (op->flags & AG_OP_MAKES) != 0 ? 201 : 200;
 }
 
 static void
-result(const Ag__OutcomeEvent *o, Ag__Event *e)
+result(const Ag__OutcomeEvent *o, const Ag__Grant *g, Ag__Event *e)
 {
 	e->outcome = o->outcome;
 	if (o->refusal != NULL) {
@@ -201,7 +201,7 @@ result(const Ag__OutcomeEvent *o, Ag__Event *e)
 		e->rule = o->refusal->rule;
 	} else if (o->has_status || o->event_type == AG__EVENT_TYPE__V__request) {
 		e->has_status = true;
-		e->status = o->has_status ? o->status : success_status(o);
+		e->status = o->has_status ? o->status : success_status(g);
 	}
 	e->risk = o->verdict;
 	e->params = o->params;
@@ -242,7 +242,7 @@ event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 		return err;
 	if (e->latency_us > INT64_MAX)
 		e->latency_us = 0; /* received after it was recorded: another clock */
-	result(o, e);
+	result(o, g, e);
 	return resource(ctx, o, g, e);
 }
 

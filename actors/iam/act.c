@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STREAM_MAX = 64, SWEEP_NODES = 4096, TOKEN_KEPT_MS = 7 * 86400 * 1000 };
+enum {
+	STREAM_MAX = 64,
+	SWEEP_NODES = 4096,
+	TOKEN_KEPT_MS = 7 * 86400 * 1000,
+	TOKENS_EVERY_TICKS = 2400, /* 10 min: the whole table is walked */
+};
 
 struct act_memo {
 	char id[AG_ID_SIZE];
@@ -151,13 +156,13 @@ iam_sweep(void *state, struct ag_ctx *ctx)
 
 	if (!iam->ready)
 		return;
+	if (++iam->sweep_ticks % TOKENS_EVERY_TICKS == 0)
+		sweep_tokens(iam, ctx, now);
 	while (n-- > 0) {
 		struct iam_node *node;
 
-		if (iam->sweep_at >= iam->agents.count) {
+		if (iam->sweep_at >= iam->agents.count)
 			iam->sweep_at = 0;
-			sweep_tokens(iam, ctx, now);
-		}
 		node = iam->agents.items[iam->sweep_at++];
 		if (!node->told_expired && now >= node->token.expires_at &&
 		    iam_gone_by(node) == NULL)

@@ -213,6 +213,7 @@ struct iam {
 	unsigned hold_ms, depth_max, ttl_max_s;
 	unsigned holds, drafts;
 	size_t sweep_at;
+	uint64_t sweep_ticks;
 	struct iam_node *dirty;
 	bool loaded, caught_up, ready, asking_keys, boots;
 	unsigned key_ticks;

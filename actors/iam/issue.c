@@ -136,7 +136,8 @@ check_scope_texts(struct wish *w)
 		const char *field = ag_printf(w->ctx, "/scopes/%zu", i);
 		struct ag_scope scope;
 
-		if (!ag_scope_parse(w->scopes[i], &scope))
+		if (!ag_scope_parse(w->scopes[i], &scope) ||
+		    !ag_scope_op_known(&scope))
 			return invalid(w, "bad_scope", field,
 			    "A scope is <kind>:<selector>:<op>.");
 		if (scope.select == AG_SELECT_ALL)

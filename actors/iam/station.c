@@ -295,6 +295,20 @@ say_reach(struct call *c)
 	return scopes == NULL ? AG_NO_MEMORY : AG_OK;
 }
 
+/* A repeat of a create has a new id; it must meet the first one all the same,
+ * so both go to the shard that the Idempotency-Key names. */
+static ag_err
+same_shard(struct call *c, const char *text)
+{
+	unsigned wanted = ag_shard(c->ctx, AG_ROLE_KEYS, text);
+
+	if (c->grant.resource_id != c->new_id)
+		return AG_OK;
+	while (ag_shard(c->ctx, AG_ROLE_KEYS, c->new_id) != wanted)
+		ag_id_new(c->ctx, "key", c->new_id);
+	return AG_OK;
+}
+
 static ag_err
 say_idem(struct call *c)
 {
@@ -314,7 +328,7 @@ say_idem(struct call *c)
 	g->has_idem = true;
 	g->idem.data = hash;
 	g->idem.len = 32;
-	return AG_OK;
+	return same_shard(c, text);
 }
 
 static unsigned

@@ -24,7 +24,8 @@ check_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask)
 		char field[32];
 
 		snprintf(field, sizeof(field), "/scopes/%zu", i);
-		if (!ag_scope_parse(ask->scopes[i], &scope))
+		if (!ag_scope_parse(ask->scopes[i], &scope) ||
+		    !ag_scope_op_known(&scope))
 			return ag_refuse(ctx, AG_INVALID_FIELD, "bad_scope", field,
 			    "A scope is <kind>:<selector>:<op>.");
 	}

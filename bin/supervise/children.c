@@ -126,6 +126,13 @@ ag_endpoint_name(const char *run_dir, const char *name, unsigned generation,
 	return n > 0 && n < ENDPOINT_SIZE;
 }
 
+void
+ag_endpoint_remove(const char *endpoint)
+{
+	if (strncmp(endpoint, "ipc://", 6) == 0)
+		unlink(endpoint + 6);
+}
+
 /* ----------------------------------------------------------------- the plan */
 
 static char **
@@ -346,6 +353,7 @@ renew(struct supervisor *sup, struct child *child, uint8_t token[32])
 	if (err != AG_OK)
 		return err;
 	ag_sha256(token, 32, child->token_hash);
+	ag_endpoint_remove(child->endpoint);
 	child->generation++;
 	if (!ag_endpoint_name(sup->run_dir, child->name, child->generation,
 	        child->endpoint))
@@ -445,9 +453,8 @@ ag_child_ended(struct supervisor *sup, struct child *child, int status)
 	child->deaths++;
 	ag_status_text(status, text, sizeof(text));
 	if (sup->phase == PHASE_DRAINING || child->state == CHILD_STOPPING) {
-		if (status != 0)
-			ag_log_plain(AG_WARN, "CHILD-STOPPED", "name=%s how=\"%s\"",
-			    child->name, text);
+		ag_log_plain(status == 0 ? AG_DEBUG : AG_WARN, "CHILD-STOPPED",
+		    "name=%s how=\"%s\"", child->name, text);
 		child->state = CHILD_STOPPED;
 		return;
 	}

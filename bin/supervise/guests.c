@@ -210,6 +210,7 @@ ag_guest_enroll(struct supervisor *sup, const char *name, const char *role,
 		snprintf(why, why_size, "guests/%s: %s", name, strerror(errno));
 		goto undo;
 	}
+	ag_endpoint_remove(before.endpoint);
 	ag_broker_order(sup, guest->slot, name, guest->role, guest->endpoint,
 	    guest->token_hash);
 	*out = guest;

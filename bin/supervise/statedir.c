@@ -199,6 +199,8 @@ take_lock(struct supervisor *sup)
 		ag_sup_complain("up", "%s: a fleet runs here already (aegis up, "
 		    "pid %ld); stop it with: aegis down --state %s",
 		    sup->state_dir, who, sup->state_dir);
+		close(sup->lock_fd);
+		sup->lock_fd = -1; /* nothing here is ours to tidy up */
 		return EXIT_CONFLICT;
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());

@@ -174,6 +174,9 @@ void ag_status_text(int status, char *out, size_t size);
 bool ag_endpoint_name(const char *run_dir, const char *name,
     unsigned generation, char out[ENDPOINT_SIZE]);
 
+/* Removes the socket of a generation that is over; libzmq does not. */
+void ag_endpoint_remove(const char *endpoint);
+
 /* ---- spawn.c: fork, descriptors, exec; the boot message */
 /* *pid, *fd (our end). The token is in self; nothing else keeps it. */
 ag_err ag_spawn(struct supervisor *sup, const struct child *child,

@@ -15,6 +15,7 @@ enum { EXIT_SOUND = 0, EXIT_BROKEN = 1, EXIT_INPUT = 2 };
 
 struct options {
 	const char *dir, *public_key, *tenant, *checkpoint, *write_checkpoint;
+	const char *state; /* of the whole command: not needed here */
 };
 
 static const char usage[] =
@@ -33,6 +34,7 @@ parse(int argc, char **argv, struct options *o)
 		{ "--tenant", &o->tenant },
 		{ "--checkpoint", &o->checkpoint },
 		{ "--write-checkpoint", &o->write_checkpoint },
+		{ "--state", &o->state },
 	};
 
 	for (int i = 1; i < argc; i++) {

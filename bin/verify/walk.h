@@ -48,6 +48,7 @@ struct verify {
 	uint64_t cuts_unsigned;
 	/* The first thing that is wrong. */
 	uint64_t bad_seq;
+	bool certain; /* no writer at work could explain it */
 	char what[VERIFY_WHAT_MAX];
 };
 

@@ -35,7 +35,7 @@ void ag_merkle_root(const struct ag_merkle *tree, uint8_t out[AG_HASH_BYTES]);
  * Verifies an inclusion proof (RFC 9162 §2.1.3.2): leaf `index` of `size`.
  */
 bool ag_merkle_proof_ok(const uint8_t leaf[AG_HASH_BYTES], uint64_t index,
-    uint64_t size, const uint8_t (*path)[AG_HASH_BYTES], size_t path_len,
+    uint64_t size, uint8_t (*path)[AG_HASH_BYTES], size_t path_len,
     const uint8_t root[AG_HASH_BYTES]);
 
 #endif

@@ -135,6 +135,9 @@ on_name(http_parser *parser, const char *at, size_t len)
 {
 	struct http_reader *reader = parser->data;
 
+	if (memchr(at, ' ', len) != NULL)
+		return bad(reader, AG_MALFORMED_REQUEST, "http",
+		    "a field's name has a blank in it");
 	if (reader->stage == STAGE_BODY)
 		return 0; /* a trailer */
 	if (reader->name_at == 0 || reader->value_at != 0) {
@@ -293,11 +296,54 @@ body_room(struct http_reader *reader, size_t len)
 	return true;
 }
 
+/*
+ * http_parser as Debian builds it takes any two bytes where CR LF must stand,
+ * and a bare LF. Everything but the body's own bytes is lines, so: every CR is
+ * followed by LF, every LF comes after CR, and a chunk's data ends in CR.
+ */
+static bool
+lines_ok(struct http_reader *reader, const char *at, size_t len)
+{
+	const char *cr;
+	size_t line;
+
+	if (len > 0 && reader->after_chunk && *at != '\r')
+		return false;
+	reader->after_chunk = reader->after_chunk && len == 0;
+	while (len > 0) {
+		if (reader->after_cr) {
+			reader->after_cr = false;
+			if (*at++ != '\n')
+				return false;
+			len--;
+			continue;
+		}
+		cr = memchr(at, '\r', len);
+		line = cr == NULL ? len : (size_t)(cr - at);
+		if (memchr(at, '\n', line) != NULL)
+			return false;
+		reader->after_cr = cr != NULL;
+		at += line + (cr != NULL);
+		len -= line + (cr != NULL);
+	}
+	return true;
+}
+
+static int
+bad_line(struct http_reader *reader)
+{
+	return bad(reader, AG_MALFORMED_REQUEST, "http", "lines end in CR LF");
+}
+
 static int
 on_body(http_parser *parser, const char *at, size_t len)
 {
 	struct http_reader *reader = parser->data;
 
+	if (!lines_ok(reader, reader->mark, (size_t)(at - reader->mark)))
+		return bad_line(reader);
+	reader->mark = at + len;
+	reader->after_chunk = (parser->flags & F_CHUNKED) != 0;
 	if (len > reader->body_max - reader->body_len || !body_room(reader, len))
 		return bad(reader, AG_REQUEST_TOO_LARGE, "body", "the body is too large");
 	memcpy(reader->body + reader->body_len, at, len);
@@ -375,6 +421,8 @@ http_next(struct http_reader *reader)
 	memset(&reader->match, 0, sizeof(reader->match));
 	reader->body_len = 0;
 	reader->body_max = 0;
+	reader->mark = NULL;
+	reader->after_cr = reader->after_chunk = false;
 }
 
 static void
@@ -428,14 +476,20 @@ http_feed(struct http_reader *reader, const void *bytes, size_t len)
 			return done;
 		}
 		stage = reader->stage;
+		reader->mark = (const char *)bytes + done;
 		took = http_parser_execute(&reader->parser, &settings,
-		    (const char *)bytes + done, room);
+		    reader->mark, room);
 		done += took;
 		if (reader->stage == stage)
 			reader->fed += took;
 		if (reader->stage != STAGE_WHOLE &&
 		    HTTP_PARSER_ERRNO(&reader->parser) != HPE_OK)
 			parser_failed(reader);
+		if (reader->stage != STAGE_BAD && len > 0 && !lines_ok(reader,
+		    reader->mark, (size_t)((const char *)bytes + done - reader->mark))) {
+			bad_line(reader);
+			reader->stage = STAGE_BAD;
+		}
 	} while (reader->stage < STAGE_WHOLE && done < len);
 	if (len == 0 && reader->stage != STAGE_WHOLE && reader->stage != STAGE_FRESH)
 		parser_failed(reader);

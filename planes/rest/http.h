@@ -88,6 +88,11 @@ struct http_reader {
 	size_t body_len;
 	size_t body_cap;
 	size_t body_max;
+
+	/* Lines are checked beside the parser. */
+	const char *mark; /* of the bytes being fed: checked up to here */
+	bool after_cr;
+	bool after_chunk; /* a chunk's data has just been read */
 };
 
 void http_init(struct http_reader *reader, const struct http_limits *limits);

@@ -267,7 +267,7 @@ request_unrecorded(struct conn *conn)
 	ag_metric_add(rest->ctx, RM_UNRECORDED, 1);
 	rest->owed++;
 	refuse_set(&conn->own, AG_UNAVAILABLE,
-	    rest->audit_seen ? "audit" : "starting", NULL,
+	    "audit", NULL,
 	    "the answer could not be recorded");
 	answer_own(conn);
 }

@@ -4,6 +4,7 @@
 The test is the supervisor here: it gives aegis-broker its descriptor 3 with
 rows and tokens of its own making, so it can be any row, and any stranger.
 """
+import glob
 import hashlib
 import os
 import secrets
@@ -512,3 +513,60 @@ def test_a_restart_is_survived_by_its_peers(pb):
         peer.hello()
     check_route(plane, iam)
     s.leave()
+
+
+# ------------------------------------------------------------- in the real fleet
+
+
+class Guest(Peer):
+    """Who joins a running fleet with the file that `aegis actor enroll` wrote."""
+
+    def __init__(self, pb, file):
+        data = open(file, "rb").read()
+        self.boot = pb.Boot.FromString(data[4:])
+        me = getattr(self.boot, "self")
+        self.slots = {row.name: row.slot for row in self.boot.rows}
+        holder = type("Holder", (), {"pb": pb, "zmq": zmq.Context()})()
+        super().__init__(holder, me.endpoint, me.name, me.token.hex().encode())
+
+    def leave(self):
+        self.close()
+        self.switch.zmq.destroy(linger=0)
+
+
+def test_what_the_broker_refuses_is_in_the_audit_log(pb, fleet, admin, unique, tmp_path):
+    name = unique("guest")
+    fleet.run("actor", "enroll", name, "--role", "subscriber", "--out", str(tmp_path / "g"), check=0)
+    guest = Guest(pb, str(tmp_path / "g")).hello()
+    try:
+        guest.send(frame(guest.slots["keys.0"], (KEY_SIGN, b"around the checks")))
+        guest.send(b"garbage")
+
+        def recorded():  # tenant `system`: in the log itself
+            log = b"".join(open(f, "rb").read() for f in glob.glob(fleet.state + "/audit/**/*.seg", recursive=True))
+            at = log.find(b"bus.refused")
+            return log[at:at + 400] if at >= 0 else None
+        event = wait_for(recorded, 10)
+        for word in (name, "keys.0", "KEY_SIGN", "no such route"):
+            assert word.encode() in event
+        # and the events themselves may be pulled
+        ask = pb.AuditPullAsk(from_pos=1, max=10).SerializeToString()
+        guest.send(frame(guest.slots["audit"], (AUDIT_PULL_ASK, ask, pb.Envelope(corr=7).SerializeToString())))
+        got = guest.next()
+        assert got[1] == guest.slots["audit"] and got[2][0][0] == 0x0203
+        assert pb.Envelope.FromString(got[2][0][2]).corr == 7
+        assert len(pb.AuditPullReply.FromString(got[2][0][1]).items) > 0
+    finally:
+        guest.leave()
+
+
+def test_a_restarted_broker_finds_everybody(fleet, admin):
+    pid = fleet.processes()["broker"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: fleet.processes()["broker"] not in (0, pid), 10)
+
+    def answers():
+        return admin.get("/v1/whoami").status == 200
+    wait_for(answers, 15)
+    key = fleet.key(admin)["id"]
+    assert admin.post("/v1/keys/%s/sign" % key, {"message_b64": "aGVsbG8="}).status == 200

@@ -24,7 +24,9 @@ def examples(tmp_path_factory):
     work = tmp_path_factory.mktemp("examples")
     for name in ("counter.c", "Makefile", "subscribe.py"):
         shutil.copy(os.path.join(ROOT, "examples", name), str(work))
-    env = dict(os.environ, PKG_CONFIG="pkg-config --define-prefix", PKG_CONFIG_PATH=os.path.dirname(found[0]))
+    prefix = next(line.strip()[len("prefix="):] for line in open(found[0]) if line.startswith("prefix="))
+    env = dict(os.environ, PKG_CONFIG="pkg-config --define-variable=prefix=" + str(base) + prefix,
+               PKG_CONFIG_PATH=os.path.dirname(found[0]))
     done = subprocess.run(["make", "-C", str(work), "LDFLAGS=-Wl,-rpath," + libs], env=env, capture_output=True,
                           text=True)
     assert done.returncode == 0, done.stdout + done.stderr

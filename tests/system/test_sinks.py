@@ -77,7 +77,14 @@ def test_file_may_be_moved_away(file_fleet):
     wait_for(lambda: os.path.exists(path), what="a new file")
     act(admin)
     has(path, last_id(fleet, admin))
-    both = lines(path + ".1") + lines(path)
+    os.rename(path, path + ".2")
+    pid = pid_of(fleet)
+    os.kill(pid, signal.SIGHUP)  # as logrotate does
+    wait_for(lambda: os.path.exists(path), what="a new file")
+    act(admin)
+    has(path, last_id(fleet, admin))
+    assert pid_of(fleet) == pid
+    both = lines(path + ".1") + lines(path + ".2") + lines(path)
     seqs = [e["seq"] for e in both if e["tenant"] == "default"]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
 

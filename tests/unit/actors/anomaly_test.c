@@ -130,12 +130,17 @@ tells_of_a_violation(void **state)
 	assert_int_equal(asks, 1);
 	assert_int_equal(records, 1);
 	assert_string_equal(detection, recommendation);
-	/* Answered; what is left is to see the detection in the log. */
+	/* Answered; what is left is to see both in the log. */
 	assert_int_equal(pending(kit), 1);
 	event_init(&e, 2);
 	e.event.event_type = AG__EVENT_TYPE__V__detection;
 	e.event.event_id = detection;
 	assert_int_equal(ag_kit_audit(kit, &e.event, 2), AG_OK);
+	assert_int_equal(pending(kit), 1);
+	event_init(&e, 3);
+	e.event.event_type = AG__EVENT_TYPE__V__response;
+	e.event.cause_event_id = detection;
+	assert_int_equal(ag_kit_audit(kit, &e.event, 3), AG_OK);
 	assert_int_equal(pending(kit), 0);
 	ag_kit_advance(kit, 10000);
 	assert_null(ag_kit_find(kit, AG_MSG_ASSESS_ASK));
@@ -215,6 +220,28 @@ asks_again(void **state)
 	sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
 	assert_non_null(sent);
 	assert_int_equal(pending(kit), 1);
+	ag_kit_free(&kit);
+}
+
+/* The response was done, but its record was lost with audit: asked again. */
+static void
+asks_again_for_a_lost_response(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_anomaly, NULL, NULL);
+	const struct ag_kit_sent *sent;
+	struct event e;
+
+	event_init(&e, 1);
+	violate(&e);
+	assert_int_equal(ag_kit_audit(kit, &e.event, 1), AG_OK);
+	sent = ag_kit_find(kit, AG_MSG_ASSESS_ASK);
+	assert_non_null(sent);
+	ag_kit_answer(kit, sent, AG_MSG_DONE_REPLY,
+	    &(Ag__Done)AG__DONE__INIT);
+	ag_kit_advance(kit, 2500);
+	assert_null(ag_kit_find(kit, AG_MSG_ASSESS_ASK));
+	ag_kit_advance(kit, 1000);
+	assert_non_null(ag_kit_find(kit, AG_MSG_ASSESS_ASK));
 	ag_kit_free(&kit);
 }
 
@@ -367,6 +394,7 @@ main(void)
 		cmocka_unit_test(asks_for_every_hold),
 		cmocka_unit_test(never_by_its_own),
 		cmocka_unit_test(asks_again),
+		cmocka_unit_test(asks_again_for_a_lost_response),
 		cmocka_unit_test(same_after_restarts),
 		cmocka_unit_test(pending_survives),
 		cmocka_unit_test(stops_when_full),

@@ -78,6 +78,7 @@ test_issue_refused(void **state)
 		{ "keys:a:sign", AG_INVALID_FIELD, "bad_scope" },
 		{ "agents:issue", AG_INVALID_FIELD, "bad_scope" },
 		{ "", AG_INVALID_FIELD, "bad_scope" },
+		{ "key:invoice-2026:fly", AG_INVALID_FIELD, "bad_scope" },
 		{ "key:treasury-master:destroy", AG_PERMISSION_DENIED,
 		    "parent_scope_missing" },
 		{ "agent:x:issue", AG_OK, NULL }, /* agent-issuer has it */

@@ -296,15 +296,19 @@ static void
 again_changes_nothing(void **state)
 {
 	struct ag_kit *kit = ag_kit_new(&ag_actor_responder, NULL, NULL);
+	char first[AG_ID_SIZE];
 	struct ask a;
 	struct did did;
 
 	ask_init(&a, 1, "scope_violation", AG__SEVERITY__V__critical);
 	did = respond(kit, &a);
 	assert_string_equal(did.action, "revoke_agent");
+	snprintf(first, sizeof(first), "%s", did.recorded_id);
 	did = respond(kit, &a);
 	assert_string_equal(did.action, "");
 	assert_true(did.ruled && did.ruled_acted && did.done);
+	/* Its record is said again, under the same id. */
+	assert_string_equal(did.recorded_id, first);
 	ag_kit_free(&kit);
 }
 

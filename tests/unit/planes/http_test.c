@@ -156,6 +156,18 @@ static const struct bad bads[] = {
 	{ "GET /v1/keys HTTP/2.0\r\nHost: h\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
 	{ "GET /v1/keys#x HTTP/1.1\r\nHost: h\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
 	{ "GET /v1/keys/%00 HTTP/1.1\r\nHost: h\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
+	{ "GET /v1/keys HTTP/1.1\r\nHost: h\r\nX A: b\r\n\r\n",
+	    AG_MALFORMED_REQUEST, "http" },
+	{ "POST /v1/keys HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n",
+	    AG_MALFORMED_REQUEST, "http" },
+	{ "GET /v1/keys HTTP/1.1\nHost: h\n\n", AG_MALFORMED_REQUEST, "http" },
+	{ "GET /v1/keys HTTP/1.1\r\nHost: h\r\n\rX", AG_MALFORMED_REQUEST, "http" },
+	{ "POST /v1/keys HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "3\r\nabcXX0\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
+	{ "POST /v1/keys HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "3\rXabc\r\n0\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
+	{ "POST /v1/keys HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "3\r\nabc\r\n0\n\n", AG_MALFORMED_REQUEST, "http" },
 	{ "NONSENSE\r\n\r\n", AG_MALFORMED_REQUEST, "http" },
 	{ "GET /v1/keys HTTP/1.1\r\nHost: h\r\nExpect: the best\r\n\r\n",
 	    AG_MALFORMED_REQUEST, "http" },

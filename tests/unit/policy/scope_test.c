@@ -206,6 +206,19 @@ test_names(void **state)
 	assert_false(ag_scope_names(&s, AG_SCOPE_KEY, "sign", "ghost"));
 }
 
+static void
+test_ops(void **state)
+{
+	struct ag_scope s;
+
+	assert_true(ag_scope_parse("key:a:generate-data-key", &s));
+	assert_true(ag_scope_op_known(&s));
+	assert_true(ag_scope_parse("key:a:*", &s));
+	assert_true(ag_scope_op_known(&s));
+	assert_true(ag_scope_parse("key:a:fly", &s)); /* read back: harmless */
+	assert_false(ag_scope_op_known(&s));
+}
+
 /* Whatever the text, parsing neither reads past it nor accepts what it would
  * not print again. */
 static void
@@ -261,6 +274,7 @@ main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_implies),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_ops),
 		cmocka_unit_test(test_grammar_random),
 		cmocka_unit_test(test_roles),
 	};
