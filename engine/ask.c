@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NO_ASK = UINT32_MAX };
+static const uint32_t NO_ASK = UINT32_MAX;
 
 /* A correlation number is generation and index; one that was answered or timed
  * out has another generation, so a late reply finds nobody. */

@@ -207,6 +207,9 @@ void ag_em_add(struct ag_ctx *ctx, enum engine_metric m, uint64_t n);
 ag_err ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
     AG_MUST;
 void ctx_fini(struct ag_ctx *ctx);
+/* ---- snapshot.c */
+ag_err snapshot_open(struct ag_ctx *ctx) AG_MUST;
+ag_err snapshot_discard(struct ag_ctx *ctx) AG_MUST; /* and opens an empty one */
 /* ---- run.c */
 void run_turn_end(struct ag_ctx *ctx); /* flush hook, then all frames out */
 void run_connected(struct ag_ctx *ctx); /* first greeting of the broker */
