@@ -138,6 +138,7 @@ const struct ag_actor ag_actor_iam = {
 	.station = iam_station,
 	.apply = iam_apply,
 	.on_audit = iam_on_audit,
+	.audit_pace_ms = 25,
 	.flush = iam_flush,
 	.fini = fini,
 	.follow = AG_FOLLOW_LIVE,

@@ -330,6 +330,7 @@ const struct ag_actor ag_actor_risk = {
 	.ready = ready,
 	.station = on_operation,
 	.on_audit = on_audit,
+	.audit_pace_ms = 25,
 	.fini = fini,
 	.tables = tables,
 	AG_METRICS(metrics),

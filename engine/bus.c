@@ -465,9 +465,12 @@ peer_uid(const char *address, size_t len)
 /*
  * RFC 27. frames: version, request id, domain, address, identity, mechanism,
  * username, password. Yes only to: PLAIN, the row's own name, its token, our
- * uid, and nobody connected there already.
+ * uid. If somebody is connected there already: later (a peer that gets a "no"
+ * never tries again, and the one before may just be going).
  */
-static bool
+enum zap_answer { ZAP_YES = 200, ZAP_LATER = 300, ZAP_NO = 400 };
+
+static enum zap_answer
 admit(struct ag_switch *sw, zmq_msg_t *f, unsigned count, struct row **out)
 {
 	uint8_t token[32], hash[32];
@@ -477,12 +480,12 @@ admit(struct ag_switch *sw, zmq_msg_t *f, unsigned count, struct row **out)
 
 	if (count != ZAP_FRAMES || zmq_msg_size(&f[5]) != 5 ||
 	    memcmp(zmq_msg_data(&f[5]), "PLAIN", 5) != 0)
-		return false;
+		return ZAP_NO;
 	row = row_named(sw, zmq_msg_data(&f[2]), zmq_msg_size(&f[2]));
 	if (row == NULL || zmq_msg_size(&f[6]) != strlen(row->name) ||
 	    memcmp(zmq_msg_data(&f[6]), row->name, strlen(row->name)) != 0 ||
 	    zmq_msg_size(&f[7]) != 64)
-		return false;
+		return ZAP_NO;
 	memcpy(hex, zmq_msg_data(&f[7]), 64);
 	hex[64] = '\0';
 	ok = ag_hex_parse(hex, token, sizeof(token));
@@ -491,18 +494,22 @@ admit(struct ag_switch *sw, zmq_msg_t *f, unsigned count, struct row **out)
 	ok = ok && ag_secret_equal(hash, row->token_hash, sizeof(hash));
 	ag_wipe(hex, sizeof(hex));
 	ag_wipe(token, sizeof(token));
-	drain_monitor(sw, row);
-	if (!ok || row->live ||
+	if (!ok ||
 	    peer_uid(zmq_msg_data(&f[3]), zmq_msg_size(&f[3])) != (long)sw->uid)
-		return false;
+		return ZAP_NO;
+	drain_monitor(sw, row);
+	if (row->live)
+		return ZAP_LATER;
 	*out = row;
-	return true;
+	return ZAP_YES;
 }
 
 static void
-answer_zap(struct ag_switch *sw, zmq_msg_t *f, const struct row *row)
+answer_zap(struct ag_switch *sw, zmq_msg_t *f, enum zap_answer answer,
+    const struct row *row)
 {
-	const char *status = row != NULL ? "200" : "400";
+	const char *status = answer == ZAP_YES ? "200" :
+	    answer == ZAP_LATER ? "300" : "400";
 	const char *text = row != NULL ? "OK" : "denied";
 	const char *user = row != NULL ? row->name : "";
 
@@ -522,6 +529,7 @@ serve_zap(struct ag_switch *sw)
 		unsigned count = 0;
 		int more = 1;
 		struct row *row = NULL;
+		enum zap_answer answer;
 
 		while (more && count < ZAP_FRAMES) {
 			zmq_msg_init(&frames[count]);
@@ -542,11 +550,10 @@ serve_zap(struct ag_switch *sw)
 		}
 		if (count < 2)
 			return;
-		if (!admit(sw, frames, count, &row)) {
+		answer = admit(sw, frames, count, &row);
+		if (answer != ZAP_YES)
 			sw->denied++;
-			row = NULL;
-		}
-		answer_zap(sw, frames, row);
+		answer_zap(sw, frames, answer, row);
 		for (unsigned i = 0; i < count; i++)
 			zmq_msg_close(&frames[i]);
 	}

@@ -169,6 +169,8 @@ struct ag_ctx {
 	bool caught_up;
 	uint64_t audit_pos;   /* next event to pull */
 	bool pulling;
+	bool pull_planned;     /* a paced pull is waiting for its time */
+	uint64_t pull_last_ms;
 	bool marks_pending;   /* outcomes may have to be delivered again */
 	bool redelivering;
 	bool redeliver_again;

@@ -157,6 +157,7 @@ pull_audit(struct ag_ctx *ctx)
 
 	if (ctx->pulling || !ctx->ready || ctx->stopping || ctx->kit != NULL)
 		return;
+	ctx->pull_last_ms = ag_mono_ms(ctx);
 	ask.from_pos = ctx->audit_pos;
 	ask.max = PULL_RECORDS;
 	ctx->pulling = ag_ask(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0),
@@ -164,14 +165,33 @@ pull_audit(struct ag_ctx *ctx)
 	    JOURNAL_TIMEOUT_MS, on_audit_pulled, NULL, 0) == AG_PENDING;
 }
 
+static ag_err
+then_paced(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	(void)state;
+	(void)status;
+	(void)msg;
+	(void)memo;
+	ctx->pull_planned = false;
+	pull_audit(ctx);
+	return AG_OK;
+}
+
+/* There is more: now, or when this consumer's pace allows. */
 void
 follow_poke(struct ag_ctx *ctx)
 {
-	struct ag_trip *trip = ctx->trip;
+	uint64_t now = ag_mono_ms(ctx);
+	uint64_t due = ctx->pull_last_ms + ctx->actor->audit_pace_ms;
 
-	ctx->trip = NULL;
-	pull_audit(ctx);
-	ctx->trip = trip;
+	if (ctx->pull_planned)
+		return;
+	if (now < due && ag_after(ctx, (unsigned)(due - now), then_paced, NULL,
+	        0) == AG_PENDING)
+		ctx->pull_planned = true;
+	else
+		pull_audit(ctx);
 }
 
 /* -------------------------------------------- outcomes, delivered again */

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BATCHES_AHEAD_MAX = 1 << 20, DROP_BYTES = 1 << 20 };
+enum { BATCHES_AHEAD_MAX = 1 << 20, DROP_BYTES = 1 << 20,
+	DROP_AGAIN = 4 << 20 };
 
 struct ag_segs {
 	char dir[AG_SEG_PATH_MAX - 32];
@@ -117,14 +118,17 @@ unmap(const uint8_t *map, size_t len)
 		munmap((void *)map, len);
 }
 
-/* What was read is page cache, not this process's memory. */
+/* What was read is page cache, not this process's memory. A fault maps a whole
+ * large page again, so what lies shortly before goes with it once more. */
 static void
 drop_pages(struct ag_segs *segs)
 {
+	size_t from = segs->dropped > DROP_AGAIN ? segs->dropped - DROP_AGAIN : 0;
+
 	if (segs->offset < segs->dropped + DROP_BYTES)
 		return;
-	madvise((void *)(segs->map + segs->dropped), DROP_BYTES, MADV_DONTNEED);
 	segs->dropped += DROP_BYTES;
+	madvise((void *)(segs->map + from), segs->dropped - from, MADV_DONTNEED);
 }
 
 void

@@ -209,6 +209,7 @@ const struct ag_actor ag_actor_file = {
 	.init = init,
 	.ready = ready,
 	.on_audit = on_audit,
+	.audit_pace_ms = 10,
 	.flush = flush,
 	.fini = fini,
 	AG_METRICS(metrics),

@@ -43,5 +43,6 @@ const struct ag_actor ag_actor_stdout = {
 	.state_size = 1,
 	.init = init,
 	.on_audit = on_audit,
+	.audit_pace_ms = 10,
 	AG_METRICS(metrics),
 };

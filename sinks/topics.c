@@ -68,6 +68,7 @@ const struct ag_actor ag_actor_topics = {
 	.state_size = sizeof(struct topics),
 	.init = init,
 	.on_audit = on_audit,
+	.audit_pace_ms = 10,
 	.fini = fini,
 	AG_METRICS(metrics),
 };

@@ -160,8 +160,8 @@ run(struct verify *v, const struct options *o)
 int
 ag_cmd_audit_verify(int argc, char **argv)
 {
-	struct options o = { NULL };
-	struct verify v = { NULL };
+	struct options o = { .dir = NULL };
+	struct verify v = { .segs = NULL };
 	int status;
 
 	if (!parse(argc, argv, &o)) {

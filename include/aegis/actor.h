@@ -107,6 +107,9 @@ struct ag_actor {
 	 * stops the cursor there; it is tried again after a back-off. */
 	ag_err (*on_audit)(void *state, struct ag_ctx *ctx,
 	    const Ag__Event *event, uint64_t pos);
+	/* Under load it pulls at most once in this time, and more at once; a
+	 * single event after a pause comes without delay. 0: every time. */
+	unsigned audit_pace_ms;
 	/* After each turn, before its messages go out (audit syncs here). */
 	ag_err (*flush)(void *state, struct ag_ctx *ctx);
 	/* A fleet row came or went. */
