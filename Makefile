@@ -30,10 +30,11 @@ bench: deps all
 	@scripts/deps.sh bench
 	@$(PYTHON) bench/run.py $(BUILD)
 
+# gcc's flow warnings are wrong about instrumented code; `all` has them as errors.
 asan: deps
 	@scripts/deps.sh check
 	@test -f $(BUILD)-asan/build.ninja || meson setup $(BUILD)-asan --buildtype=debugoptimized \
-		-Db_sanitize=address,undefined -Db_lundef=false > /dev/null
+		-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false > /dev/null
 	@ninja -C $(BUILD)-asan --quiet
 	@tests/run $(BUILD)-asan asan
 

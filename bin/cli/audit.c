@@ -266,7 +266,7 @@ on_line(void *arg, const char *line)
 	json_t *event, *one;
 
 	if (strncmp(line, "event: ", 7) == 0)
-		tail->is_event = strncmp(line + 7, "audit", 5) == 0;
+		tail->is_event = strcmp(line + 7, "audit") == 0;
 	if (strncmp(line, "data: ", 6) != 0)
 		return true;
 	event = json_loads(line + 6, 0, NULL);

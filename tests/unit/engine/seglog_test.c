@@ -233,6 +233,23 @@ refuses_a_file_cut_short(void **state)
 	ag_segs_close(&segs);
 }
 
+/* Found by fuzzing: the reader went round in the first segment for ever. */
+static void
+an_end_before_any_event_is_no_way_on(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	uint8_t hash[AG_HASH_BYTES];
+
+	ag_seg_hash(AG_SEG_END, "", "", 0, hash);
+	ag_seglog_append(f->log, AG_SEG_END, "", 0, hash, "", 0);
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_CORRUPT);
+	ag_segs_close(&segs);
+}
+
 /* RFC 6962's tree, computed the slow way. */
 static void
 slow_root(uint8_t (*leaves)[32], size_t n, uint8_t out[32])
@@ -284,6 +301,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(tells_a_torn_tail_from_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_after_a_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(refuses_a_file_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_end_before_any_event_is_no_way_on, setup, teardown),
 		cmocka_unit_test(the_tree_is_rfc_6962s),
 	};
 
