@@ -124,21 +124,19 @@ on_waited(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 }
 
 /* Tells audit that we have read all and want to be poked. */
-static ag_err
-flush(void *state, struct ag_ctx *ctx)
+static void
+wait_for_more(struct history *h, struct ag_ctx *ctx)
 {
-	struct history *h = state;
 	Ag__AuditPullAsk ask = AG__AUDIT_PULL_ASK__INIT;
 	unsigned audit = ag_slot(ctx, AG_ROLE_AUDIT, 0);
 
-	if (!h->want_wait || h->waiting || !ag_slot_up(ctx, audit))
-		return AG_OK;
+	if (h->waiting || !ag_slot_up(ctx, audit))
+		return;
 	h->want_wait = false;
 	ask.from_pos = h->head + 1;
 	ask.max = 0;
 	h->waiting = ag_ask(ctx, audit, AG_MSG_AUDIT_PULL_ASK, &ask,
 	    AG_MSG_AUDIT_PULL_REPLY, ASK_MS, on_waited, NULL, 0) == AG_PENDING;
-	return AG_OK;
 }
 
 static ag_err
@@ -156,6 +154,38 @@ wait_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 }
 
 static ag_err
+pump_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct history *h = state;
+
+	(void)status;
+	(void)msg;
+	(void)memo;
+	h->pump_planned = false;
+	stream_pump(h, ctx);
+	return AG_OK;
+}
+
+/* What a turn left to be done, here: it belongs to no message. */
+static ag_err
+flush(void *state, struct ag_ctx *ctx)
+{
+	struct history *h = state;
+
+	if (h->want_pump && !h->pump_planned)
+		h->pump_planned = ag_after(ctx, 1, pump_again, NULL, 0) == AG_PENDING;
+	h->want_pump = false;
+	if (h->want_wait_later &&
+	    ag_after(ctx, WAIT_MS, wait_again, NULL, 0) != AG_PENDING)
+		h->want_wait = true;
+	h->want_wait_later = false;
+	if (h->want_wait)
+		wait_for_more(h, ctx);
+	return AG_OK;
+}
+
+static ag_err
 on_poke(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__AuditPokeEvent *poke = msg;
@@ -165,12 +195,12 @@ on_poke(void *state, struct ag_ctx *ctx, const void *msg)
 		return AG_BAD_MESSAGE;
 	head_is(h, poke->head_pos);
 	follow(h, ctx);
-	if (h->stream_count > 0) {
+	/* If nobody watches, looking now and then is enough. */
+	if (h->stream_count > 0)
 		h->want_wait = true;
-		return AG_OK;
-	}
-	/* Nobody watches: looking now and then is enough. */
-	return ag_after(ctx, WAIT_MS, wait_again, NULL, 0);
+	else
+		h->want_wait_later = true;
+	return AG_OK;
 }
 
 static void

@@ -10,7 +10,7 @@
  * an Idempotency-Key. One commit for everything of a turn; nothing that a turn
  * said leaves before it.
  */
-#include <aegis/aegis.h>
+#include "journal/journal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,112 +19,23 @@ enum {
 	CHANGES_MAX = 256,          /* per append */
 	FACT_BYTES_MAX = 256 << 10,
 	APPEND_BYTES_MAX = 1 << 20, /* facts, reply and outcome together */
-	STREAM_MAX = 200,
 	TENANT_MAX = 63,
 	AUTHOR_MAX = 63,
-	IDEM_BYTES = 32,
-	IDEM_TTL_MS = 24 * 3600 * 1000,
-	IDEM_PER_ACTOR_MAX = 10000,
-	IDEM_PURGE_MAX = 256,       /* per minute's tick and step */
-	ACTOR_MAX = 64,
 	PULL_MAX = 1024,
 	PULL_BYTES_MAX = 1 << 20,
 };
-
-enum table { EVENTS, STREAMS, AUTHORS, IDEM, IDEM_BY_ACTOR, IDEM_BY_TIME };
 
 static const char *const tables[] = {
 	"events",        /* seq → JournalRecord */
 	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head */
 	"authors",       /* author 0 seq → nothing: records that carry an outcome */
 	"idem",          /* digest → time, body digest, reply type, reply */
-	"idem_by_actor", /* actor 0 time digest → nothing; actor 1 → count */
+	"idem_by_actor", /* actor 0 time digest → nothing; "#" actor → count */
 	"idem_by_time",  /* time digest → actor */
 	NULL
 };
 
-struct journal {
-	uint64_t head; /* newest seq, committed or of this turn */
-	bool dirty;
-};
-
 enum metric { M_RECORDS, M_CONFLICTS, M_COMMITS, M_COMMIT_US, M_HEAD, M_IDEM };
-
-/* -------------------------------------------------------------------- keys */
-
-static size_t
-put_u64(uint8_t *out, uint64_t v)
-{
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
-	return 8;
-}
-
-static uint64_t
-get_u64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-/* tag, text, 0, number: sorted by text, then number. */
-struct key {
-	uint8_t bytes[255];
-	size_t len;
-};
-
-static void
-key_text(struct key *key, char tag, const char *text)
-{
-	size_t len = strlen(text);
-
-	key->len = 0;
-	if (tag != '\0')
-		key->bytes[key->len++] = (uint8_t)tag;
-	if (len > STREAM_MAX)
-		len = STREAM_MAX; /* bounded by every caller */
-	memcpy(key->bytes + key->len, text, len);
-	key->len += len;
-	key->bytes[key->len++] = '\0';
-}
-
-static void
-key_number(struct key *key, uint64_t number)
-{
-	key->len += put_u64(key->bytes + key->len, number);
-}
-
-static ag_err
-number_get(struct ag_ctx *ctx, enum table table, const struct key *key,
-    uint64_t *out)
-{
-	const uint8_t *value;
-	size_t len;
-	ag_err err = ag_store_get(ctx, table, key->bytes, key->len, &value, &len);
-
-	*out = 0;
-	if (err == AG_ITEM_NOT_FOUND)
-		return AG_OK;
-	if (err != AG_OK)
-		return err;
-	if (len != 8)
-		return AG_CORRUPT;
-	*out = get_u64(value);
-	return AG_OK;
-}
-
-static ag_err
-number_put(struct ag_ctx *ctx, enum table table, const struct key *key,
-    uint64_t number)
-{
-	uint8_t value[8];
-
-	put_u64(value, number);
-	return ag_store_put(ctx, table, key->bytes, key->len, value, sizeof(value));
-}
 
 static ag_err
 stream_version(struct ag_ctx *ctx, const char *stream, uint64_t *out)
@@ -133,173 +44,6 @@ stream_version(struct ag_ctx *ctx, const char *stream, uint64_t *out)
 
 	key_text(&key, 'v', stream);
 	return number_get(ctx, STREAMS, &key, out);
-}
-
-/* ------------------------------------------------------------- idempotency */
-
-static ag_err
-idem_forget(struct ag_ctx *ctx, const char *actor, uint64_t at,
-    const uint8_t digest[IDEM_BYTES])
-{
-	struct key key, count_key;
-	uint64_t count;
-	ag_err err;
-
-	if ((err = ag_store_del(ctx, IDEM, digest, IDEM_BYTES)) != AG_OK &&
-	    err != AG_ITEM_NOT_FOUND)
-		return err;
-	key.len = put_u64(key.bytes, at);
-	memcpy(key.bytes + 8, digest, IDEM_BYTES);
-	err = ag_store_del(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES);
-	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
-		return err;
-	key_text(&key, '\0', actor);
-	key_number(&key, at);
-	memcpy(key.bytes + key.len, digest, IDEM_BYTES);
-	key.len += IDEM_BYTES;
-	err = ag_store_del(ctx, IDEM_BY_ACTOR, key.bytes, key.len);
-	if (err == AG_ITEM_NOT_FOUND)
-		return AG_OK;
-	if (err != AG_OK)
-		return err;
-	key_text(&count_key, '#', actor);
-	if ((err = number_get(ctx, IDEM_BY_ACTOR, &count_key, &count)) != AG_OK)
-		return err;
-	return number_put(ctx, IDEM_BY_ACTOR, &count_key, count > 0 ? count - 1 : 0);
-}
-
-struct oldest {
-	struct key prefix; /* the actor's */
-	uint64_t at;
-	uint8_t digest[IDEM_BYTES];
-	char actor[ACTOR_MAX + 1];
-	bool found;
-};
-
-static bool
-visit_actor(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
-    size_t value_len)
-{
-	struct oldest *o = arg;
-
-	(void)value;
-	(void)value_len;
-	if (len != o->prefix.len + 8 + IDEM_BYTES ||
-	    memcmp(key, o->prefix.bytes, o->prefix.len) != 0)
-		return false;
-	o->at = get_u64(key + o->prefix.len);
-	memcpy(o->digest, key + o->prefix.len + 8, IDEM_BYTES);
-	o->found = true;
-	return false;
-}
-
-/* The 10,001st of a principal costs its oldest. */
-static ag_err
-idem_bound(struct ag_ctx *ctx, const char *actor, uint64_t count)
-{
-	struct oldest o = { .found = false };
-	ag_err err;
-
-	if (count < IDEM_PER_ACTOR_MAX)
-		return AG_OK;
-	key_text(&o.prefix, '\0', actor);
-	err = ag_store_scan(ctx, IDEM_BY_ACTOR, o.prefix.bytes, o.prefix.len,
-	    visit_actor, &o);
-	if (err != AG_OK || !o.found)
-		return err;
-	return idem_forget(ctx, actor, o.at, o.digest);
-}
-
-static bool
-visit_time(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
-    size_t value_len)
-{
-	struct oldest *o = arg;
-
-	if (len != 8 + IDEM_BYTES || value_len > ACTOR_MAX)
-		return false;
-	o->at = get_u64(key);
-	memcpy(o->digest, key + 8, IDEM_BYTES);
-	memcpy(o->actor, value, value_len);
-	o->actor[value_len] = '\0';
-	o->found = true;
-	return false;
-}
-
-/* Once a minute: what is older than a day goes, a bounded number at a time. */
-static void
-idem_purge(void *state, struct ag_ctx *ctx)
-{
-	struct journal *j = state;
-	uint64_t now = (uint64_t)ag_now_ms(ctx);
-
-	for (unsigned i = 0; i < IDEM_PURGE_MAX; i++) {
-		struct oldest o = { .found = false };
-
-		if (ag_store_scan(ctx, IDEM_BY_TIME, NULL, 0, visit_time, &o) !=
-		    AG_OK || !o.found || o.at + IDEM_TTL_MS > now)
-			return;
-		j->dirty = true;
-		if (idem_forget(ctx, o.actor, o.at, o.digest) != AG_OK)
-			ag_panic("the journal's store does not write");
-	}
-}
-
-/* value: time (8), body digest (32), reply type (2), reply */
-enum { IDEM_HEAD = 8 + 32 + 2 };
-
-static ag_err
-idem_find(struct ag_ctx *ctx, const ProtobufCBinaryData *idem,
-    const uint8_t **value, size_t *len)
-{
-	ag_err err = ag_store_get(ctx, IDEM, idem->data, idem->len, value, len);
-
-	if (err != AG_OK)
-		return err;
-	if (*len < IDEM_HEAD)
-		return AG_CORRUPT;
-	if (get_u64(*value) + IDEM_TTL_MS <= (uint64_t)ag_now_ms(ctx))
-		return AG_ITEM_NOT_FOUND;
-	return AG_OK;
-}
-
-static ag_err
-idem_keep(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
-{
-	const char *actor = ask->actor_id == NULL ? "" : ask->actor_id;
-	size_t reply_len = ask->has_reply ? ask->reply.len : 0;
-	uint64_t now = (uint64_t)ag_now_ms(ctx), count;
-	uint8_t *value = ag_alloc(ctx, IDEM_HEAD + reply_len);
-	struct key key;
-	ag_err err;
-
-	if (value == NULL)
-		return AG_NO_MEMORY;
-	put_u64(value, now);
-	memcpy(value + 8, ask->body_digest.data, 32);
-	value[40] = (uint8_t)(ask->reply_type >> 8);
-	value[41] = (uint8_t)ask->reply_type;
-	if (reply_len > 0)
-		memcpy(value + IDEM_HEAD, ask->reply.data, reply_len);
-	key_text(&key, '#', actor);
-	if ((err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
-	    (err = idem_bound(ctx, actor, count)) != AG_OK ||
-	    (err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
-	    (err = number_put(ctx, IDEM_BY_ACTOR, &key, count + 1)) != AG_OK ||
-	    (err = ag_store_put(ctx, IDEM, ask->idem.data, IDEM_BYTES, value,
-	        IDEM_HEAD + reply_len)) != AG_OK)
-		return err;
-	key_text(&key, '\0', actor);
-	key_number(&key, now);
-	memcpy(key.bytes + key.len, ask->idem.data, IDEM_BYTES);
-	err = ag_store_put(ctx, IDEM_BY_ACTOR, key.bytes, key.len + IDEM_BYTES,
-	    "", 0);
-	if (err != AG_OK)
-		return err;
-	key.len = put_u64(key.bytes, now);
-	memcpy(key.bytes + 8, ask->idem.data, IDEM_BYTES);
-	return ag_store_put(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES, actor,
-	    strlen(actor));
 }
 
 static ag_err

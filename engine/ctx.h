@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 enum {
+	TURN_MESSAGES_MAX = 16, /* worked on before what was said goes out */
 	OUT_FRAME_TARGET = 256 << 10, /* a frame is closed at this size */
 	NOTES_MAX = 32,
 	LOCKS_PER_TRIP = 3,
@@ -140,6 +141,7 @@ struct ag_ctx {
 	struct event *bus_event, *boot_event, *tick_event, *term_event,
 	    *hup_event, *work_event;
 	bool look_again; /* the bus may have more: do not wait */
+	unsigned turn_messages;
 	bool turned;     /* something ran in this round: flush hook is due */
 
 	struct out_frame *out[AG_SLOTS_MAX + 1]; /* + the broker */

@@ -422,8 +422,6 @@ ag_segs_next(struct ag_segs *segs, struct ag_seg_record *out)
 		/* The next is named by its first event: not this one again. */
 		if (segs->pos <= segs->segment)
 			return corrupt(segs, "the segment ends in itself");
-		if (segs->pos <= segs->segment) /* it would go on in itself */
-			return corrupt(segs, "a segment ends without an event");
 		if ((err = map_segment(segs, segs->pos)) == AG_ITEM_NOT_FOUND)
 			return corrupt(segs, "the next segment is missing");
 		if (err != AG_OK)

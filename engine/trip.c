@@ -475,5 +475,11 @@ trip_frame(struct ag_ctx *ctx, const uint8_t *bytes, size_t len)
 		}
 		take_part(ctx, frame.from, &part);
 		trip_run_queue(ctx);
+		/* A large frame must not travel on as one lump: the next
+		 * station would idle until the last of it is done. Who must
+		 * flush first (journal, audit) gains from the lump instead. */
+		if (ctx->actor->flush == NULL &&
+		    ++ctx->turn_messages % TURN_MESSAGES_MAX == 0)
+			out_send_all(ctx);
 	}
 }

@@ -46,7 +46,9 @@ struct history {
 	size_t block_count, block_cap; /* the last one may be incomplete */
 	struct stream *streams[STREAMS_MAX];
 	unsigned stream_count;
+	bool want_pump;    /* streams could go on */
 	bool pump_planned;
+	bool want_wait_later;
 	struct tree *trees; /* see proof.c */
 	uint64_t trees_next; /* next pos to be hashed */
 	struct ag_segs *tree_reader;

@@ -136,20 +136,6 @@ step(struct history *h, struct ag_ctx *ctx, struct stream *s, unsigned *unpacked
 	return true;
 }
 
-static ag_err
-pump_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
-    void *memo)
-{
-	struct history *h = state;
-
-	(void)status;
-	(void)msg;
-	(void)memo;
-	h->pump_planned = false;
-	stream_pump(h, ctx);
-	return AG_OK;
-}
-
 /* True: the stream lives. *more: it could go on in the next turn. */
 static bool
 pump_one(struct history *h, struct ag_ctx *ctx, struct stream *s, bool *more)
@@ -191,9 +177,7 @@ stream_pump(struct history *h, struct ag_ctx *ctx)
 		if (!pump_one(h, ctx, h->streams[i], &more))
 			drop(h, i);
 	}
-	if (!more || h->pump_planned)
-		return;
-	h->pump_planned = ag_after(ctx, 1, pump_again, NULL, 0) == AG_PENDING;
+	h->want_pump = h->want_pump || more;
 }
 
 /* Once a second: a stream does not outlive the credential that opened it. */
@@ -362,8 +346,6 @@ on_stream_credit(void *state, struct ag_ctx *ctx, const void *msg)
 	s->credit += order->events;
 	if (s->credit > 10 * STREAM_BEHIND_MAX)
 		s->credit = 10 * STREAM_BEHIND_MAX;
-	h->want_wait = true;
-	if (!h->pump_planned)
-		h->pump_planned = ag_after(ctx, 0, pump_again, NULL, 0) == AG_PENDING;
-	return AG_PENDING;
+	h->want_wait = h->want_pump = true;
+	return AG_OK;
 }

@@ -155,6 +155,7 @@ audit_log_sign(struct audit_log *l)
 static inline void
 audit_log_close(struct audit_log *l)
 {
+	ag_kit_work(l->kit); /* a spare that is under way */
 	ag_kit_free(&l->kit);
 }
 

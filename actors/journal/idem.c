@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * idem: answers of requests with an Idempotency-Key, for a day, and at most
+ * 10,000 of one principal.
+ */
+#include "journal.h"
+
+#include <string.h>
+
+enum {
+	IDEM_TTL_MS = 24 * 3600 * 1000,
+	IDEM_PER_ACTOR_MAX = 10000,
+	IDEM_PURGE_MAX = 256, /* per minute's tick */
+};
+
+static ag_err
+idem_forget(struct ag_ctx *ctx, const char *actor, uint64_t at,
+    const uint8_t digest[IDEM_BYTES])
+{
+	struct key key, count_key;
+	uint64_t count;
+	ag_err err;
+
+	if ((err = ag_store_del(ctx, IDEM, digest, IDEM_BYTES)) != AG_OK &&
+	    err != AG_ITEM_NOT_FOUND)
+		return err;
+	key.len = put_u64(key.bytes, at);
+	memcpy(key.bytes + 8, digest, IDEM_BYTES);
+	err = ag_store_del(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES);
+	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+		return err;
+	key_text(&key, '\0', actor);
+	key_number(&key, at);
+	memcpy(key.bytes + key.len, digest, IDEM_BYTES);
+	key.len += IDEM_BYTES;
+	err = ag_store_del(ctx, IDEM_BY_ACTOR, key.bytes, key.len);
+	if (err == AG_ITEM_NOT_FOUND)
+		return AG_OK;
+	if (err != AG_OK)
+		return err;
+	key_text(&count_key, '#', actor);
+	if ((err = number_get(ctx, IDEM_BY_ACTOR, &count_key, &count)) != AG_OK)
+		return err;
+	return number_put(ctx, IDEM_BY_ACTOR, &count_key, count > 0 ? count - 1 : 0);
+}
+
+struct oldest {
+	struct key prefix; /* the actor's */
+	uint64_t at;
+	uint8_t digest[IDEM_BYTES];
+	char actor[ACTOR_MAX + 1];
+	bool found;
+};
+
+static bool
+visit_actor(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
+    size_t value_len)
+{
+	struct oldest *o = arg;
+
+	(void)value;
+	(void)value_len;
+	if (len != o->prefix.len + 8 + IDEM_BYTES ||
+	    memcmp(key, o->prefix.bytes, o->prefix.len) != 0)
+		return false;
+	o->at = get_u64(key + o->prefix.len);
+	memcpy(o->digest, key + o->prefix.len + 8, IDEM_BYTES);
+	o->found = true;
+	return false;
+}
+
+/* The 10,001st of a principal costs its oldest. */
+static ag_err
+idem_bound(struct ag_ctx *ctx, const char *actor, uint64_t count)
+{
+	struct oldest o = { .found = false };
+	ag_err err;
+
+	if (count < IDEM_PER_ACTOR_MAX)
+		return AG_OK;
+	key_text(&o.prefix, '\0', actor);
+	err = ag_store_scan(ctx, IDEM_BY_ACTOR, o.prefix.bytes, o.prefix.len,
+	    visit_actor, &o);
+	if (err != AG_OK || !o.found)
+		return err;
+	return idem_forget(ctx, actor, o.at, o.digest);
+}
+
+static bool
+visit_time(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
+    size_t value_len)
+{
+	struct oldest *o = arg;
+
+	if (len != 8 + IDEM_BYTES || value_len > ACTOR_MAX)
+		return false;
+	o->at = get_u64(key);
+	memcpy(o->digest, key + 8, IDEM_BYTES);
+	memcpy(o->actor, value, value_len);
+	o->actor[value_len] = '\0';
+	o->found = true;
+	return false;
+}
+
+/* Once a minute: what is older than a day goes, a bounded number at a time. */
+void
+idem_purge(void *state, struct ag_ctx *ctx)
+{
+	struct journal *j = state;
+	uint64_t now = (uint64_t)ag_now_ms(ctx);
+
+	for (unsigned i = 0; i < IDEM_PURGE_MAX; i++) {
+		struct oldest o = { .found = false };
+
+		if (ag_store_scan(ctx, IDEM_BY_TIME, NULL, 0, visit_time, &o) !=
+		    AG_OK || !o.found || o.at + IDEM_TTL_MS > now)
+			return;
+		j->dirty = true;
+		if (idem_forget(ctx, o.actor, o.at, o.digest) != AG_OK)
+			ag_panic("the journal's store does not write");
+	}
+}
+
+ag_err
+idem_find(struct ag_ctx *ctx, const ProtobufCBinaryData *idem,
+    const uint8_t **value, size_t *len)
+{
+	ag_err err = ag_store_get(ctx, IDEM, idem->data, idem->len, value, len);
+
+	if (err != AG_OK)
+		return err;
+	if (*len < IDEM_HEAD)
+		return AG_CORRUPT;
+	if (get_u64(*value) + IDEM_TTL_MS <= (uint64_t)ag_now_ms(ctx))
+		return AG_ITEM_NOT_FOUND;
+	return AG_OK;
+}
+
+ag_err
+idem_keep(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
+{
+	const char *actor = ask->actor_id == NULL ? "" : ask->actor_id;
+	size_t reply_len = ask->has_reply ? ask->reply.len : 0;
+	uint64_t now = (uint64_t)ag_now_ms(ctx), count;
+	uint8_t *value = ag_alloc(ctx, IDEM_HEAD + reply_len);
+	struct key key;
+	ag_err err;
+
+	if (value == NULL)
+		return AG_NO_MEMORY;
+	put_u64(value, now);
+	memcpy(value + 8, ask->body_digest.data, 32);
+	value[40] = (uint8_t)(ask->reply_type >> 8);
+	value[41] = (uint8_t)ask->reply_type;
+	if (reply_len > 0)
+		memcpy(value + IDEM_HEAD, ask->reply.data, reply_len);
+	key_text(&key, '#', actor);
+	if ((err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
+	    (err = idem_bound(ctx, actor, count)) != AG_OK ||
+	    (err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
+	    (err = number_put(ctx, IDEM_BY_ACTOR, &key, count + 1)) != AG_OK ||
+	    (err = ag_store_put(ctx, IDEM, ask->idem.data, IDEM_BYTES, value,
+	        IDEM_HEAD + reply_len)) != AG_OK)
+		return err;
+	key_text(&key, '\0', actor);
+	key_number(&key, now);
+	memcpy(key.bytes + key.len, ask->idem.data, IDEM_BYTES);
+	err = ag_store_put(ctx, IDEM_BY_ACTOR, key.bytes, key.len + IDEM_BYTES,
+	    "", 0);
+	if (err != AG_OK)
+		return err;
+	key.len = put_u64(key.bytes, now);
+	memcpy(key.bytes + 8, ask->idem.data, IDEM_BYTES);
+	return ag_store_put(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES, actor,
+	    strlen(actor));
+}
