@@ -506,6 +506,7 @@ const struct ag_actor ag_actor_audit = {
 	AG_METRICS(metrics),
 	.init = init,
 	.ready = ready,
+	.own_readiness = true, /* with the key file there: verify needs it */
 	.flush = flush,
 	.peer = peer,
 	.fini = fini,

@@ -195,7 +195,9 @@ on_keys(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	}
 	a->keys_written = ag_file_put(ctx, "audit/public-key.pem", text, at,
 	    0644) == AG_OK;
-	if (!a->keys_written)
+	if (a->keys_written)
+		ag_set_ready(ctx, true, NULL);
+	else
 		ag_log(ctx, AG_ERROR, "AUDIT-KEY-FILE", "file=audit/public-key.pem");
 	free(text);
 	return AG_OK;

@@ -5,11 +5,13 @@
 #include "verify.h"
 #include "walk.h"
 
+#include <errno.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { EXIT_SOUND = 0, EXIT_BROKEN = 1, EXIT_INPUT = 2 };
 
@@ -133,6 +135,8 @@ run(struct verify *v, const struct options *o)
 
 	if (stat(o->dir, &st) != 0 || !S_ISDIR(st.st_mode))
 		return input_error(o->dir, "it is not a directory");
+	if (access(o->public_key, R_OK) != 0)
+		return input_error(o->public_key, strerror(errno));
 	if (!load_keys(v, o->public_key))
 		return input_error(o->public_key, "there is no Ed25519 public key in it");
 	v->tenant = o->tenant;
