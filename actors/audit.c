@@ -60,14 +60,25 @@ claim_ok(enum ag_role role, const Ag__OutcomeEvent *o)
 	return false;
 }
 
+/* A change of before this start: iam signed its grant with that start's key.
+ * Only who writes to the journal has any to deliver again. */
+static bool
+redelivered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o)
+{
+	return o->has_redelivered && o->redelivered && o->has_journal_seq &&
+	    ag_route_allowed(ag_from_role(ctx), AG_ROLE_JOURNAL,
+	        AG_GROUP_JOURNAL);
+}
+
 static ag_err
 open_grant(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant **out)
 {
 	*out = NULL;
 	if (!o->has_grant)
 		return AG_OK;
-	if (!o->has_grant_mac || !ag_grant_verify(ctx, o->grant.data, o->grant.len,
-	        o->grant_mac.data, o->grant_mac.len)) {
+	if (!redelivered(ctx, o) && (!o->has_grant_mac || !ag_grant_verify(ctx,
+	        o->grant.data, o->grant.len, o->grant_mac.data,
+	        o->grant_mac.len))) {
 		ag_metric_add(ctx, M_BAD_MAC, 1);
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
 		    "an outcome's grant is not iam's");
@@ -137,7 +148,8 @@ append(struct audit *a, struct ag_ctx *ctx, Ag__Event *e)
 		return err;
 	}
 	if (e->author != NULL && e->has_journal_seq)
-		seen_mark(a, e->author, e->journal_seq);
+		seen_mark(a, e->author, e->has_journal_prev ? e->journal_prev : 0,
+		    e->journal_seq);
 	return AG_OK;
 }
 
@@ -234,6 +246,35 @@ record_other(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
 	return AG_OK;
 }
 
+/*
+ * A change that is delivered again. It may have been here before the crash; and
+ * what cannot be recorded at all must not keep its author's mark for ever. Want
+ * of room is another matter: it comes again until there is some.
+ */
+static ag_err
+record_again(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
+    const Ag__Grant *g, unsigned plane)
+{
+	const char *author = ag_slot_name(ctx, ag_from(ctx));
+	ag_err err;
+
+	if (seen_marked(a, author, o->journal_seq)) {
+		ag_metric_add(ctx, M_DUPLICATES, 1);
+		return AG_OK;
+	}
+	err = o->event_type == AG__EVENT_TYPE__V__request ?
+	    record_request(a, ctx, o, g, plane) : record_other(a, ctx, o, g);
+	if (err == AG_FULL || err == AG_NO_MEMORY || err == AG_IO)
+		return err;
+	if (err != AG_OK)
+		ag_log(ctx, AG_ERROR, "AUDIT-UNRECORDABLE",
+		    "author=%s journal_seq=%llu error=%s", author,
+		    (unsigned long long)o->journal_seq, ag_err_row(err)->name);
+	seen_mark(a, author, o->has_journal_prev ? o->journal_prev : 0,
+	    o->journal_seq);
+	return err;
+}
+
 static ag_err
 on_outcome(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -251,19 +292,14 @@ on_outcome(void *state, struct ag_ctx *ctx, const void *msg)
 	}
 	if ((err = open_grant(ctx, o, &g)) != AG_OK)
 		return err;
-	/* A change that is delivered again, and was here before the crash. */
-	if (o->has_redelivered && o->redelivered && o->has_journal_seq &&
-	    seen_marked(a, ag_slot_name(ctx, ag_from(ctx)), o->journal_seq)) {
-		ag_metric_add(ctx, M_DUPLICATES, 1);
-		return AG_OK;
-	}
-	if (o->event_type != AG__EVENT_TYPE__V__request)
-		return record_other(a, ctx, o, g);
 	if (g != NULL)
 		plane = g->plane;
 	else if (role == AG_ROLE_PLANE)
 		plane = ag_from(ctx);
-	return record_request(a, ctx, o, g, plane);
+	if (redelivered(ctx, o))
+		return record_again(a, ctx, o, g, plane);
+	return o->event_type == AG__EVENT_TYPE__V__request ?
+	    record_request(a, ctx, o, g, plane) : record_other(a, ctx, o, g);
 }
 
 /* The broker refused a message: the topology does not list it. */

@@ -5,8 +5,8 @@
  * act_ask (responder), jwks_ask (plane). Says operations with a grant (risk),
  * facts (journal), outcomes (audit).
  * Keeps the directory of tenants, principals, agents, tokens and keys in
- * memory, as the journal tells it, with a snapshot; and holds, which nothing
- * outlives.
+ * memory, as the journal tells it, with a snapshot; and holds, which are in
+ * the snapshot only.
  */
 #include "iam/iam.h"
 
@@ -107,6 +107,7 @@ static const char *const tables[] = {
 	[IAM_T_AGENTS] = "agents",
 	[IAM_T_ACTIVITY] = "activity",
 	[IAM_T_KEYS] = "keys",
+	[IAM_T_HOLDS] = "holds",
 	NULL,
 };
 
@@ -142,6 +143,7 @@ const struct ag_actor ag_actor_iam = {
 	.flush = iam_flush,
 	.fini = fini,
 	.follow = AG_FOLLOW_LIVE,
+	.peer = iam_peer,
 	.own_readiness = true,
 	.tables = tables,
 	AG_METRICS(metrics),

@@ -27,7 +27,8 @@ enum {
 
 static const char *const tables[] = {
 	"events",        /* seq → JournalRecord */
-	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head */
+	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head;
+	                  * "a" author → its newest seq; "o" author → with an outcome */
 	"authors",       /* author 0 seq → nothing: records that carry an outcome */
 	"idem",          /* digest → time, body digest, reply type, reply */
 	"idem_by_actor", /* actor 0 time digest → nothing; "#" actor → count */
@@ -180,9 +181,29 @@ push(struct ag_ctx *ctx, const Ag__JournalRecord *record)
 	}
 }
 
+/* What its writer appended before, so that whoever misses some of it knows. */
+static ag_err
+author_number(struct ag_ctx *ctx, char kind, bool put, uint64_t *number)
+{
+	struct key key;
+
+	key_text(&key, kind, ag_slot_name(ctx, ag_from(ctx)));
+	return put ? number_put(ctx, STREAMS, &key, *number) :
+	    number_get(ctx, STREAMS, &key, number);
+}
+
+static ag_err
+author_moves(struct journal *j, struct ag_ctx *ctx, bool outcome)
+{
+	ag_err err = author_number(ctx, 'a', true, &j->head);
+
+	return err != AG_OK || !outcome ? err :
+	    author_number(ctx, 'o', true, &j->head);
+}
+
 static ag_err
 append_one(struct journal *j, struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask,
-    size_t i, int64_t now_ms)
+    size_t i, int64_t now_ms, uint64_t prev_outcome)
 {
 	const Ag__Change *change = ask->changes[i];
 	Ag__JournalRecord record = AG__JOURNAL_RECORD__INIT;
@@ -202,12 +223,14 @@ append_one(struct journal *j, struct ag_ctx *ctx, const Ag__JournalAppendAsk *as
 	if (i == ask->n_changes - 1) {
 		record.has_outcome = ask->has_outcome;
 		record.outcome = ask->outcome;
+		record.has_prev_outcome = ask->has_outcome;
+		record.prev_outcome = prev_outcome;
 	}
 	if ((err = store_record(ctx, &record)) != AG_OK)
 		return err;
 	j->head++;
 	/* An outcome is for its author, not for who follows. */
-	record.has_outcome = false;
+	record.has_outcome = record.has_prev_outcome = false;
 	push(ctx, &record);
 	ag_metric_add(ctx, M_RECORDS, 1);
 	return AG_OK;
@@ -237,12 +260,18 @@ on_append(void *state, struct ag_ctx *ctx, const void *msg)
 	}
 	if ((err = check_versions(ctx, ask)) != AG_OK)
 		return err;
+	if ((err = author_number(ctx, 'a', false, &reply.prev_seq)) != AG_OK ||
+	    (err = author_number(ctx, 'o', false, &reply.prev_outcome)) != AG_OK)
+		return err;
+	reply.has_prev_seq = reply.has_prev_outcome = true;
 	reply.first_seq = j->head + 1;
 	reply.committed_at = now_ms;
 	j->dirty = true;
 	/* From here on all of it or nothing: half an append never commits. */
 	for (size_t i = 0; err == AG_OK && i < ask->n_changes; i++)
-		err = append_one(j, ctx, ask, i, now_ms);
+		err = append_one(j, ctx, ask, i, now_ms, reply.prev_outcome);
+	if (err == AG_OK)
+		err = author_moves(j, ctx, ask->has_outcome);
 	if (err == AG_OK && ask->has_idem)
 		err = idem_keep(ctx, ask);
 	if (err != AG_OK)

@@ -324,6 +324,11 @@ obey(struct broker *b, const uint8_t *bytes, size_t len)
 		ag_log_plain(AG_ERROR, "ORDER-BAD", "bytes=%zu", len);
 		return;
 	}
+	if (row->log_level != NULL) {
+		ag_log_turn(row->log_level);
+		ag__boot_row__free_unpacked(row, NULL);
+		return;
+	}
 	err = open_row(b, row);
 	ag_log_plain(err == AG_OK ? AG_DEBUG : AG_ERROR, "ROW-OPEN",
 	    "row=%s slot=%u err=%s", row->name, row->slot,

@@ -219,6 +219,7 @@ public_error(ag_err err)
  * Why, for the answer: what the handler said with ag_refuse; else what the
  * peer that was asked said; else the bare error. What is internal stays in the
  * log, under the request id.
+ * A 403 always names a rule: as a rule, the one that its reason is named after.
  */
 static void
 why(struct ag_ctx *ctx, ag_err err, Ag__Refusal *out)
@@ -238,6 +239,9 @@ why(struct ag_ctx *ctx, ag_err err, Ag__Refusal *out)
 		ag__refusal__init(out);
 		out->err = AG_GENERAL_FAILURE;
 	}
+	if (ag_err_row(out->err)->http == 403 && out->rule == NULL)
+		out->rule = out->reason_code != NULL ? out->reason_code :
+		    (char *)"delegation_depth";
 	if (out->err == AG_UNAVAILABLE && out->reason_code == NULL)
 		out->reason_code = (char *)"overloaded";
 	if (out->err == AG_UNAVAILABLE && !out->has_retry_after_s) {
@@ -312,6 +316,8 @@ trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out)
 	if (trip->journal_seq != 0) {
 		out->has_journal_seq = true;
 		out->journal_seq = trip->journal_seq;
+		out->has_journal_prev = true;
+		out->journal_prev = trip->journal_prev;
 	}
 	params = ag_alloc(ctx, trip->param_count * sizeof(*params));
 	if (params == NULL)
@@ -385,6 +391,8 @@ trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type, const uint8_t *reply,
 		why(ctx, err, &refusal);
 		ag_em_add(ctx, EM_REFUSED, 1);
 	}
+	ag_log(ctx, AG_DEBUG, "TRIP-ENDED", "type=%#x error=%s", trip->type,
+	    err == AG_OK ? "none" : ag_err_row(err)->name);
 	if (ag_is_operation(trip->type))
 		return answer_operation(ctx,
 		    err == AG_OK ? AG_OK : (ag_err)refusal.err, &refusal, type,

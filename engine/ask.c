@@ -146,10 +146,12 @@ ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
 	env.deadline_ms = timer.due_ms;
 	timer.corr = env.corr;
 	err = ask_fill(ctx, ask, memo, memo_size);
-	if (err == AG_OK)
-		err = out_add(ctx, to, type, &env, msg);
+	/* The timer first: what was sent cannot be taken back, a timer without
+	 * its ask finds nobody. */
 	if (err == AG_OK)
 		err = timer_add(ctx, &timer);
+	if (err == AG_OK)
+		err = out_add(ctx, to, type, &env, msg);
 	if (err != AG_OK) {
 		memo_free(ask->memo, memo_size);
 		ask_put(ctx, ask);
@@ -260,8 +262,10 @@ void
 ask_drop_all(struct ag_ctx *ctx)
 {
 	for (uint32_t i = 0; i < ctx->ask_count; i++)
-		if (ctx->asks[i].used)
+		if (ctx->asks[i].used) {
+			persist_forget(ctx->asks[i].then, ctx->asks[i].memo);
 			memo_free(ctx->asks[i].memo, ctx->asks[i].memo_size);
+		}
 	free(ctx->asks);
 	ctx->asks = NULL;
 	ctx->ask_count = 0;

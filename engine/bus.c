@@ -228,6 +228,7 @@ struct ag_switch {
 	int extra_fd;
 	unsigned uid;
 	unsigned slots_max;
+	unsigned slots_used; /* behind the last row that was ever open */
 	unsigned queue_max;
 	uint64_t denied;
 	struct row *rows;      /* by slot */
@@ -347,6 +348,8 @@ ag_switch_open(struct ag_switch *sw, const struct ag_switch_row *want)
 		return AG_FULL;
 	ag_switch_close(sw, want->slot);
 	row = &sw->rows[want->slot];
+	if (want->slot >= sw->slots_used)
+		sw->slots_used = want->slot + 1;
 	row->slot = want->slot;
 	row->open = true;
 	snprintf(row->name, sizeof(row->name), "%s", want->name);
@@ -589,12 +592,10 @@ take_frame(struct ag_switch *sw, struct row *row, ag_switch_on_frame *on_frame,
 	return true;
 }
 
-static bool
+static void
 look_at_rows(struct ag_switch *sw, ag_switch_on_frame *on_frame, void *arg)
 {
-	bool more = false;
-
-	for (unsigned slot = 0; slot < sw->slots_max; slot++) {
+	for (unsigned slot = 0; slot < sw->slots_used; slot++) {
 		struct row *row = &sw->rows[slot];
 		unsigned n = 0;
 
@@ -607,9 +608,6 @@ look_at_rows(struct ag_switch *sw, ag_switch_on_frame *on_frame, void *arg)
 		if (n == AG_TURN_FRAMES_MAX)
 			row->look = true;
 	}
-	for (unsigned slot = 0; slot < sw->slots_max && !more; slot++)
-		more = sw->rows[slot].open && sw->rows[slot].look;
-	return more;
 }
 
 static void
@@ -619,9 +617,9 @@ note_event(struct ag_switch *sw, uint64_t data, bool *extra)
 
 	switch ((enum watch_kind)(data >> 32)) {
 	case WATCH_ROW:
-		/* Reading ZMQ_EVENTS acknowledges the descriptor's signal. */
-		if (sw->rows[slot].open && readable(sw->rows[slot].socket))
-			sw->rows[slot].look = true;
+		/* Receiving until there is nothing takes the signal off the
+		 * descriptor: reading ZMQ_EVENTS first would be one call more. */
+		sw->rows[slot].look = sw->rows[slot].open;
 		break;
 	case WATCH_MONITOR:
 		if (sw->rows[slot].open && readable(sw->rows[slot].monitor))
@@ -639,7 +637,7 @@ note_event(struct ag_switch *sw, uint64_t data, bool *extra)
 static bool
 anything_to_look_at(const struct ag_switch *sw)
 {
-	for (unsigned slot = 0; slot < sw->slots_max; slot++)
+	for (unsigned slot = 0; slot < sw->slots_used; slot++)
 		if (sw->rows[slot].open && sw->rows[slot].look)
 			return true;
 	return false;
@@ -719,6 +717,7 @@ ag_switch_denied(const struct ag_switch *sw)
 struct ag_topics {
 	void *zmq;
 	void *socket;
+	bool wanted;
 };
 
 ag_err
@@ -730,7 +729,7 @@ ag_topics_open(const char *endpoint, unsigned queue_max, struct ag_topics **out)
 		return AG_NO_MEMORY;
 	topics->zmq = zmq_ctx_new();
 	if (topics->zmq != NULL)
-		topics->socket = zmq_socket(topics->zmq, ZMQ_PUB);
+		topics->socket = zmq_socket(topics->zmq, ZMQ_XPUB);
 	if (topics->socket == NULL || !set_common(topics->socket, queue_max) ||
 	    zmq_bind(topics->socket, endpoint) != 0) {
 		ag_log_plain(AG_ERROR, "TOPICS-BIND", "endpoint=%s error=%s",
@@ -740,6 +739,21 @@ ag_topics_open(const char *endpoint, unsigned queue_max, struct ag_topics **out)
 	}
 	*out = topics;
 	return AG_OK;
+}
+
+/* An XPUB hears who subscribes. That somebody left is not believed: any
+ * subscriber could say it for the others. */
+bool
+ag_topics_wanted(struct ag_topics *topics)
+{
+	char word[16];
+	int n;
+
+	while ((n = zmq_recv(topics->socket, word, sizeof(word),
+	            ZMQ_DONTWAIT)) > 0)
+		if (word[0] == 1)
+			topics->wanted = true;
+	return topics->wanted;
 }
 
 ag_err

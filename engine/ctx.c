@@ -171,17 +171,6 @@ free_frames(struct out_frame *frame)
 	}
 }
 
-static void
-free_trips(struct ag_trip *trip)
-{
-	while (trip != NULL) {
-		struct ag_trip *next = trip->next;
-
-		free(trip);
-		trip = next;
-	}
-}
-
 void
 ctx_fini(struct ag_ctx *ctx)
 {
@@ -190,7 +179,8 @@ ctx_fini(struct ag_ctx *ctx)
 	work_stop(ctx);
 	ask_drop_all(ctx);
 	timer_drop_all(ctx);
-	free_trips(ctx->trip_pool);
+	lock_drop_all(ctx);
+	trip_drop_all(ctx);
 	for (unsigned i = 0; i <= AG_SLOTS_MAX; i++)
 		free_frames(ctx->out[i]);
 	free_frames(ctx->frame_pool);

@@ -47,6 +47,7 @@ struct lock;
 /* The message being worked on, and what is known of its end so far. */
 struct ag_trip {
 	struct ag_trip *next; /* free list, run queue or a lock's waiters */
+	struct ag_trip *all;  /* the next in ctx->trip_all */
 	unsigned from;
 	uint16_t type;
 	const uint8_t *env_bytes, *body;
@@ -65,7 +66,7 @@ struct ag_trip {
 	bool kept;      /* outlives the turn */
 	bool ended;
 	bool idem_checked;
-	uint64_t journal_seq;
+	uint64_t journal_seq, journal_prev;
 	struct lock *locks[LOCKS_PER_TRIP];
 	uint64_t park; /* generation of the current parking (ag_stash_on) */
 	struct lock *parked_on;
@@ -152,6 +153,7 @@ struct ag_ctx {
 
 	struct ag_trip *trip;
 	struct ag_trip *trip_pool;
+	struct ag_trip *trip_all; /* every one ever made: freed at the end */
 	struct ag_trip *run_first, *run_last; /* unstashed, to run again */
 	struct lock *locks[1024];
 	unsigned stashed;
@@ -177,10 +179,16 @@ struct ag_ctx {
 	bool redelivering;
 	bool redeliver_again;
 	uint64_t redeliver_from;
+	bool resync;           /* an append's fate is unknown: the journal says */
+	uint64_t outcome_last; /* newest change of ours whose outcome was said */
+	uint64_t outcome_kept; /* audit has all up to here */
+	bool checking;
 
 	bool supervised; /* descriptor 3 is a supervisor, not a guest's file */
 	bool connected; /* the broker has greeted us */
 	bool ready;
+	char word[64]; /* of the supervisor's, as it arrives */
+	size_t word_len;
 	bool stopping;
 	bool draining;
 	int exit_status;
@@ -238,7 +246,9 @@ void trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park);
 void trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out);
 ag_err trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type,
     const uint8_t *reply, size_t reply_len, bool sealed, bool replayed) AG_MUST;
+void trip_drop_all(struct ag_ctx *ctx);
 /* ---- lock.c */
+void lock_drop_all(struct ag_ctx *ctx);
 void lock_release_all(struct ag_ctx *ctx, struct ag_trip *trip);
 void lock_forget_parked(struct ag_ctx *ctx, struct ag_trip *trip);
 /* ---- ask.c */
@@ -254,11 +264,15 @@ uint64_t timer_next_ms(struct ag_ctx *ctx); /* UINT64_MAX: none */
 void timer_drop_all(struct ag_ctx *ctx);
 /* ---- persist.c */
 ag_err persist_idem(struct ag_ctx *ctx) AG_MUST;
+/* An ask that will never be answered: frees what its memo owns, if it is an
+ * append's. */
+void persist_forget(ag_then *then, void *memo);
 /* ---- follow.c */
 void follow_start(struct ag_ctx *ctx);
 void follow_peer_up(struct ag_ctx *ctx, unsigned slot);
 void follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len);
 void follow_poke(struct ag_ctx *ctx);
+void follow_resync(struct ag_ctx *ctx);
 ag_err follow_apply(struct ag_ctx *ctx, const Ag__JournalRecord *record) AG_MUST;
 ag_err follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
     uint64_t pos) AG_MUST;

@@ -13,6 +13,8 @@
 /* ---- log.c: one JSON line. request_id: 16 bytes or NULL. */
 void ag_log_open(const char *name, enum ag_level least);
 void ag_log_least(const char *word); /* log.level; another word changes nothing */
+/* The same while it runs; says so, if either level lets it. */
+void ag_log_turn(const char *word);
 void ag_log_line(enum ag_level level, const char *event,
     const uint8_t *request_id, const char *fmt, va_list ap);
 /* For code without a context (broker, supervisor, store). */
@@ -185,9 +187,11 @@ ag_err ag_switch_send(struct ag_switch *sw, unsigned to, const uint8_t *bytes,
     size_t len) AG_MUST;
 uint64_t ag_switch_denied(const struct ag_switch *sw); /* handshakes refused */
 
-struct ag_topics; /* PUB, for sinks/topics */
+struct ag_topics; /* XPUB, for sinks/topics */
 ag_err ag_topics_open(const char *endpoint, unsigned queue_max,
     struct ag_topics **out) AG_MUST;
+/* Has anybody ever subscribed to anything? */
+bool ag_topics_wanted(struct ag_topics *topics);
 ag_err ag_topics_publish(struct ag_topics *topics, const char *topic,
     const void *bytes, size_t len) AG_MUST; /* two frames: topic, event */
 void ag_topics_close(struct ag_topics **topics);

@@ -23,7 +23,7 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 	out->reason = NULL;
 	out->has_plane_boot = 0;
 	out->has_plane_n = 0;
-	out->has_journal_seq = 0;
+	out->has_journal_seq = out->has_journal_prev = 0;
 	out->author = NULL;
 	out->has_recorded_us = 0;
 }

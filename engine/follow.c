@@ -52,20 +52,24 @@ on_journal_pulled(void *state, struct ag_ctx *ctx, ag_err status,
     const void *msg, void *memo)
 {
 	const Ag__JournalPullReply *reply = msg;
+	const bool *resync = memo;
 	ag_err err = status;
 
 	(void)state;
-	(void)memo;
 	ctx->following = false;
 	for (size_t i = 0; err == AG_OK && i < reply->n_records; i++)
 		if (reply->records[i]->seq > ctx->journal_pos)
 			err = follow_apply(ctx, reply->records[i]);
 	if (err != AG_OK)
 		return err; /* tried again by the tick */
-	if (ctx->journal_pos < reply->head_seq)
+	if (ctx->journal_pos < reply->head_seq) {
 		pull_journal(ctx);
-	else
-		run_caught_up(ctx);
+		return AG_OK;
+	}
+	/* One that was asked before the doubt came says nothing about it. */
+	if (*resync)
+		ctx->resync = false;
+	run_caught_up(ctx);
 	return AG_OK;
 }
 
@@ -73,6 +77,7 @@ static void
 pull_journal(struct ag_ctx *ctx)
 {
 	Ag__JournalPullAsk ask = AG__JOURNAL_PULL_ASK__INIT;
+	bool resync = ctx->resync;
 
 	if (ctx->following || ctx->kit != NULL)
 		return;
@@ -80,7 +85,28 @@ pull_journal(struct ag_ctx *ctx)
 	ask.max = PULL_RECORDS;
 	ctx->following = ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
 	    AG_MSG_JOURNAL_PULL_ASK, &ask, AG_MSG_JOURNAL_PULL_REPLY,
-	    JOURNAL_TIMEOUT_MS, on_journal_pulled, NULL, 0) == AG_PENDING;
+	    JOURNAL_TIMEOUT_MS, on_journal_pulled, &resync, sizeof(resync)) ==
+	    AG_PENDING;
+}
+
+/*
+ * The answer of an append is lost, and with it what our state should be: until
+ * the journal has told, nobody is served from what may be an old one.
+ */
+void
+follow_resync(struct ag_ctx *ctx)
+{
+	struct ag_trip *trip = ctx->trip;
+
+	if (ctx->kit != NULL)
+		return;
+	if (!ctx->resync)
+		ag_log(ctx, AG_WARN, "JOURNAL-RESYNC", "from=%llu",
+		    (unsigned long long)ctx->journal_pos + 1);
+	ctx->resync = ctx->marks_pending = true;
+	ctx->trip = NULL;
+	pull_journal(ctx);
+	ctx->trip = trip;
 }
 
 void
@@ -226,7 +252,11 @@ redeliver(struct ag_ctx *ctx, const Ag__JournalRecord *record)
 		return AG_CORRUPT;
 	outcome->has_journal_seq = outcome->has_redelivered = true;
 	outcome->journal_seq = record->seq;
+	outcome->has_journal_prev = record->has_prev_outcome;
+	outcome->journal_prev = record->prev_outcome;
 	outcome->redelivered = true;
+	if (ctx->outcome_last < record->seq)
+		ctx->outcome_last = record->seq;
 	return ag_record(ctx, outcome);
 }
 
@@ -297,6 +327,46 @@ ask_marks(struct ag_ctx *ctx)
 	    JOURNAL_TIMEOUT_MS, on_marks, NULL, 0) == AG_PENDING;
 }
 
+/*
+ * Whatever lost an outcome (a full disk, a broker that died, a frame too many):
+ * audit's mark has not passed it when all we said before has arrived.
+ */
+static ag_err
+on_checked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__AuditMarksReply *reply = msg;
+	const uint64_t *said = memo;
+	uint64_t mark = 0;
+
+	(void)state;
+	ctx->checking = false;
+	if (status != AG_OK)
+		return AG_OK;
+	for (size_t i = 0; i < reply->n_marks; i++)
+		if (strcmp(reply->marks[i]->author, ctx->boot->self->name) == 0)
+			mark = reply->marks[i]->journal_seq;
+	if (mark < *said)
+		ctx->marks_pending = true; /* the next tick delivers again */
+	else
+		ctx->outcome_kept = *said;
+	return AG_OK;
+}
+
+static void
+check_marks(struct ag_ctx *ctx)
+{
+	Ag__AuditMarksAsk ask = AG__AUDIT_MARKS_ASK__INIT;
+
+	if (ctx->checking || ctx->redelivering || ctx->marks_pending ||
+	    ctx->kit != NULL || ctx->outcome_last <= ctx->outcome_kept)
+		return;
+	ctx->checking = ag_ask(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0),
+	    AG_MSG_AUDIT_MARKS_ASK, &ask, AG_MSG_AUDIT_MARKS_REPLY,
+	    JOURNAL_TIMEOUT_MS, on_checked, &ctx->outcome_last,
+	    sizeof(ctx->outcome_last)) == AG_PENDING;
+}
+
 static bool
 writes_journal(struct ag_ctx *ctx)
 {
@@ -317,11 +387,12 @@ follow_start(struct ag_ctx *ctx)
 	ctx->trip = NULL; /* none of these asks belongs to a trip */
 	if (ctx->actor->follow == AG_FOLLOW_NONE)
 		run_caught_up(ctx);
-	else if (!ctx->caught_up ||
+	else if (!ctx->caught_up || ctx->resync ||
 	    ctx->actor->follow == AG_FOLLOW_LIVE)
 		pull_journal(ctx);
 	if (ctx->marks_pending && writes_journal(ctx))
 		ask_marks(ctx);
+	check_marks(ctx);
 	if (ctx->actor->on_audit != NULL)
 		pull_audit(ctx);
 	ctx->trip = trip;

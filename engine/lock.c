@@ -202,3 +202,17 @@ lock_forget_parked(struct ag_ctx *ctx, struct ag_trip *trip)
 	if (lock->first == NULL && lock->holder == NULL)
 		lock_open(ctx, lock);
 }
+
+/* At the process's end. Who waits is dropped with all trips. */
+void
+lock_drop_all(struct ag_ctx *ctx)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		while (ctx->locks[i] != NULL) {
+			struct lock *lock = ctx->locks[i];
+
+			ctx->locks[i] = lock->next;
+			free(lock);
+		}
+	}
+}

@@ -183,6 +183,19 @@ ag_log_line(enum ag_level level, const char *event, const uint8_t *request_id,
 }
 
 void
+ag_log_turn(const char *word)
+{
+	enum ag_level old = self.least, now;
+
+	ag_log_least(word);
+	now = self.least;
+	if (old < now)
+		self.least = old;
+	ag_log_plain(AG_INFO, "LOG-LEVEL", "level=%s", level_names[now]);
+	self.least = now;
+}
+
+void
 ag_log_plain(enum ag_level level, const char *event, const char *fmt, ...)
 {
 	va_list ap;

@@ -72,6 +72,68 @@ finish_append(struct ag_ctx *ctx, struct append *a, ag_err status)
 	    false, false);
 }
 
+/* No answer; or one that shows that an earlier one was lost. */
+static bool
+append_doubtful(struct ag_ctx *ctx, ag_err status,
+    const Ag__JournalAppendReply *reply)
+{
+	if (status == AG_TIMEOUT || status == AG_NOBODY)
+		return ctx->kit == NULL;
+	return reply != NULL && ctx->actor->follow != AG_FOLLOW_LIVE &&
+	    reply->has_prev_seq && reply->prev_seq > ctx->journal_pos;
+}
+
+/* The change is done, or will be found not to be: the record says that it is
+ * unknown, and the journal's outcome, if there is one, follows it. */
+static ag_err
+end_doubtful(struct ag_ctx *ctx, struct append *a)
+{
+	ag_err err = ag_refuse(ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
+	    "whether it was done is not known yet");
+
+	follow_resync(ctx);
+	return finish_append(ctx, a, err);
+}
+
+/* Of a change without a trip: nobody else says it. */
+static ag_err
+say_own(struct ag_ctx *ctx, struct append *a, uint64_t seq, uint64_t prev)
+{
+	Ag__OutcomeEvent *outcome = ag_unpack(ctx,
+	    &ag__outcome_event__descriptor, a->ask->outcome.data,
+	    a->ask->outcome.len);
+
+	if (outcome == NULL)
+		return AG_NO_MEMORY;
+	outcome->has_journal_seq = outcome->has_journal_prev = true;
+	outcome->journal_seq = seq;
+	outcome->journal_prev = prev;
+	return ag_record(ctx, outcome);
+}
+
+/* What became of the outcome that the append carried. */
+static void
+outcome_begin(struct ag_ctx *ctx, struct append *a,
+    const Ag__JournalAppendReply *reply)
+{
+	uint64_t seq = reply->first_seq + a->ask->n_changes - 1;
+
+	if (a->ask->has_outcome && ctx->outcome_last < seq)
+		ctx->outcome_last = seq;
+	if (ctx->redelivering) {
+		/* It goes with the others, in order. */
+		ctx->redeliver_again = true;
+		if (ctx->trip != NULL && a->ask->has_outcome)
+			ctx->trip->ended = true;
+	} else if (a->ask->has_outcome && ctx->trip != NULL) {
+		ctx->trip->journal_seq = seq;
+		ctx->trip->journal_prev = reply->prev_outcome;
+	} else if (a->ask->has_outcome && say_own(ctx, a, seq,
+	    reply->prev_outcome) != AG_OK) {
+		ctx->marks_pending = true;
+	}
+}
+
 static ag_err
 on_appended(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
@@ -81,20 +143,26 @@ on_appended(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_err err;
 
 	(void)state;
+	if (append_doubtful(ctx, status, reply)) {
+		err = end_doubtful(ctx, a);
+		append_free(a);
+		return err;
+	}
 	if (status == AG_OK && ctx->actor->follow != AG_FOLLOW_LIVE)
 		status = apply_own(ctx, a, reply);
-	if (reply != NULL && ctx->trip != NULL)
-		ctx->trip->journal_seq = reply->first_seq +
-		    a->ask->n_changes - 1;
-	if (reply != NULL && ctx->redelivering) {
-		/* Its outcome goes with the others, in order. */
-		ctx->redeliver_again = true;
-		if (ctx->trip != NULL)
-			ctx->trip->ended = true;
-	}
+	if (reply != NULL)
+		outcome_begin(ctx, a, reply);
 	err = finish_append(ctx, a, status);
 	append_free(a);
 	return err;
+}
+
+/* At the end of the process: of an append whose answer will not come. */
+void
+persist_forget(ag_then *then, void *memo)
+{
+	if (then == on_appended)
+		append_free(memo);
 }
 
 static ag_err
@@ -125,14 +193,19 @@ pack_changes(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 /* Who, for whom, and what is to be said about it, from the trip. */
 static ag_err
 pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
-    const void *replay)
+    const void *replay, const Ag__OutcomeEvent *own)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 	Ag__OutcomeEvent outcome;
 
 	ask->tenant = (char *)"system";
-	if (grant == NULL)
+	if (grant == NULL && own == NULL)
 		return AG_OK;
+	if (grant == NULL) {
+		ask->has_outcome = true;
+		ask->outcome.data = ag_pack(ctx, own, &ask->outcome.len);
+		return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
+	}
 	ask->tenant = grant->tenant;
 	ask->actor_id = grant->actor_id;
 	ask->has_request_id = true;
@@ -184,10 +257,11 @@ remember(struct ag_ctx *ctx, struct append *a, const Ag__JournalAppendAsk *ask,
 	return AG_OK;
 }
 
-ag_err
-ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
-    uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
-    const void *memo, size_t memo_size)
+static ag_err
+persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    uint16_t reply_type, const void *reply, const void *replay,
+    const Ag__OutcomeEvent *own, ag_then *then, const void *memo,
+    size_t memo_size)
 {
 	Ag__JournalAppendAsk ask = AG__JOURNAL_APPEND_ASK__INIT;
 	struct append a = { 0 };
@@ -200,7 +274,7 @@ ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 		    "the audit log is not there");
 	if ((err = pack_changes(ctx, facts, count, &ask)) != AG_OK ||
 	    (err = pack_trip(ctx, &ask, reply_type,
-	        replay != NULL ? replay : reply)) != AG_OK)
+	        replay != NULL ? replay : reply, own)) != AG_OK)
 		return err;
 	err = remember(ctx, &a, &ask, reply_type, reply, then, memo, memo_size);
 	if (err == AG_OK)
@@ -210,6 +284,24 @@ ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	if (err != AG_PENDING)
 		append_free(&a);
 	return err;
+}
+
+ag_err
+ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
+    const void *memo, size_t memo_size)
+{
+	return persist(ctx, facts, count, reply_type, reply, replay, NULL, then,
+	    memo, memo_size);
+}
+
+ag_err
+ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
+    size_t count, const Ag__OutcomeEvent *outcome, ag_then *then,
+    const void *memo, size_t memo_size)
+{
+	return persist(ctx, facts, count, 0, NULL, NULL, outcome, then, memo,
+	    memo_size);
 }
 
 /* ------------------------------------------------------ Idempotency-Key */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,6 +143,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (ctx->tick_count % HELLO_EVERY_TICKS == 0)
 		run_hello(ctx);
 	if (ctx->connected && (!ctx->caught_up || ctx->marks_pending ||
+	    ctx->resync ||
 	    ctx->tick_count % poll_ticks == 0))
 		follow_start(ctx);
 	commit_if_due(ctx);
@@ -199,15 +201,36 @@ on_term(evutil_socket_t sig, short what, void *arg)
 		ag_stop(ctx, 0);
 }
 
+/* Words of the supervisor after boot: `level WORD`. */
+static void
+take_word(struct ag_ctx *ctx, const char *word)
+{
+	if (strncmp(word, "level ", 6) == 0)
+		ag_log_turn(word + 6);
+	else
+		ag_log(ctx, AG_WARN, "WORD-UNKNOWN", "%s", word);
+}
+
 /* The supervisor's end of descriptor 3 is gone: so are we. */
 static void
 on_boot_fd(evutil_socket_t fd, short what, void *arg)
 {
-	char byte;
+	struct ag_ctx *ctx = arg;
+	char bytes[64];
+	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	(void)what;
-	if (read(fd, &byte, 1) == 0)
-		ag_stop(arg, 0);
+	if (n == 0)
+		ag_stop(ctx, 0);
+	for (ssize_t i = 0; i < n; i++) {
+		if (bytes[i] == '\n') {
+			ctx->word[ctx->word_len] = '\0';
+			ctx->word_len = 0;
+			take_word(ctx, ctx->word);
+		} else if (ctx->word_len < sizeof(ctx->word) - 1) {
+			ctx->word[ctx->word_len++] = bytes[i];
+		}
+	}
 }
 
 static struct event *

@@ -7,6 +7,7 @@
 #include "ctx.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 enum { STORE_MAP_BYTES_SHIFT = 36 }; /* 64 GiB of address space, not of disk */
@@ -83,6 +84,30 @@ other_share(struct ag_ctx *ctx)
 	    shards != ag_slot_count(ctx, ag_slot_role(ctx, ctx->self));
 }
 
+static char bus_mark[512];
+
+/* A file that is shorter than it says, or a disk that does not read: the pages
+ * are mapped, so it comes as a signal. Marked, and then we end by it. */
+static void
+on_bus_error(int sig)
+{
+	int fd = open(bus_mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)sig;
+	(void)fd;
+}
+
+static void
+watch_mapping(const char *mark)
+{
+	struct sigaction act = { .sa_handler = on_bus_error,
+		.sa_flags = (int)SA_RESETHAND };
+
+	snprintf(bus_mark, sizeof(bus_mark), "%s", mark);
+	sigemptyset(&act.sa_mask);
+	sigaction(SIGBUS, &act, NULL);
+}
+
 ag_err
 snapshot_open(struct ag_ctx *ctx)
 {
@@ -92,11 +117,13 @@ snapshot_open(struct ag_ctx *ctx)
 	if (!has_store(ctx->actor))
 		return AG_OK;
 	store_path(ctx, ".bad", mark, sizeof(mark));
-	err = open_store(ctx);
 	if (ctx->actor->store_dir != NULL)
-		return err;
-	if (err == AG_CORRUPT || access(mark, F_OK) == 0 ||
-	    (err == AG_OK && other_share(ctx)))
+		return open_store(ctx);
+	if (ctx->kit == NULL)
+		watch_mapping(mark);
+	/* A marked one is not even looked into. */
+	err = access(mark, F_OK) == 0 ? AG_CORRUPT : open_store(ctx);
+	if (err == AG_CORRUPT || (err == AG_OK && other_share(ctx)))
 		err = snapshot_discard(ctx);
 	return err == AG_OK ? ag_db_set_number(ctx->db, "shards",
 	    ag_slot_count(ctx, ag_slot_role(ctx, ctx->self))) : err;

@@ -16,10 +16,16 @@ trip_new(struct ag_ctx *ctx)
 {
 	struct ag_trip *trip = ctx->trip_pool;
 
+	if (trip != NULL) {
+		ctx->trip_pool = trip->next;
+		trip->next = NULL;
+		return trip;
+	}
+	trip = calloc(1, sizeof(*trip));
 	if (trip == NULL)
-		return calloc(1, sizeof(*trip));
-	ctx->trip_pool = trip->next;
-	trip->next = NULL;
+		return NULL;
+	trip->all = ctx->trip_all;
+	ctx->trip_all = trip;
 	return trip;
 }
 
@@ -50,16 +56,40 @@ notes_clear(struct ag_trip *trip)
 	refusal_clear(&trip->refusal);
 }
 
+/* Nothing of one request is left for the next. */
 static void
-trip_free(struct ag_ctx *ctx, struct ag_trip *trip)
+trip_clear(struct ag_trip *trip)
 {
+	struct ag_trip *all = trip->all;
+
 	notes_clear(trip);
 	if (trip->copy != NULL)
 		ag_wipe(trip->copy, trip->env_len + trip->body_len);
 	free(trip->copy);
 	memset(trip, 0, sizeof(*trip));
+	trip->all = all;
+}
+
+static void
+trip_free(struct ag_ctx *ctx, struct ag_trip *trip)
+{
+	trip_clear(trip);
 	trip->next = ctx->trip_pool;
 	ctx->trip_pool = trip;
+}
+
+/* At the process's end, those too that somebody still waits for. */
+void
+trip_drop_all(struct ag_ctx *ctx)
+{
+	while (ctx->trip_all != NULL) {
+		struct ag_trip *trip = ctx->trip_all;
+
+		ctx->trip_all = trip->all;
+		trip_clear(trip);
+		free(trip);
+	}
+	ctx->trip_pool = ctx->run_first = ctx->run_last = NULL;
 }
 
 ag_err
@@ -232,7 +262,8 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	enum ag_role self = ctx->slots[ctx->self].role;
 	ag_err err;
 
-	if (!ctx->ready)
+	/* Nor with a state that may lack a change the journal has. */
+	if (!ctx->ready || ctx->resync)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {
@@ -248,11 +279,16 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	return call_row(ctx, trip, op->ask);
 }
 
+/* The envelope's deadline is anybody's word, the grant's is iam's: a request
+ * kept by a station in between is not worked on later. */
 static bool
 expired(struct ag_ctx *ctx, const struct ag_trip *trip)
 {
-	return trip->env->deadline_ms != 0 &&
-	    trip->env->deadline_ms < ag_mono_ms(ctx);
+	uint64_t now = ag_mono_ms(ctx);
+
+	return (trip->env->deadline_ms != 0 && trip->env->deadline_ms < now) ||
+	    (trip->grant != NULL && trip->grant->deadline_ms != 0 &&
+	    trip->grant->deadline_ms < now);
 }
 
 void
@@ -296,7 +332,10 @@ trip_run_queue(struct ag_ctx *ctx)
 		trip->next = NULL;
 		trip->waits--;
 		trip->park++; /* whatever timed its patience is void */
-		trip_start(ctx, trip);
+		if (!trip->ended)
+			trip_start(ctx, trip);
+		else if (trip->waits == 0) /* something else answered it */
+			trip_free(ctx, trip);
 	}
 }
 
@@ -362,10 +401,12 @@ on_peer_event(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 	if (ev->slot == ctx->self) {
 		/* The broker says it last, after all who are there; down: it does
 		 * not know us (it was restarted) and waits for a HELLO. */
-		if (ev->up)
+		if (ev->up) {
 			run_connected(ctx);
-		else
+		} else {
+			ctx->marks_pending = true; /* outcomes went with it */
 			run_hello(ctx);
+		}
 		return;
 	}
 	changed = ctx->slots[ev->slot].up != (bool)ev->up;

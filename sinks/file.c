@@ -42,6 +42,23 @@ struct file {
 	char buffer[BUFFER_BYTES];
 };
 
+/* A crash or a full disk may have left half a line at the end. */
+static bool
+ends_broken(const struct file *file, const struct stat *st)
+{
+	char last = '\n';
+	int fd;
+
+	if (!S_ISREG(st->st_mode) || st->st_size == 0)
+		return false;
+	if ((fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
+		return false;
+	if (pread(fd, &last, 1, st->st_size - 1) != 1)
+		last = '\n';
+	close(fd);
+	return last != '\n';
+}
+
 static ag_err
 file_open(struct file *file, struct ag_ctx *ctx)
 {
@@ -56,6 +73,7 @@ file_open(struct file *file, struct ag_ctx *ctx)
 	}
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
+	file->broken = ends_broken(file, &st);
 	return AG_OK;
 }
 

@@ -21,24 +21,48 @@ static const struct ag_metric_row metrics[] = {
 
 struct topics {
 	struct ag_topics *socket;
+	bool wanted;
+	bool looked; /* in this turn */
 };
+
+/* Nobody subscribed: nothing to pack. Looking is a system call, and a turn has
+ * hundreds of events. */
+static bool
+is_wanted(struct topics *topics)
+{
+	if (!topics->looked)
+		topics->wanted = ag_topics_wanted(topics->socket);
+	topics->looked = true;
+	return topics->wanted;
+}
 
 static ag_err
 on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 {
 	struct topics *topics = state;
-	const char *topic = ag_printf(ctx, "audit.%s.%s", event->tenant,
-	    event->operation);
+	const char *topic;
 	Ag__Event shown;
 	uint8_t *bytes;
 	size_t len;
 
+	if (!is_wanted(topics))
+		return AG_OK;
+	topic = ag_printf(ctx, "audit.%s.%s", event->tenant, event->operation);
 	ag_event_shown(event, &shown);
 	bytes = ag_pack(ctx, &shown, &len);
 	if (topic == NULL || bytes == NULL)
 		return AG_NO_MEMORY;
 	ag_metric_add(ctx, PUBLISHED, 1);
 	return ag_topics_publish(topics->socket, topic, bytes, len);
+}
+
+static ag_err
+flush(void *state, struct ag_ctx *ctx)
+{
+	struct topics *topics = state;
+
+	topics->looked = false;
+	return AG_OK;
 }
 
 static ag_err
@@ -69,6 +93,7 @@ const struct ag_actor ag_actor_topics = {
 	.init = init,
 	.on_audit = on_audit,
 	.audit_pace_ms = 10,
+	.flush = flush,
 	.fini = fini,
 	AG_METRICS(metrics),
 };

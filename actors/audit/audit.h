@@ -15,6 +15,7 @@ enum {
 	SEEN_WINDOW = 1 << 18, /* n per boot told apart: 13 s at 20,000/s */
 	GAP_TICKS = 8,
 	GAP_MS = 4000,        /* twice the longest deadline */
+	MARK_AHEAD_MAX = 64,  /* changes recorded behind a gap, per author */
 	GIVEN_MAX = 4096,     /* ids of detections and responses remembered */
 	PULL_ITEMS_MAX = 256,
 	PULL_BYTES_MAX = 1 << 20,
@@ -50,6 +51,9 @@ struct boot {
 struct mark {
 	char author[AG_NAME_MAX + 1];
 	uint64_t journal_seq;
+	struct ahead { /* recorded behind a gap; seq 0: free */
+		uint64_t prev, seq;
+	} ahead[MARK_AHEAD_MAX];
 };
 
 struct audit {
@@ -119,7 +123,8 @@ void seen_restore(struct audit *a, const Ag__Event *event);
 void seen_tick(struct audit *a, struct ag_ctx *ctx);
 bool seen_given(struct audit *a, const char *event_id);
 void seen_give(struct audit *a, const char *event_id);
-void seen_mark(struct audit *a, const char *author, uint64_t journal_seq);
+void seen_mark(struct audit *a, const char *author, uint64_t prev,
+    uint64_t journal_seq);
 bool seen_marked(struct audit *a, const char *author, uint64_t journal_seq);
 
 /* ---- event.c: the public event */

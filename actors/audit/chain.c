@@ -173,7 +173,8 @@ chain_state_load(struct audit *a, const Ag__LogState *state)
 			return err;
 	}
 	for (size_t i = 0; i < state->n_marks; i++)
-		seen_mark(a, state->marks[i]->author, state->marks[i]->journal_seq);
+		seen_mark(a, state->marks[i]->author, 0,
+		    state->marks[i]->journal_seq);
 	for (size_t i = 0; i < state->n_boots; i++) {
 		struct boot *b = seen_boot(a, state->boots[i]->boot, AG_SLOT_NONE);
 

@@ -216,6 +216,8 @@ result(const Ag__OutcomeEvent *o, const Ag__Grant *g, Ag__Event *e)
 	e->reason = o->reason;
 	e->has_journal_seq = o->has_journal_seq;
 	e->journal_seq = o->journal_seq;
+	e->has_journal_prev = o->has_journal_prev;
+	e->journal_prev = o->journal_prev;
 }
 
 ag_err

@@ -8,6 +8,17 @@
 
 #include <string.h>
 
+/*
+ * What an asker could do nothing with is not sent to it: iam counts what agents
+ * do, and an agent's event has its id in it.
+ */
+static bool
+is_wanted(struct ag_ctx *ctx, unsigned slot, const struct ag_seg_record *record)
+{
+	return ag_slot_role(ctx, slot) != AG_ROLE_IAM ||
+	    memmem(record->body, record->body_len, "agt_", 4) != NULL;
+}
+
 /* Brings the asker's reader to `pos`. */
 static ag_err
 reader_at(struct audit *a, unsigned slot, uint64_t pos, struct ag_segs **out)
@@ -41,7 +52,7 @@ gather(struct audit *a, struct ag_ctx *ctx, unsigned slot, uint64_t pos,
 	struct ag_seg_record record;
 	struct ag_segs *reader;
 	Ag__AuditItem *items;
-	size_t bytes = 0;
+	size_t bytes = 0, looked = 0;
 	ag_err err;
 
 	if (max > PULL_ITEMS_MAX)
@@ -52,7 +63,7 @@ gather(struct audit *a, struct ag_ctx *ctx, unsigned slot, uint64_t pos,
 		return AG_NO_MEMORY;
 	if ((err = reader_at(a, slot, pos, &reader)) != AG_OK)
 		return err;
-	while (pos <= a->head_pos && reply->n_items < max &&
+	while (pos <= a->head_pos && looked < max &&
 	    bytes < PULL_BYTES_MAX) {
 		Ag__AuditItem *item = &items[reply->n_items];
 
@@ -60,8 +71,12 @@ gather(struct audit *a, struct ag_ctx *ctx, unsigned slot, uint64_t pos,
 			return err;
 		if (record.kind != AG_SEG_EVENT)
 			continue;
+		looked++;
+		pos++;
+		if (!is_wanted(ctx, slot, &record))
+			continue;
 		ag__audit_item__init(item);
-		item->pos = pos++;
+		item->pos = pos - 1;
 		item->event.data = (uint8_t *)record.body;
 		item->event.len = record.body_len;
 		reply->items[reply->n_items++] = item;

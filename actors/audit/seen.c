@@ -120,8 +120,10 @@ seen_restore(struct audit *a, const Ag__Event *event)
 	struct boot *b;
 
 	if (event->author != NULL && event->has_journal_seq)
-		seen_mark(a, event->author, event->journal_seq);
+		seen_mark(a, event->author, event->has_journal_prev ?
+		    event->journal_prev : 0, event->journal_seq);
 	if (event->event_type == AG__EVENT_TYPE__V__detection ||
+	    event->event_type == AG__EVENT_TYPE__V__lifecycle ||
 	    event->event_type == AG__EVENT_TYPE__V__response)
 		seen_give(a, event->event_id);
 	if (!event->has_plane_boot || !event->has_plane_n || event->plane_n == 0)
@@ -243,8 +245,49 @@ mark_of(struct audit *a, const char *author)
 	return NULL;
 }
 
+/* The mark moves on over what came before its predecessor did. */
+static void
+mark_join(struct mark *m)
+{
+	uint64_t before;
+
+	do {
+		before = m->journal_seq;
+		for (unsigned i = 0; i < MARK_AHEAD_MAX; i++) {
+			struct ahead *ahead = &m->ahead[i];
+
+			if (ahead->seq == 0 || ahead->prev > m->journal_seq)
+				continue;
+			if (ahead->seq > m->journal_seq)
+				m->journal_seq = ahead->seq;
+			ahead->seq = 0;
+		}
+	} while (m->journal_seq != before);
+}
+
+static void
+mark_ahead(struct mark *m, uint64_t prev, uint64_t seq)
+{
+	struct ahead *room = NULL;
+
+	for (unsigned i = 0; i < MARK_AHEAD_MAX; i++) {
+		if (m->ahead[i].seq == seq)
+			return;
+		if (m->ahead[i].seq == 0)
+			room = &m->ahead[i];
+	}
+	if (room != NULL)
+		*room = (struct ahead){ prev, seq };
+}
+
+/*
+ * All up to the mark is recorded, without a gap: `prev` is the author's change
+ * before this one. What does not fit ahead of a gap is no loss: the author
+ * sees the mark stand still and delivers again from there.
+ */
 void
-seen_mark(struct audit *a, const char *author, uint64_t journal_seq)
+seen_mark(struct audit *a, const char *author, uint64_t prev,
+    uint64_t journal_seq)
 {
 	struct mark *m = mark_of(a, author);
 
@@ -254,8 +297,13 @@ seen_mark(struct audit *a, const char *author, uint64_t journal_seq)
 		m = &a->marks[a->mark_count++];
 		strcpy(m->author, author);
 	}
-	if (m->journal_seq < journal_seq)
-		m->journal_seq = journal_seq;
+	if (prev <= m->journal_seq) {
+		if (m->journal_seq < journal_seq)
+			m->journal_seq = journal_seq;
+		mark_join(m);
+		return;
+	}
+	mark_ahead(m, prev, journal_seq);
 }
 
 bool

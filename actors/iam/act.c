@@ -96,6 +96,8 @@ iam_on_act(void *state, struct ag_ctx *ctx, const void *msg)
 
 /* -------------------------------------------------------------- the sweeper */
 
+enum { EXPIRED_AGAIN_MS = 60000 };
+
 static void
 say_expired(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node)
 {
@@ -142,6 +144,24 @@ sweep_tokens(struct iam *iam, struct ag_ctx *ctx, int64_t now)
 			ag_log(ctx, AG_DEBUG, "TOKEN-ROW", "jti=%s", token->jti);
 		iam_drop_token(iam, token);
 		i--; /* another may have moved here */
+	}
+}
+
+/* audit was away, and what it was told last may have been lost: it is said
+ * again under the same number, which counts once. */
+void
+iam_peer(void *state, struct ag_ctx *ctx, unsigned slot, bool up)
+{
+	struct iam *iam = state;
+	int64_t since = ag_now_ms(ctx) - EXPIRED_AGAIN_MS;
+
+	if (!up || ag_slot_role(ctx, slot) != AG_ROLE_AUDIT)
+		return;
+	for (size_t i = 0; i < iam->agents.count; i++) {
+		struct iam_node *node = iam->agents.items[i];
+
+		if (node->told_expired && node->token.expires_at >= since)
+			node->told_expired = false;
 	}
 }
 

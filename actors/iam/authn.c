@@ -126,18 +126,25 @@ check_standing(struct call *c)
 	    REFUSE(c, no[s].err, reason, NULL, "%s", no[s].detail);
 }
 
+static bool
+is_near(const struct iam_node *node, const char *address)
+{
+	for (unsigned i = 0; i < node->cidr_count; i++)
+		if (iam_cidr_has(&node->cidrs[i], address))
+			return true;
+	return node->cidr_count == 0;
+}
+
+/* Every link's networks, so that no agent issues itself out of its own. */
 ag_err
 iam_check_networks(struct call *c)
 {
-	const struct iam_node *node = c->node;
-
-	if (node->cidr_count == 0)
-		return AG_OK;
-	for (unsigned i = 0; i < node->cidr_count; i++)
-		if (iam_cidr_has(&node->cidrs[i], c->rq->source_address))
-			return AG_OK;
-	return REFUSE(c, AG_PERMISSION_DENIED, "source_address", NULL,
-	    "This credential may not be used from this address.");
+	for (const struct iam_node *n = c->node; n != NULL; n = n->parent)
+		if (!is_near(n, c->rq->source_address))
+			return REFUSE(c, AG_PERMISSION_DENIED, "source_address",
+			    NULL,
+			    "This credential may not be used from this address.");
+	return AG_OK;
 }
 
 ag_err

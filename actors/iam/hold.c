@@ -3,7 +3,8 @@
  * Hold: between a refusal for scope (or on a honey key) and the responder's
  * ruling, nothing of that agent goes on. Its requests wait, parked under the
  * agent's name, for agents.hold_ms; then they are refused and the hold stays.
- * In memory only: what is held is between one request and the next.
+ * A hold outlives this process: it is committed before the refusal that began
+ * it is said (iam_flush), so that who is held gains nothing by a crash of ours.
  */
 #include "iam.h"
 
@@ -27,6 +28,44 @@ park_name(struct ag_ctx *ctx, const struct iam_node *node)
 	const char *name = ag_printf(ctx, "hold:%s", node->id);
 
 	return name != NULL ? name : node->id;
+}
+
+/* The events that the agent waits for; none: no row. */
+static void
+keep(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
+    const struct iam_hold *hold)
+{
+	ag_err err = hold->count == 0 ?
+	    ag_store_del(ctx, IAM_T_HOLDS, node->id, strlen(node->id)) :
+	    ag_store_put(ctx, IAM_T_HOLDS, node->id, strlen(node->id),
+	    hold->events, hold->count * sizeof(hold->events[0]));
+
+	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+		ag_log(ctx, AG_ERROR, "HOLD-ROW", "agent=%s", node->id);
+	iam->holds_changed = true;
+}
+
+ag_err
+iam_hold_load(struct iam *iam, const char *agent_id, const void *events,
+    size_t len)
+{
+	struct iam_node *node = iam_node_find(iam, agent_id);
+	struct iam_hold *hold;
+
+	if (node == NULL || node->hold != NULL)
+		return AG_OK;
+	if (len == 0 || len > sizeof(hold->events) ||
+	    len % sizeof(hold->events[0]) != 0)
+		return AG_CORRUPT;
+	if ((hold = calloc(1, sizeof(*hold))) == NULL)
+		return AG_NO_MEMORY;
+	memcpy(hold->events, events, len);
+	hold->count = (unsigned)(len / sizeof(hold->events[0]));
+	for (unsigned i = 0; i < hold->count; i++)
+		hold->events[i][AG_ID_SIZE - 1] = '\0';
+	node->hold = hold;
+	iam->holds++;
+	return AG_OK;
 }
 
 bool
@@ -77,11 +116,14 @@ iam_hold_begin(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 		hold->overflow = true;
 	else
 		strcpy(hold->events[hold->count++], event_id);
+	keep(iam, ctx, node, hold);
 }
 
 static void
 release(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node)
 {
+	node->hold->count = 0;
+	keep(iam, ctx, node, node->hold);
 	free(node->hold);
 	node->hold = NULL;
 	iam->holds--;
@@ -126,5 +168,7 @@ iam_on_ruling(void *state, struct ag_ctx *ctx, const void *msg)
 	}
 	if (hold->count == 0 && !hold->overflow)
 		release(iam, ctx, node);
+	else
+		keep(iam, ctx, node, hold);
 	return AG_OK;
 }

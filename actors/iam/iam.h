@@ -42,7 +42,7 @@ enum {
 
 enum iam_table_name {
 	IAM_T_TENANTS, IAM_T_PRINCIPALS, IAM_T_TOKENS, IAM_T_TOKEN_ENDS,
-	IAM_T_AGENTS, IAM_T_ACTIVITY, IAM_T_KEYS,
+	IAM_T_AGENTS, IAM_T_ACTIVITY, IAM_T_KEYS, IAM_T_HOLDS,
 };
 
 enum iam_metric {
@@ -212,6 +212,7 @@ struct iam {
 	char audience[64];
 	unsigned hold_ms, depth_max, ttl_max_s;
 	unsigned holds, drafts;
+	bool holds_changed; /* to be committed before the turn's messages go */
 	size_t sweep_at;
 	uint64_t sweep_ticks;
 	struct iam_node *dirty;
@@ -345,6 +346,9 @@ void iam_hold_begin(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 /* People let go of it themselves. */
 void iam_hold_clear(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node);
 void iam_hold_free(struct iam_node *node);
+/* From the snapshot. */
+ag_err iam_hold_load(struct iam *iam, const char *agent_id, const void *events,
+    size_t len) AG_MUST;
 ag_handler iam_on_ruling;
 
 /* ---- draft.c: a credential on its way through the root of trust */
@@ -445,5 +449,6 @@ ag_on_timer iam_refresh_keys;
 
 /* ---- act.c */
 ag_on_timer iam_sweep;
+void iam_peer(void *state, struct ag_ctx *ctx, unsigned slot, bool up);
 
 #endif

@@ -121,6 +121,23 @@ visit_activity(void *arg, const uint8_t *key, size_t key_len,
 	return true;
 }
 
+static bool
+visit_hold(void *arg, const uint8_t *key, size_t key_len,
+    const uint8_t *value, size_t value_len)
+{
+	struct loading *l = arg;
+	char id[AG_ID_SIZE];
+
+	if (key_len >= sizeof(id)) {
+		l->err = AG_CORRUPT;
+		return false;
+	}
+	memcpy(id, key, key_len);
+	id[key_len] = '\0';
+	l->err = iam_hold_load(l->iam, id, value, value_len);
+	return l->err == AG_OK;
+}
+
 static ag_err
 load_agents(struct ag_ctx *ctx, struct loading *l)
 {
@@ -171,8 +188,11 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 	if (err == AG_OK)
 		err = ag_store_scan(ctx, IAM_T_ACTIVITY, NULL, 0, visit_activity,
 		    &l);
+	if (err == AG_OK && l.err == AG_OK)
+		err = ag_store_scan(ctx, IAM_T_HOLDS, NULL, 0, visit_hold, &l);
 	if (err == AG_OK)
 		err = l.err;
+	ag_metric_set(ctx, IAM_M_HOLDS, iam->holds);
 	ag_metric_set(ctx, IAM_M_AGENTS, iam->agents.count);
 	ag_metric_set(ctx, IAM_M_KEYS, iam->keys.count);
 	return err;
@@ -218,5 +238,8 @@ iam_flush(void *state, struct ag_ctx *ctx)
 		node->dirty = false;
 		iam->dirty = node->next_dirty;
 	}
-	return AG_OK;
+	if (!iam->holds_changed)
+		return AG_OK;
+	iam->holds_changed = false;
+	return ag_store_commit(ctx);
 }

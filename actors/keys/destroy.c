@@ -50,31 +50,29 @@ keys_plan(struct ag_ctx *ctx, const char *id, bool had, int64_t before, bool has
 }
 
 /* A record of its own: no request is waiting for this. */
-static void
-record_destroyed(struct ag_ctx *ctx, const struct hot *hot)
+static ag_err
+destroyed_event(struct ag_ctx *ctx, const Ag__Key *key, char id[AG_ID_SIZE],
+    Ag__OutcomeEvent *event)
 {
-	Ag__OutcomeEvent event = AG__OUTCOME_EVENT__INIT;
-	const Ag__Key *key = hot->stored->key;
-	char id[AG_ID_SIZE];
 	uint8_t digest[32];
 	char *cause = ag_printf(ctx, "destroyed:%s:%llu", key->id,
 	    (unsigned long long)key->revision);
 
 	if (cause == NULL)
-		return;
+		return AG_NO_MEMORY;
 	ag_sha256(cause, strlen(cause), digest);
 	ag_id_from_uuid("evt", digest, id);
-	event.event_id = id;
-	event.event_type = AG__EVENT_TYPE__V__lifecycle;
-	event.outcome = AG__OUTCOME_KIND__V__allowed;
-	event.operation = (char *)(uintptr_t)"key.destroyed";
-	event.resource_type = (char *)(uintptr_t)"key";
-	event.resource_id = key->id;
-	event.resource_alias = key->alias;
-	event.tenant = key->tenant;
-	event.reason = (char *)(uintptr_t)"the window is over";
-	if (ag_record(ctx, &event) != AG_OK)
-		ag_log(ctx, AG_WARN, "KEY-DESTROYED-UNSAID", "key=%s", key->id);
+	ag__outcome_event__init(event);
+	event->event_id = id;
+	event->event_type = AG__EVENT_TYPE__V__lifecycle;
+	event->outcome = AG__OUTCOME_KIND__V__allowed;
+	event->operation = (char *)(uintptr_t)"key.destroyed";
+	event->resource_type = (char *)(uintptr_t)"key";
+	event->resource_id = key->id;
+	event->resource_alias = key->alias;
+	event->tenant = key->tenant;
+	event->reason = (char *)(uintptr_t)"the window is over";
+	return AG_OK;
 }
 
 static ag_err
@@ -96,7 +94,6 @@ on_destroyed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	}
 	ag_metric_add(ctx, METRIC_DESTROYED, 1);
 	ag_log(ctx, AG_INFO, "KEY-DESTROYED", "key=%s", doom->id);
-	record_destroyed(ctx, hot);
 	return AG_OK;
 }
 
@@ -107,15 +104,21 @@ persist_destroyed(struct ag_ctx *ctx, struct hot *hot, const struct doom *doom)
 	Ag__KeyStateFact fact = AG__KEY_STATE_FACT__INIT;
 	struct ag_fact f = { keys_stream(ctx, hot->id), s->key->revision,
 		AG_MSG_KEY_STATE_FACT, &fact };
+	Ag__OutcomeEvent event;
+	char event_id[AG_ID_SIZE];
+	ag_err err;
 
 	if (f.stream == NULL)
 		return AG_NO_MEMORY;
+	if ((err = destroyed_event(ctx, s->key, event_id, &event)) != AG_OK)
+		return err;
 	fact.key_id = hot->id;
 	fact.state = AG__KEY_STATE__V__Destroyed;
 	fact.has_version = s->has_destroy_version;
 	fact.version = s->destroy_version;
 	fact.at = ag_now_ms(ctx);
-	return ag_persist(ctx, &f, 1, 0, NULL, NULL, on_destroyed, doom, sizeof(*doom));
+	return ag_persist_recorded(ctx, &f, 1, &event, on_destroyed, doom,
+	    sizeof(*doom));
 }
 
 static ag_err erase_next(struct keys *k, struct ag_ctx *ctx, struct doom *doom);

@@ -9,11 +9,11 @@
 
 /* ------------------------------------------------------------------ rest */
 
-static const struct { const char *method, *path, *name, *summary; unsigned status; }
+static const struct { const char *method, *path, *name, *summary; }
 rest_rows[] = {
-#define PAGE(method, path, page, summary) { #method, path, NULL, summary, 200 },
-#define ROUTE(method, path, op, status, location, summary) \
-	{ #method, path, #op, summary, status },
+#define PAGE(method, path, page, summary) { #method, path, NULL, summary },
+#define ROUTE(method, path, op, location, summary) \
+	{ #method, path, #op, summary },
 #include "../planes/rest/routes.def"
 #undef PAGE
 #undef ROUTE
@@ -47,15 +47,19 @@ put_scope(const struct ag_operation *op)
 static void
 doc_rest(void)
 {
+	const struct ag_operation *op;
+
 	puts("## REST\n\n`x` is the thing named in the path.\n\n"
 	     "| route | answers | what | scope | event | Idempotency-Key |\n"
 	     "|---|---|---|---|---|---|");
 	for (size_t i = 0; i < sizeof(rest_rows) / sizeof(rest_rows[0]); i++) {
+		op = rest_rows[i].name == NULL ? NULL :
+		    operation_called(rest_rows[i].name);
 		printf("| `%s %s` | %u | %s | ", rest_rows[i].method,
-		    rest_rows[i].path, rest_rows[i].status, rest_rows[i].summary);
-		put_scope(rest_rows[i].name == NULL
-		        ? NULL
-		        : operation_called(rest_rows[i].name));
+		    rest_rows[i].path,
+		    op != NULL && (op->flags & AG_OP_MAKES) != 0 ? 201 : 200,
+		    rest_rows[i].summary);
+		put_scope(op);
 		putchar('\n');
 	}
 }
@@ -251,7 +255,11 @@ doc_man(void)
 			    o->arg == NULL ? "" : o->arg,
 			    o->help == NULL ? "" : o->help);
 	}
-	puts(".SH OPTIONS OF EVERY VERB\n.TP\n.B \\-\\-json\nthe server's answer; "
+	puts(".SH SIGNALS\n.B aegis up\nobeys SIGTERM and SIGINT: it drains and "
+	     "ends; a second one ends it now. SIGUSR1: it reads log.level of its "
+	     "configuration file again, for itself and every process of the "
+	     "fleet; nothing is restarted.\n"
+	     ".SH OPTIONS OF EVERY VERB\n.TP\n.B \\-\\-json\nthe server's answer; "
 	     "lists one item a line\n.TP\n.B \\-\\-server URL, \\-\\-ca\\-file FILE, "
 	     "\\-\\-token\\-file FILE, \\-\\-context NAME, \\-\\-state DIR\nwhich "
 	     "server, as whom\n.TP\n.B \\-\\-timeout 10s\n.TP\n.B \\-\\-quiet\n"

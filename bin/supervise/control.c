@@ -194,11 +194,14 @@ on_enroll(struct supervisor *sup, json_t *ask)
 	if ((role = ag_guest_role(word)) == NULL)
 		return refuse(EXIT_BAD_INPUT, "--role: subscriber or actor");
 	err = ag_guest_enroll(sup, name, role, token, &guest, why, sizeof(why));
-	if (err == AG_OK)
+	if (err == AG_OK) {
+		ag_log_plain(AG_WARN, "GUEST-ENROLLED", "name=%s role=%s slot=%u",
+		    guest->name, guest->role, guest->slot);
 		answer = enrolled(sup, guest, token);
-	else
+	} else {
 		answer = refuse(err == AG_INVALID_FIELD ? EXIT_BAD_INPUT :
 		    err == AG_FULL ? EXIT_CONFLICT : EXIT_FAULT, why);
+	}
 	ag_wipe(token, sizeof(token));
 	return answer;
 }

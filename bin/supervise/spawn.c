@@ -190,30 +190,54 @@ ag_guest_boot(struct supervisor *sup, const struct guest *guest,
 	return AG_OK;
 }
 
+static void
+send_order(struct supervisor *sup, const Ag__BootRow *row)
+{
+	uint8_t order[512];
+	size_t len = ag__boot_row__get_packed_size(row);
+	int fd = sup->children[0].fd;
+
+	if (fd < 0)
+		return; /* it is told the whole table when it starts */
+	if (len > sizeof(order) - 4)
+		ag_panic("a row of %zu bytes", len);
+	for (unsigned i = 0; i < 4; i++)
+		order[i] = (uint8_t)(len >> (8 * i));
+	ag__boot_row__pack(row, order + 4);
+	if (send(fd, order, 4 + len, MSG_NOSIGNAL) != (ssize_t)(4 + len)) {
+		/* Half an order would be worse than none: it starts anew. */
+		ag_log_plain(AG_ERROR, "BROKER-ORDER", "row=%s error=%s",
+		    row->name, strerror(errno));
+		ag_child_signal(&sup->children[0], SIGKILL);
+	}
+}
+
 void
 ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
     const char *role, const char *endpoint, const uint8_t token_hash[32])
 {
 	static struct table one;
-	uint8_t order[512];
-	size_t len;
-	int fd = sup->children[0].fd;
 
-	if (fd < 0)
-		return; /* it is told the whole table when it starts */
 	one.count = 0;
 	add_row(&one, slot, name, role, endpoint, token_hash, true);
-	len = ag__boot_row__get_packed_size(&one.rows[0]);
-	if (len > sizeof(order) - 4)
-		ag_panic("a row of %zu bytes", len);
-	for (unsigned i = 0; i < 4; i++)
-		order[i] = (uint8_t)(len >> (8 * i));
-	ag__boot_row__pack(&one.rows[0], order + 4);
-	if (send(fd, order, 4 + len, MSG_NOSIGNAL) != (ssize_t)(4 + len)) {
-		/* Half an order would be worse than none: it starts anew. */
-		ag_log_plain(AG_ERROR, "BROKER-ORDER", "row=%s error=%s", name,
-		    strerror(errno));
-		ag_child_signal(&sup->children[0], SIGKILL);
+	send_order(sup, &one.rows[0]);
+}
+
+void
+ag_child_level(struct supervisor *sup, struct child *child, const char *level)
+{
+	Ag__BootRow order = AG__BOOT_ROW__INIT;
+	char line[32];
+	int n = snprintf(line, sizeof(line), "level %s\n", level);
+
+	if (child->is_broker) {
+		order.name = order.role = child->role;
+		order.log_level = (char *)(uintptr_t)level;
+		send_order(sup, &order);
+	} else if (child->fd >= 0 && send(child->fd, line, (size_t)n,
+	    MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
+		ag_log_plain(AG_WARN, "LEVEL-UNTOLD", "name=%s error=%s",
+		    child->name, strerror(errno));
 	}
 }
 

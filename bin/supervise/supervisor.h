@@ -123,6 +123,7 @@ struct supervisor {
 	/* what the children are told */
 	struct ag_config *config;
 	char *config_text;
+	char level[8]; /* log.level as it was read again; "": never */
 	uint8_t mac_key[32];
 	unsigned plane_count;
 	/* the public side */
@@ -190,6 +191,9 @@ void ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
 /* Where <name> is: beside our own program, or installed. NULL, and what was
  * tried in `tried`. Owned by the caller. */
 char *ag_program_find(const char *name, char *tried, size_t tried_size);
+/* Tells it the least that it is to log from now on. */
+void ag_child_level(struct supervisor *sup, struct child *child,
+    const char *level);
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
 
 /* ---- statedir.c */

@@ -173,6 +173,7 @@ catch_signals(struct supervisor *sup)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	sup->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (sup->signal_fd >= 0)
@@ -386,12 +387,37 @@ reap(struct supervisor *sup)
 				ag_child_ended(sup, &sup->children[i], status);
 }
 
+/* SIGUSR1: log.level is read again, for this process and all its children.
+ * A file that cannot be read changes nothing. */
+static void
+reload_level(struct supervisor *sup)
+{
+	struct ag_config *config = NULL;
+	char message[1024] = "";
+
+	if (ag_config_load(sup->config_file, &config, message,
+	        sizeof(message)) != AG_OK) {
+		ag_log_plain(AG_ERROR, "LEVEL-UNREAD", "%s", message);
+		return;
+	}
+	ag_sup_copy(sup->level, sizeof(sup->level),
+	    ag_config_get_str(config, "log.level", 0));
+	ag_config_free(&config);
+	ag_log_turn(sup->level);
+	for (unsigned i = 0; i < sup->count; i++)
+		ag_child_level(sup, &sup->children[i], sup->level);
+}
+
 static void
 take_signals(struct supervisor *sup)
 {
 	struct signalfd_siginfo info;
 
 	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1) {
+			reload_level(sup);
+			continue;
+		}
 		if (info.ssi_signo == SIGCHLD ||
 		    (info.ssi_signo == SIGHUP && sup->detach))
 			continue;

@@ -265,6 +265,15 @@ ag_err ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
     uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
     const void *memo, size_t memo_size) AG_MUST;
 
+/*
+ * For a change that no request asked for (a timer's): the record of it is kept
+ * with the facts and said when they are, after a crash again. Give it an
+ * event_id that follows from the change, so that it counts once.
+ */
+ag_err ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
+    size_t count, const Ag__OutcomeEvent *outcome, ag_then *then,
+    const void *memo, size_t memo_size) AG_MUST;
+
 /* ------------------------------------------------------------- the store */
 
 /*

@@ -250,8 +250,10 @@ open_reply(struct rest *rest, const struct ag_operation *op,
 	Ag__Sealed *sealed;
 	void *reply = NULL;
 
+	/* What must come sealed and did not is nobody's answer. */
 	if (!deliver->has_sealed || !deliver->sealed)
-		return ag_unpack(rest->ctx, op->reply, deliver->reply.data,
+		return (op->flags & AG_OP_SECRET) != 0 ? NULL :
+		    ag_unpack(rest->ctx, op->reply, deliver->reply.data,
 		    deliver->reply.len);
 	sealed = ag_unpack(rest->ctx, &ag__sealed__descriptor, deliver->reply.data,
 	    deliver->reply.len);
@@ -296,7 +298,7 @@ answer_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
 	const struct route *route = conn->in.match.route;
 	const struct ag_operation *op = ag_operation_find(route->op);
 	struct text *out = &conn->rest->out;
-	unsigned status = route->status;
+	unsigned status = route_success(route);
 	size_t body_at;
 	void *reply;
 

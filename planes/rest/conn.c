@@ -17,6 +17,21 @@ static void conn_pump(struct conn *conn);
 
 /* ------------------------------------------------------------------ lists */
 
+/* What came meanwhile is read now, or was said in vain. */
+static void
+conn_hear(struct conn *conn)
+{
+	struct evbuffer *input;
+
+	conn->deaf = false;
+	if (conn->bev == NULL)
+		return;
+	input = bufferevent_get_input(conn->bev);
+	if (conn->state != CONN_IDLE)
+		evbuffer_drain(input, evbuffer_get_length(input));
+	bufferevent_enable(conn->bev, EV_READ);
+}
+
 void
 conn_place(struct conn *conn, enum conn_state state)
 {
@@ -29,6 +44,9 @@ conn_place(struct conn *conn, enum conn_state state)
 		return;
 	conn->due_ms = ag_mono_ms(rest->ctx) + rest->state_ms[state];
 	TAILQ_INSERT_TAIL(&rest->lists[state], conn, link);
+	if (conn->deaf && (state == CONN_IDLE || state == CONN_STREAM ||
+	    state == CONN_CLOSING))
+		conn_hear(conn);
 }
 
 static void
@@ -199,6 +217,18 @@ conn_pump(struct conn *conn)
 	conn->gone = NULL;
 }
 
+/* Input at its high mark makes libevent call on_read without end, and the
+ * loop never ends its round: nothing else of this process would run. */
+static void
+conn_deafen(struct conn *conn)
+{
+	if (evbuffer_get_length(bufferevent_get_input(conn->bev)) <
+	    REST_INPUT_BYTES_MAX)
+		return;
+	conn->deaf = true;
+	bufferevent_disable(conn->bev, EV_READ);
+}
+
 static void
 on_read(struct bufferevent *bev, void *arg)
 {
@@ -209,6 +239,8 @@ on_read(struct bufferevent *bev, void *arg)
 		conn_pump(conn);
 	else if (conn->state == CONN_CLOSING || conn->state == CONN_STREAM)
 		evbuffer_drain(input, evbuffer_get_length(input));
+	else
+		conn_deafen(conn);
 }
 
 static void

@@ -274,6 +274,23 @@ on_head_end(http_parser *parser)
 	return 0;
 }
 
+/* All connections' bodies together are bounded: most of them come from people
+ * whom nobody has asked for a credential yet. */
+static bool
+body_count(struct http_reader *reader, size_t cap)
+{
+	struct http_bodies *bodies = reader->limits->bodies;
+
+	if (bodies == NULL)
+		return true;
+	if (cap > reader->body_counted &&
+	    bodies->held + (cap - reader->body_counted) > bodies->max)
+		return false;
+	bodies->held += cap - reader->body_counted;
+	reader->body_counted = cap;
+	return true;
+}
+
 static bool
 body_room(struct http_reader *reader, size_t len)
 {
@@ -284,8 +301,11 @@ body_room(struct http_reader *reader, size_t len)
 		return true;
 	while (cap < reader->body_len + len)
 		cap *= 2;
-	if ((body = malloc(cap)) == NULL)
+	if (!body_count(reader, cap) || (body = malloc(cap)) == NULL) {
+		bad(reader, AG_UNAVAILABLE, "overloaded",
+		    "too many bodies are under way");
 		return false;
+	}
 	if (reader->body != NULL) {
 		memcpy(body, reader->body, reader->body_len);
 		explicit_bzero(reader->body, reader->body_len);
@@ -344,8 +364,10 @@ on_body(http_parser *parser, const char *at, size_t len)
 		return bad_line(reader);
 	reader->mark = at + len;
 	reader->after_chunk = (parser->flags & F_CHUNKED) != 0;
-	if (len > reader->body_max - reader->body_len || !body_room(reader, len))
+	if (len > reader->body_max - reader->body_len)
 		return bad(reader, AG_REQUEST_TOO_LARGE, "body", "the body is too large");
+	if (!body_room(reader, len))
+		return -1;
 	memcpy(reader->body + reader->body_len, at, len);
 	reader->body_len += len;
 	return 0;
@@ -390,6 +412,7 @@ http_fini(struct http_reader *reader)
 		explicit_bzero(reader->body, reader->body_cap);
 	free(reader->head);
 	free(reader->body);
+	body_count(reader, 0);
 	reader->head = NULL;
 	reader->body = NULL;
 }
@@ -407,6 +430,7 @@ http_next(struct http_reader *reader)
 		free(reader->body);
 		reader->body = NULL;
 		reader->body_cap = 0;
+		body_count(reader, 0);
 	}
 	http_parser_init(&reader->parser, HTTP_REQUEST);
 	reader->parser.data = reader;

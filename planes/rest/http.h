@@ -30,10 +30,16 @@ struct refuse {
 void refuse_set(struct refuse *refuse, ag_err err, const char *reason,
     const char *field, const char *fmt, ...) AG_PRINTF(5, 6);
 
+/* What all readers' bodies take together. */
+struct http_bodies {
+	size_t held, max;
+};
+
 struct http_limits {
 	size_t header_bytes; /* request line and fields */
 	size_t body_bytes;
 	size_t batch_bytes;  /* a batch's body */
+	struct http_bodies *bodies; /* NULL: not counted */
 };
 
 /* The fields that mean something to us; all others are skipped. */
@@ -87,6 +93,7 @@ struct http_reader {
 	uint8_t *body;
 	size_t body_len;
 	size_t body_cap;
+	size_t body_counted; /* of it, in limits->bodies */
 	size_t body_max;
 
 	/* Lines are checked beside the parser. */

@@ -329,8 +329,8 @@ print_operation(struct text *out, struct schemas *schemas,
 		text_str(out, "}}}");
 	}
 	text_printf(out, ",\"responses\":{\"%u\":{\"description\":\"%s\","
-	    "\"content\":{\"%s\":{\"schema\":", route->status,
-	    route->status == 201 ? "Created" : "OK",
+	    "\"content\":{\"%s\":{\"schema\":", route_success(route),
+	    route_success(route) == 201 ? "Created" : "OK",
 	    (op->flags & AG_OP_STREAM) != 0 ? "text/event-stream" :
 	    "application/json");
 	if ((op->flags & AG_OP_STREAM) != 0)

@@ -101,6 +101,8 @@ read_config(struct rest *rest)
 	    (size_t)ag_config_int(ctx, "rest.limits.header_bytes");
 	rest->limits.body_bytes =
 	    (size_t)ag_config_int(ctx, "rest.limits.body_bytes");
+	rest->bodies.max = REST_BODIES_BYTES_MAX;
+	rest->limits.bodies = &rest->bodies;
 	rest->limits.batch_bytes = rest->limits.body_bytes * REST_BATCH_FACTOR;
 	rest->conn_max = (unsigned)ag_config_int(ctx, "rest.limits.connections");
 }

@@ -29,6 +29,7 @@ enum {
 	REST_KEEP_ALIVE_MS = 15000, /* of an event stream */
 	REST_INPUT_BYTES_MAX = 64 << 10, /* unread, per connection */
 	REST_OUTPUT_BYTES_MAX = 8 << 20,
+	REST_BODIES_BYTES_MAX = 256 << 20, /* bodies being read, all connections */
 	REST_BATCH_FACTOR = 4,      /* a batch's body may be so much larger */
 	REST_PROXIES_MAX = 64,
 	REST_USER_AGENT_MAX = 256,
@@ -71,6 +72,7 @@ struct conn {
 	bool plain;     /* no TLS: answers go straight to the socket */
 	bool eof;       /* the client sends no more */
 	bool broken;    /* the socket failed while writing */
+	bool deaf;      /* reads no more until it is answered */
 	bool *gone;     /* set when freed, while its input is worked through */
 	bool last;      /* close after this answer */
 	bool loopback;
@@ -110,6 +112,7 @@ struct rest {
 	struct evconnlistener *listener;
 	SSL_CTX *tls;
 	struct http_limits limits;
+	struct http_bodies bodies;
 	unsigned state_ms[CONN_STATES];
 	struct conn_list lists[CONN_STATES];
 	struct conn *buckets[REST_BUCKETS];

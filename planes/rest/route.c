@@ -17,9 +17,9 @@ enum { NODES_MAX = 256 };
 
 static const struct route routes[] = {
 #define PAGE(method, path, name, summary) \
-	{ METHOD_##method, path, 0, PAGE_##name, 200, NULL, summary },
-#define ROUTE(method, path, op, status, location, summary) \
-	{ METHOD_##method, path, AG_MSG_##op, PAGE_NONE, status, location, summary },
+	{ METHOD_##method, path, 0, PAGE_##name, NULL, summary },
+#define ROUTE(method, path, op, location, summary) \
+	{ METHOD_##method, path, AG_MSG_##op, PAGE_NONE, location, summary },
 #include "routes.def"
 #undef PAGE
 #undef ROUTE
@@ -32,6 +32,14 @@ struct node {
 	struct node *sibling;
 	const struct route *by_method[METHOD_COUNT];
 };
+
+unsigned
+route_success(const struct route *route)
+{
+	const struct ag_operation *op = ag_operation_find(route->op);
+
+	return op != NULL && (op->flags & AG_OP_MAKES) != 0 ? 201 : 200;
+}
 
 /* Built from the table on first use, constant from then on. */
 static struct node nodes[NODES_MAX];

@@ -42,7 +42,6 @@ struct route {
 	const char *path;     /* "/v1/keys/{key}/sign" */
 	uint16_t op;          /* message type; 0 for a page */
 	enum route_page page;
-	unsigned status;      /* of success */
 	const char *location; /* prefix of Location, then the answer's id; or NULL */
 	const char *summary;
 };
@@ -55,6 +54,8 @@ struct route_match {
 	bool bad; /* a bad escape, NUL or not UTF-8 */
 };
 
+/* The status of its success, by the operation. */
+unsigned route_success(const struct route *route);
 /* The i-th route in table order, NULL past the end. */
 const struct route *route_at(unsigned i);
 /* path (without query) is decoded in place and must stay while match is used. */

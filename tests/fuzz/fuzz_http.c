@@ -41,7 +41,7 @@ bind_and_print(struct http_reader *in)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct http_limits limits = { 16 << 10, 64 << 10, 256 << 10 };
+	static const struct http_limits limits = { 16 << 10, 64 << 10, 256 << 10, NULL };
 	struct http_reader in;
 	size_t at = 1, step, took;
 

@@ -299,7 +299,10 @@ class Fleet:
         data = wait_for(read, timeout_s, 0.05, "the sink to have all events")
         found = {}
         for line in data.splitlines():
-            event = json.loads(line)
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # half a line, ended by the next start; its event comes again
             found.setdefault(event["event_id"], event)
         return list(found.values())
 

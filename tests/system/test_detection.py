@@ -291,6 +291,23 @@ def test_without_detection_the_hold_stays(fresh_fleet, unique):
     assert len(fleet.events(admin, "operation=detection.scope_violation&actor=" + agent.id)) == 1
 
 
+def test_a_hold_outlives_a_crash_of_iam(fresh_fleet, unique):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    agent, good, bad, _ = rogue(fleet, admin, unique, tier="critical")
+    assert sign(agent, good).status == 200
+    for name in ("anomaly", "responder"):
+        kill(fleet, name)
+    assert sign(agent, bad).status == 403
+    kill(fleet, "iam")
+
+    def answered():
+        got = sign(fleet.client(agent.token), good)
+        assert got.status in (401, 503, 504), got
+        return got.status == 401
+    wait_for(answered, timeout_s=20, what="the revocation")
+
+
 def test_baselines_survive_a_crash_of_risk(fresh_fleet, unique):
     fleet = fresh_fleet()
     admin = fleet.admin()

@@ -64,3 +64,54 @@ def test_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", open(page).read()):
             if "://" not in target:
                 assert os.path.exists(os.path.join(os.path.dirname(page), target)), "%s: %s" % (page, target)
+
+
+def sources(*endings):
+    return [p for folder in ("actors", "bin", "broker", "engine", "include", "planes", "policy", "rot", "sinks", "tests")
+            for p in glob.glob(os.path.join(ROOT, folder, "**"), recursive=True) if p.endswith(endings)]
+
+
+def test_tests_that_are_named_exist():
+    files = dict((os.path.basename(p), p) for p in sources("_test.c", ".py"))
+    rows = re.findall(r"^\| ([A-Z]+\d+) \| (.*) \|$", open(os.path.join(ROOT, "docs", "tests.md")).read(), re.M)
+    assert len(rows) == len(set(row for row, _ in rows)) > 60
+    for row, names in rows:
+        assert names, row
+        for name in re.findall(r"`([^`]+)`", names):
+            file, _, test = name.partition("::")
+            assert file in files, (row, name)
+            text = open(files[file]).read()
+            if file.endswith(".py"):
+                assert re.search(r"^def %s\(" % re.escape(test or "test_"), text, re.M) or not test, (row, name)
+            else:  # defined, and registered
+                assert len(re.findall(r"\b%s\b" % re.escape(test), text)) >= 2, (row, name)
+
+
+def test_the_walk_names_what_is_there():
+    """Files and functions of walk.md exist, the functions in the files of their section."""
+    code = dict((os.path.relpath(p, ROOT), open(p).read()) for p in sources(".c", ".h"))
+    page = open(os.path.join(ROOT, "docs", "walk.md")).read()
+    page = FENCE.sub("", page)
+    words = re.findall(r"`([^`\n]+)`", page)
+    assert len(words) > 40
+    for word in words:
+        if re.fullmatch(r"[a-z0-9_/]+\.(c|h|def)", word):
+            found = [p for p in code if p == word or p.endswith("/" + word)]
+            assert found or glob.glob(os.path.join(ROOT, "**", word), recursive=True), word
+        elif re.fullmatch(r"[a-z0-9_]+\(\)", word):
+            definition = re.compile(r"^%s\(" % word[:-2], re.M)
+            assert any(definition.search(text) for text in code.values()), word
+        elif word.endswith("/"):
+            assert os.path.isdir(os.path.join(ROOT, word)), word
+
+
+def test_the_listing_is_the_fleet(fleet):
+    """What architecture.md shows of `aegis status` has the rows that there are."""
+    def rows(text):
+        return [line.split()[:2] for line in text.splitlines() if re.match(r"^ *[a-z.0-9]+ +[a-z]+ +\d+ ", line)]
+    page = open(os.path.join(ROOT, "docs", "architecture.md")).read()
+    assert "NAME             ROLE" in page
+    shown = rows(page)
+    said = rows(fleet.run("status", check=0).stdout)
+    # The tests' own sink is not of the default fleet.
+    assert shown == [row for row in said if not row[0].startswith("file")] and len(shown) > 10

@@ -77,6 +77,45 @@ def test_pipelined_answers_keep_their_order(fleet, key):
     assert len(set(ids)) == 4 and all(UUID7.match(i) for i in ids)
 
 
+def test_pipelining_beyond_the_input_bound_stops_nobody(fleet, admin):
+    """Who sends more than is read while a request is under way waits alone."""
+    ask = b"GET /v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % fleet.token().encode()
+    greedy = [connect(fleet) for _ in range(4)]
+    count = (256 << 10) // len(ask)
+    for s in greedy:
+        s.sendall(ask * count)
+    assert fleet.client(fleet.token(), timeout_s=5).get("/v1/whoami").status == 200
+    for s in greedy:
+        got = b""
+        while got.count(b"HTTP/1.1 200") < count:
+            more = s.recv(1 << 20)
+            assert more, "%d of %d answers" % (got.count(b"HTTP/1.1 200"), count)
+            got += more
+        s.close()
+
+
+def test_bodies_under_way_are_bounded_together(fleet, admin):
+    """Without a credential, too: what is not whole yet takes a bounded part of the memory."""
+    head = (b"POST /v1/keys/k/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % (4 << 20))
+    part, held = b" " * ((4 << 20) - 1), []
+    try:
+        for _ in range(80):
+            s = connect(fleet)
+            held.append(s)
+            try:
+                s.sendall(head + part)
+            except OSError:
+                pass
+        held[-1].settimeout(5)
+        assert held[-1].recv(65536).startswith(b"HTTP/1.1 503 ")
+        assert admin.get("/v1/whoami").status == 200
+    finally:
+        for s in held:
+            s.close()
+    wait_for(lambda: fleet.raw(head.replace(b"%d" % (4 << 20), b"2") + b"{}").status == 401, what="room again")
+
+
 def test_byte_by_byte(fleet, key):
     head, body = sign_bytes(fleet, key)
     with connect(fleet) as s:

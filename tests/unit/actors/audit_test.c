@@ -379,6 +379,54 @@ marks_follow_the_journal(void **state)
 	assert_int_equal(head(f), 2);
 }
 
+static uint64_t
+mark(struct fixture *f)
+{
+	Ag__AuditMarksAsk ask = AG__AUDIT_MARKS_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const Ag__AuditMarksReply *reply;
+
+	env.has_corr = true;
+	env.corr = 5;
+	ag_kit_deliver(f->log.kit, AG_ROLE_KEYS, 0, AG_MSG_AUDIT_MARKS_ASK, &env, &ask);
+	reply = ag_kit_find(f->log.kit, AG_MSG_AUDIT_MARKS_REPLY)->body;
+	return reply->n_marks == 0 ? 0 : reply->marks[0]->journal_seq;
+}
+
+static void
+say_change(struct fixture *f, uint64_t prev, uint64_t seq, bool again)
+{
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, "default");
+	audit_log_outcome(&o);
+	o.has_journal_seq = o.has_journal_prev = true;
+	o.journal_seq = seq;
+	o.journal_prev = prev;
+	o.has_redelivered = o.redelivered = again;
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+}
+
+/* An outcome that was lost below others is asked for again, and closes it. */
+static void
+a_mark_does_not_pass_a_gap(void **state)
+{
+	struct fixture *f = *state;
+
+	say_change(f, 0, 12, false);
+	say_change(f, 15, 20, false); /* 15 never came */
+	say_change(f, 20, 21, false);
+	assert_int_equal(mark(f), 12);
+	restart(f);
+	assert_int_equal(mark(f), 12);
+	say_change(f, 12, 15, true);
+	assert_int_equal(mark(f), 21);
+	assert_int_equal(head(f), 4);
+	restart(f);
+	assert_int_equal(mark(f), 21);
+}
+
 static void
 pokes_only_who_waits(void **state)
 {
@@ -535,6 +583,7 @@ main(void)
 		TEST(gaps_become_unaccounted),
 		TEST(detections_are_idempotent),
 		TEST(marks_follow_the_journal),
+		TEST(a_mark_does_not_pass_a_gap),
 		TEST(pokes_only_who_waits),
 		TEST(signs_heads_and_keeps_chains_apart),
 		TEST(cuts_a_torn_tail_and_says_so),

@@ -160,6 +160,39 @@ test_networks(void **state)
 	free(token);
 }
 
+/* An agent that is bound to a network does not issue itself out of it. */
+static void
+test_networks_of_the_chain(void **state)
+{
+	char *scopes[] = { (char *)"key:invoice-2026:sign" };
+	char *cidrs[] = { (char *)"10.0.0.0/8" };
+	Ag__AgentIssueAsk ask = agent_ask(scopes, 1);
+	struct ended e;
+	char *parent, *child;
+
+	ask.max_depth = 1;
+	ask.source_cidrs = cidrs;
+	ask.n_source_cidrs = 1;
+	e = issue(f->admin, &ask);
+	assert_int_equal(e.err, AG_OK);
+	parent = strdup(((Ag__AgentIssueReply *)e.reply)->token);
+	ended_free(&e);
+	ask.max_depth = 0;
+	ask.n_source_cidrs = 0;
+	e = request(f, AG_MSG_AGENT_ISSUE, ASK(.token = parent,
+	    .address = "10.1.1.1"), &ask);
+	assert_int_equal(e.err, AG_OK);
+	child = strdup(((Ag__AgentIssueReply *)e.reply)->token);
+	ended_free(&e);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = child,
+	    .address = "10.9.8.7"), NULL), AG_OK, NULL);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = child,
+	    .address = "11.0.0.1"), NULL), AG_PERMISSION_DENIED,
+	    "source_address");
+	free(parent);
+	free(child);
+}
+
 static void
 test_child_ends_with_parent(void **state)
 {
@@ -613,6 +646,7 @@ main(void)
 		cmocka_unit_test(test_issue_refused),
 		cmocka_unit_test(test_issue_bounds),
 		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_networks_of_the_chain),
 		cmocka_unit_test(test_child_ends_with_parent),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_depth_off),

@@ -226,6 +226,51 @@ test_hold_passed_over(void **state)
 	agent_free(&a);
 }
 
+/* Killed between the refusal and the ruling: the agent gains nothing by it. */
+static void
+test_hold_outlives_a_restart(void **state)
+{
+	char dir[] = "/tmp/aegis-iam-XXXXXX", command[64], event_id[AG_ID_SIZE];
+	EVP_PKEY *issuer = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	struct fleet *was = f;
+	struct agent a;
+	struct ended e;
+
+	assert_non_null(mkdtemp(dir));
+	EVP_PKEY_up_ref(issuer);
+	EVP_PKEY_up_ref(issuer);
+	f = fleet_on(NULL, dir, issuer);
+	key(f, "default", INVOICE, "invoice-2026", NULL, NULL, false);
+	key(f, "default", TREASURY, "treasury-master", NULL, NULL, false);
+	a = agent_of(f, f->admin, "key:invoice-2026:sign", 0);
+	e = sign(f, a.token, "treasury-master");
+	assert_int_equal(e.err, AG_PERMISSION_DENIED);
+	ag_id_from_uuid("evt", e.grant->request_id.data, event_id);
+	ended_free(&e);
+	fleet_free(f);
+
+	f = fleet_on(NULL, dir, issuer);
+	e = sign(f, a.token, "invoice-2026");
+	assert_false(e.over || e.passed);
+	ended_free(&e);
+	ag_kit_advance(f->kit, 60);
+	play(f, AG_MSG_KEY_SIGN, &e);
+	assert_int_equal(e.err, AG_UNAVAILABLE);
+	ended_free(&e);
+	ruling(event_id, a.id);
+	expect(sign(f, a.token, "invoice-2026"), AG_OK, NULL);
+	fleet_free(f);
+
+	/* And what was ruled stays ruled. */
+	f = fleet_on(NULL, dir, issuer);
+	expect(sign(f, a.token, "invoice-2026"), AG_OK, NULL);
+	fleet_free(f);
+	f = was;
+	agent_free(&a);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 static void
 test_hold_times_out_and_stays(void **state)
 {
@@ -608,6 +653,7 @@ main(void)
 		cmocka_unit_test(test_unknown_key_is_no_violation),
 		cmocka_unit_test(test_hold_and_revoke),
 		cmocka_unit_test(test_hold_passed_over),
+		cmocka_unit_test(test_hold_outlives_a_restart),
 		cmocka_unit_test(test_hold_times_out_and_stays),
 		cmocka_unit_test(test_hold_bounded),
 		cmocka_unit_test(test_honey),

@@ -167,7 +167,73 @@ on_key_freeze(void *state, struct ag_ctx *ctx, const void *msg)
 	return AG_OK;
 }
 
+/* The trip may be over, or let go, by the time that this runs. */
+static ag_err
+then_late(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	Ag__Nothing reply = AG__NOTHING__INIT;
+
+	(void)status;
+	(void)msg;
+	((struct probe *)state)->finished++;
+	if (*(bool *)memo)
+		ag_stash_release(ctx, "hold");
+	return ag_reply(ctx, ag_type(ctx), &reply);
+}
+
+static ag_err
+ask_late(struct ag_ctx *ctx, bool release)
+{
+	Ag__RotDestroyAsk ask = AG__ROT_DESTROY_ASK__INIT;
+
+	ask.tenant = ask.key_id = (char *)"x";
+	return ag_ask(ctx, ag_slot_named(ctx, "software"), AG_MSG_ROT_DESTROY_ASK,
+	    &ask, AG_MSG_DONE_REPLY, 500, then_late, &release, sizeof(release));
+}
+
+/* Answers while it still asks. */
+static ag_err
+on_key_public(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	Ag__Nothing reply = AG__NOTHING__INIT;
+
+	(void)state;
+	(void)msg;
+	assert_int_equal(ask_late(ctx, false), AG_PENDING);
+	return ag_reply(ctx, AG_MSG_KEY_PUBLIC, &reply);
+}
+
+/* Asks and parks; run again, it answers. */
+static ag_err
+ask_and_park(struct probe *p, struct ag_ctx *ctx, bool release)
+{
+	Ag__Nothing reply = AG__NOTHING__INIT;
+
+	if (p->started++ > 0)
+		return ag_reply(ctx, ag_type(ctx), &reply);
+	assert_int_equal(ask_late(ctx, release), AG_PENDING);
+	return ag_stash_on(ctx, "hold", 50, "response");
+}
+
+static ag_err
+on_key_cancel(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	(void)msg;
+	return ask_and_park(state, ctx, false);
+}
+
+static ag_err
+on_key_jwk(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	(void)msg;
+	return ask_and_park(state, ctx, true);
+}
+
 static const struct ag_row rows[] = {
+	{ AG_MSG_KEY_PUBLIC, on_key_public },
+	{ AG_MSG_KEY_CANCEL_DESTROY, on_key_cancel },
+	{ AG_MSG_KEY_JWK, on_key_jwk },
 	{ AG_MSG_KEY_READ, on_key_read },
 	{ AG_MSG_KEY_VERIFY, on_key_verify },
 	{ AG_MSG_KEY_ACTIVATE, on_key_activate },
@@ -207,6 +273,7 @@ operate(struct ag_kit *kit, uint16_t op, const char *key, const char *tag,
 	Ag__Grant grant = AG__GRANT__INIT;
 	Ag__Nothing nothing = AG__NOTHING__INIT;
 	Ag__VerifyAsk verify = AG__VERIFY_ASK__INIT;
+	Ag__KeyPublicAsk public = AG__KEY_PUBLIC_ASK__INIT;
 	Ag__ReasonAsk reason = AG__REASON_ASK__INIT;
 
 	reason.reason = (char *)"test";
@@ -219,6 +286,7 @@ operate(struct ag_kit *kit, uint16_t op, const char *key, const char *tag,
 	}
 	ag_kit_operate(kit, op, &grant,
 	    op == AG_MSG_KEY_VERIFY ? (void *)&verify :
+	    op == AG_MSG_KEY_PUBLIC ? (void *)&public :
 	    op == AG_MSG_KEY_DEACTIVATE || op == AG_MSG_KEY_FREEZE ?
 	    (void *)&reason : (void *)&nothing);
 }
@@ -510,6 +578,104 @@ an_expired_trip_is_not_worked_on(void **state)
 	assert_string_equal(p->order, "a"); /* b's client has gone */
 }
 
+/* The envelope's deadline is a station's word; the grant's is iam's. */
+static void
+a_grant_kept_beyond_its_deadline_is_not_worked_on(void **state)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__Verdict verdict = AG__VERDICT__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+	Ag__Nothing nothing = AG__NOTHING__INIT;
+	uint8_t digest[32];
+
+	ag_sha256("", 0, digest);
+	grant.op = AG_MSG_KEY_READ;
+	grant.resource_id = (char *)"key_1";
+	grant.has_body_digest = true;
+	grant.body_digest.data = digest;
+	grant.body_digest.len = sizeof(digest);
+	ag_kit_grant(*state, &grant, &env);
+	verdict.decision = AG__DECISION__V__allow;
+	verdict.model_version = (char *)"kit";
+	env.verdict = &verdict;
+	ag_kit_deliver(*state, AG_ROLE_RISK, 0, AG_MSG_KEY_READ, &env, &nothing);
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	ag_kit_advance(*state, AG_DEADLINE_MS + 1);
+	env.deadline_ms += 60000;
+	ag_kit_deliver(*state, AG_ROLE_RISK, 0, AG_MSG_KEY_READ, &env, &nothing);
+	assert_no_outcome(*state);
+	free(env.grant.data);
+	free(env.grant_mac.data);
+}
+
+static void
+answer_ask(struct ag_kit *kit, const struct ag_kit_sent *ask)
+{
+	Ag__Done done = AG__DONE__INIT;
+
+	assert_non_null(ask);
+	ag_kit_answer(kit, ask, AG_MSG_DONE_REPLY, &done);
+}
+
+/* Whoever ends it: one outcome, and what comes later finds it over. */
+static void
+a_trip_may_end_while_it_asks(void **state)
+{
+	struct probe *p = ag_kit_state(*state);
+
+	operate(*state, AG_MSG_KEY_PUBLIC, "key_1", "a", NULL);
+	answer_ask(*state, ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK));
+	assert_int_equal(p->finished, 1);
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	assert_no_outcome(*state);
+	operate(*state, AG_MSG_KEY_PUBLIC, "key_1", "b", NULL);
+	ag_kit_advance(*state, 501);
+	assert_int_equal(p->finished, 2);
+	assert_non_null(ag_kit_find(*state, AG_MSG_OUTCOME_EVENT));
+	assert_no_outcome(*state);
+}
+
+static void
+a_trip_may_end_while_it_asks_and_is_parked(void **state)
+{
+	struct probe *p = ag_kit_state(*state);
+
+	operate(*state, AG_MSG_KEY_CANCEL_DESTROY, "key_1", "a", NULL);
+	answer_ask(*state, ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK));
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	ag_kit_advance(*state, 60); /* its patience ends, too */
+	assert_no_outcome(*state);
+	assert_int_equal(p->started, 1);
+}
+
+static void
+a_parked_trip_that_lost_patience_may_still_ask(void **state)
+{
+	struct probe *p = ag_kit_state(*state);
+	const struct ag_kit_sent *ask;
+
+	operate(*state, AG_MSG_KEY_CANCEL_DESTROY, "key_1", "a", NULL);
+	ag_kit_advance(*state, 60);
+	ask = ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK);
+	answer_ask(*state, ask);
+	assert_int_equal(p->finished, 1);
+	assert_int_equal(outcome(*state)->refusal->err, AG_UNAVAILABLE);
+	assert_no_outcome(*state);
+}
+
+static void
+a_trip_let_go_and_answered_is_not_run_again(void **state)
+{
+	struct probe *p = ag_kit_state(*state);
+
+	operate(*state, AG_MSG_KEY_JWK, "key_1", "a", NULL);
+	answer_ask(*state, ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK));
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	ag_kit_advance(*state, 600);
+	assert_no_outcome(*state);
+	assert_int_equal(p->started, 1);
+}
+
 static void
 slow_work_comes_back(void **state)
 {
@@ -542,6 +708,11 @@ main(void)
 		T(a_parked_trip_runs_again_when_let_go),
 		T(a_parked_trip_loses_patience),
 		T(an_expired_trip_is_not_worked_on),
+		T(a_grant_kept_beyond_its_deadline_is_not_worked_on),
+		T(a_trip_may_end_while_it_asks),
+		T(a_trip_may_end_while_it_asks_and_is_parked),
+		T(a_parked_trip_that_lost_patience_may_still_ask),
+		T(a_trip_let_go_and_answered_is_not_run_again),
 		T(slow_work_comes_back),
 	};
 

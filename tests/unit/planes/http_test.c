@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-static const struct http_limits limits = { 512, 1024, 4096 };
+static const struct http_limits limits = { 512, 1024, 4096, NULL };
 static struct http_reader reader;
 
 static int

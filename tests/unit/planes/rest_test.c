@@ -255,6 +255,28 @@ test_created(void **state)
 	header_is("ETag: \"1\"\r\n");
 }
 
+/* A station in between cannot answer for the key's shard. */
+static void
+test_unsealed_secret_is_no_answer(void **state)
+{
+	Ag__DecryptReply reply = AG__DECRYPT_REPLY__INIT;
+	char id[] = "key_1", text[] = "forged";
+
+	(void)state;
+	say("POST /v1/keys/k/decrypt HTTP/1.1\r\nHost: h\r\n"
+	    "Content-Type: application/json\r\nContent-Length: 25\r\n\r\n"
+	    "{\"ciphertext_b64\":\"AAAA\"}");
+	assert_non_null(ag_kit_find(kit, AG_MSG_KEY_DECRYPT));
+	reply.key_id = id;
+	reply.key_version = 1;
+	reply.algorithm = AG__ALGORITHM__V__AES_GCM;
+	reply.plaintext_b64.data = (uint8_t *)text;
+	reply.plaintext_b64.len = sizeof(text) - 1;
+	deliver(1, 200, AG_OK, NULL, AG_MSG_KEY_DECRYPT, &reply);
+	hear();
+	header_is("HTTP/1.1 500 ");
+}
+
 /* Refusals of our own are answered when audit has them. */
 static void
 refused_by_us(const char *text, unsigned status, const char *code)
@@ -558,7 +580,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_sign), T(test_pipelined_one_at_a_time),
 		T(test_bad_body_is_passed_on), T(test_wrong_content_type),
-		T(test_created), T(test_route_not_found), T(test_bad_framing),
+		T(test_created), T(test_unsealed_secret_is_no_answer),
+		T(test_route_not_found), T(test_bad_framing),
 		T(test_header_deadline_is_absolute), T(test_timeout),
 		T(test_unrecorded), T(test_overload), T(test_client_leaves),
 		T(test_address_limit), T(test_stream), T(test_public_pages),
