@@ -507,11 +507,33 @@ ag_seal(struct ag_ctx *ctx, const uint8_t to[AG_SEAL_KEY_BYTES],
 	return ag_seal_raw(ctx->sealer, to, plain, len, nonce, box);
 }
 
+static bool
+well_formed(const Ag__Sealed *sealed)
+{
+	return sealed->sender.len == AG_SEAL_KEY_BYTES &&
+	    sealed->nonce.len == AG_SEAL_NONCE_BYTES &&
+	    sealed->box.len >= AG_SEAL_TAG_BYTES;
+}
+
+ag_err
+ag_unseal_answer(struct ag_ctx *ctx, const Ag__Sealed *sealed,
+    const uint8_t **plain, size_t *len)
+{
+	uint8_t *out;
+
+	if (!well_formed(sealed))
+		return AG_BAD_MESSAGE;
+	*len = sealed->box.len - AG_SEAL_TAG_BYTES;
+	if ((*plain = out = ag_alloc(ctx, *len)) == NULL)
+		return AG_NO_MEMORY;
+	return ag_unseal_into(ctx->sealer, sealed->sender.data,
+	    sealed->nonce.data, sealed->box.data, sealed->box.len, out);
+}
+
 ag_err
 ag_unseal(struct ag_ctx *ctx, const Ag__Sealed *sealed, struct ag_secret **out)
 {
-	if (sealed->sender.len != AG_SEAL_KEY_BYTES ||
-	    sealed->nonce.len != AG_SEAL_NONCE_BYTES)
+	if (!well_formed(sealed))
 		return AG_BAD_MESSAGE;
 	return ag_unseal_raw(ctx->sealer, sealed->sender.data,
 	    sealed->nonce.data, sealed->box.data, sealed->box.len, out);

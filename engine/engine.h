@@ -98,6 +98,12 @@ ag_err ag_unseal_raw(struct ag_sealer *sealer,
     const uint8_t nonce[AG_SEAL_NONCE_BYTES], const uint8_t *box,
     size_t box_len, struct ag_secret **out) AG_MUST;
 
+/* The same into the caller's box_len - AG_SEAL_TAG_BYTES bytes. */
+ag_err ag_unseal_into(struct ag_sealer *sealer,
+    const uint8_t from[AG_SEAL_KEY_BYTES],
+    const uint8_t nonce[AG_SEAL_NONCE_BYTES], const uint8_t *box,
+    size_t box_len, uint8_t *out) AG_MUST;
+
 struct ag_mac; /* HMAC-SHA-256, keyed once, under a microsecond a use */
 ag_err ag_mac_new(const uint8_t *key, size_t key_len, struct ag_mac **out)
     AG_MUST;

@@ -211,26 +211,35 @@ ag_seal_raw(struct ag_sealer *sealer, const uint8_t to[AG_SEAL_KEY_BYTES],
 }
 
 ag_err
+ag_unseal_into(struct ag_sealer *sealer, const uint8_t from[AG_SEAL_KEY_BYTES],
+    const uint8_t nonce[AG_SEAL_NONCE_BYTES], const uint8_t *box,
+    size_t box_len, uint8_t *out)
+{
+	const uint8_t *key;
+
+	if (box_len < AG_SEAL_TAG_BYTES ||
+	    (key = shared_key(sealer, from)) == NULL ||
+	    crypto_box_open_easy_afternm(out, box, box_len, nonce, key) != 0)
+		return AG_BAD_MESSAGE;
+	return AG_OK;
+}
+
+ag_err
 ag_unseal_raw(struct ag_sealer *sealer, const uint8_t from[AG_SEAL_KEY_BYTES],
     const uint8_t nonce[AG_SEAL_NONCE_BYTES], const uint8_t *box,
     size_t box_len, struct ag_secret **out)
 {
-	const uint8_t *key;
 	ag_err err;
 
 	*out = NULL;
 	if (box_len < AG_SEAL_TAG_BYTES)
 		return AG_BAD_MESSAGE;
-	if ((key = shared_key(sealer, from)) == NULL)
-		return AG_BAD_MESSAGE;
 	if ((err = ag_secret_new(box_len - AG_SEAL_TAG_BYTES, out)) != AG_OK)
 		return err;
-	if (crypto_box_open_easy_afternm((*out)->bytes, box, box_len, nonce,
-	    key) != 0) {
+	err = ag_unseal_into(sealer, from, nonce, box, box_len, (*out)->bytes);
+	if (err != AG_OK)
 		ag_secret_free(out);
-		return AG_BAD_MESSAGE;
-	}
-	return AG_OK;
+	return err;
 }
 
 /* ------------------------------------------------------------------ MAC */

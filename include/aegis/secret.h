@@ -48,5 +48,12 @@ ag_err ag_seal(struct ag_ctx *ctx, const uint8_t to[AG_SEAL_KEY_BYTES],
     const void *plain, size_t len, Ag__Sealed *out) AG_MUST;
 ag_err ag_unseal(struct ag_ctx *ctx, const Ag__Sealed *sealed,
     struct ag_secret **out) AG_MUST;
+/*
+ * For a plane that is about to write the answer out: opens into the turn's
+ * arena (wiped with it, in no core file, but not locked), because an answer of
+ * a batch may be larger than the locked region. Never for a key.
+ */
+ag_err ag_unseal_answer(struct ag_ctx *ctx, const Ag__Sealed *sealed,
+    const uint8_t **plain, size_t *len) AG_MUST;
 
 #endif

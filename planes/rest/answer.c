@@ -241,27 +241,24 @@ answer_failed(struct conn *conn, const char *detail)
 /* ---------------------------------------------------------------- success */
 
 /* The reply of an operation, opened if it came sealed. Lives in the turn's
- * arena, or *plain does; NULL: not what it should be. */
+ * arena; NULL: not what it should be. */
 static void *
 open_reply(struct rest *rest, const struct ag_operation *op,
     const Ag__DeliverEvent *deliver)
 {
-	struct ag_secret *plain = NULL;
+	const uint8_t *bytes = deliver->reply.data;
+	size_t len = deliver->reply.len;
 	Ag__Sealed *sealed;
-	void *reply = NULL;
 
-	/* What must come sealed and did not is nobody's answer. */
-	if (!deliver->has_sealed || !deliver->sealed)
-		return (op->flags & AG_OP_SECRET) != 0 ? NULL :
-		    ag_unpack(rest->ctx, op->reply, deliver->reply.data,
-		    deliver->reply.len);
-	sealed = ag_unpack(rest->ctx, &ag__sealed__descriptor, deliver->reply.data,
-	    deliver->reply.len);
-	if (sealed != NULL && ag_unseal(rest->ctx, sealed, &plain) == AG_OK)
-		reply = ag_unpack(rest->ctx, op->reply, ag_secret_bytes(plain),
-		    ag_secret_len(plain));
-	ag_secret_free(&plain);
-	return reply;
+	if (deliver->has_sealed && deliver->sealed) {
+		sealed = ag_unpack(rest->ctx, &ag__sealed__descriptor, bytes, len);
+		if (sealed == NULL ||
+		    ag_unseal_answer(rest->ctx, sealed, &bytes, &len) != AG_OK)
+			return NULL;
+	} else if ((op->flags & AG_OP_SECRET) != 0) {
+		return NULL; /* what must come sealed and did not is nobody's */
+	}
+	return ag_unpack(rest->ctx, op->reply, bytes, len);
 }
 
 static const void *

@@ -433,6 +433,17 @@ def test_data_keys(fleet, admin):
 
 # ------------------------------------------------------------- batch, K24, races
 
+def test_a_large_batch(fleet, admin):
+    """Its answer is larger than a process's locked memory."""
+    fleet.key(admin, "large-batch", "AES_256")
+    items = [{"plaintext_b64": b64(b"x" * 200)}] * 8000
+    sealed = admin.ok("POST", "/v1/keys/large-batch/batch", {"operation": "encrypt", "items": items})
+    assert sealed["failed"] == 0 and len(sealed["results"]) == 8000
+    opened = admin.ok("POST", "/v1/keys/large-batch/batch", {"operation": "decrypt", "items": [
+        {"ciphertext_b64": r["ciphertext_b64"]} for r in sealed["results"]]})
+    assert {r["plaintext_b64"] for r in opened["results"]} == {b64(b"x" * 200)}
+
+
 def test_batch(fleet, admin):
     key = fleet.key(admin)["id"]
     public = serialization.load_pem_public_key(public_pem(admin, key).encode())
