@@ -8,6 +8,8 @@
  */
 #include "keys/fold.h"
 
+#include <aegis/bytes.h>
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -103,23 +105,6 @@ struct cursor {
 	uint8_t bytes[CURSOR_BYTES + MAC_BYTES];
 };
 
-static void
-put_be64(uint8_t *p, uint64_t v)
-{
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (uint8_t)v;
-}
-
-static uint64_t
-get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* Tenant and filter, so that a cursor goes on with nothing else. */
 static ag_err
 filter_hash(struct ag_ctx *ctx, const Ag__KeyListAsk *ask, uint8_t out[32])
@@ -164,7 +149,7 @@ cursor_text(const struct inventory *inv, struct ag_ctx *ctx, const uint8_t hash[
 
 	if (text == NULL)
 		return NULL;
-	put_be64(c.bytes, (uint64_t)(ag_now_ms(ctx) + CURSOR_TTL_MS));
+	ag_put_be64(c.bytes, (uint64_t)(ag_now_ms(ctx) + CURSOR_TTL_MS));
 	memcpy(c.bytes + 8, hash, 16);
 	memcpy(c.bytes + 24, id, strnlen(id, AG_ID_SIZE - 1));
 	cursor_mac(inv, &c, c.bytes + CURSOR_BYTES);
@@ -189,7 +174,7 @@ cursor_read(const struct inventory *inv, struct ag_ctx *ctx, const char *text,
 	cursor_mac(inv, &c, mac);
 	if (!ag_secret_equal(mac, c.bytes + CURSOR_BYTES, MAC_BYTES) ||
 	    memcmp(c.bytes + 8, hash, 16) != 0 ||
-	    (int64_t)get_be64(c.bytes) < ag_now_ms(ctx))
+	    (int64_t)ag_get_be64(c.bytes) < ag_now_ms(ctx))
 		goto bad;
 	memcpy(id, c.bytes + 24, AG_ID_SIZE);
 	id[AG_ID_SIZE - 1] = '\0';

@@ -6,27 +6,12 @@
  */
 #include "history.h"
 
+#include <aegis/bytes.h>
+
 #include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK_ROW = 32, TENANT_KEY = AG_SEG_TENANT_MAX + 1 + 8 };
-
-static void
-be64(uint8_t *out, uint64_t v)
-{
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
-static uint64_t
-get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
 
 uint64_t
 block_of(uint64_t pos)
@@ -54,11 +39,11 @@ block_store(struct ag_ctx *ctx, uint64_t i, const struct block *b)
 {
 	uint8_t key[8], row[BLOCK_ROW];
 
-	be64(key, i);
-	be64(row, b->segment);
-	be64(row + 8, b->offset);
-	be64(row + 16, (uint64_t)b->min_at);
-	be64(row + 24, (uint64_t)b->max_at);
+	ag_put_be64(key, i);
+	ag_put_be64(row, b->segment);
+	ag_put_be64(row + 8, b->offset);
+	ag_put_be64(row + 16, (uint64_t)b->min_at);
+	ag_put_be64(row + 24, (uint64_t)b->max_at);
 	return ag_store_put(ctx, T_BLOCKS, key, sizeof(key), row, sizeof(row));
 }
 
@@ -70,13 +55,13 @@ load_block(void *arg, const uint8_t *key, size_t key_len, const uint8_t *row,
 	struct block *b;
 
 	/* Complete ones only, without a gap; the rest is indexed anew. */
-	if (key_len != 8 || len != BLOCK_ROW || get_be64(key) != h->block_count ||
+	if (key_len != 8 || len != BLOCK_ROW || ag_get_be64(key) != h->block_count ||
 	    (b = block_add(h)) == NULL)
 		return false;
-	b->segment = get_be64(row);
-	b->offset = get_be64(row + 8);
-	b->min_at = (int64_t)get_be64(row + 16);
-	b->max_at = (int64_t)get_be64(row + 24);
+	b->segment = ag_get_be64(row);
+	b->offset = ag_get_be64(row + 8);
+	b->min_at = (int64_t)ag_get_be64(row + 16);
+	b->max_at = (int64_t)ag_get_be64(row + 24);
 	return true;
 }
 
@@ -142,7 +127,7 @@ take_checkpoint(struct ag_ctx *ctx, const struct ag_seg_record *record)
 	if (c == NULL)
 		return AG_OK; /* verify will say so */
 	memcpy(key, record->tenant, len);
-	be64(key + len, c->size);
+	ag_put_be64(key + len, c->size);
 	return ag_store_put(ctx, T_CHECKPOINTS, key, len + 8, record->body,
 	    record->body_len);
 }

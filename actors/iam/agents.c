@@ -8,30 +8,7 @@
 
 enum { STREAM_MAX = 64, MANY_MAX = 10000, MANY_SHOWN = 100 };
 
-static ag_err
-subject(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *caller,
-    bool exclusive, struct iam_node **out)
-{
-	const Ag__Grant *grant = ag_grant(ctx);
-	ag_err err = iam_caller(iam, ctx, caller);
-	struct iam_node *node = NULL;
-	char stream[STREAM_MAX];
-
-	if (err != AG_OK)
-		return err;
-	node = grant->resource_id == NULL ? NULL : iam_agent_find(iam,
-	    caller->tenant, grant->resource_id);
-	if (node == NULL)
-		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
-		    "There is no such agent.");
-	*out = node;
-	if (!exclusive)
-		return AG_OK;
-	snprintf(stream, sizeof(stream), "agent:%s", node->id);
-	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
-		return err;
-	return ag_if_match(ctx, node->version);
-}
+static const struct iam_noun agent_noun = { iam_agent_find, "agent" };
 
 /* --------------------------------------------------------------------- read */
 
@@ -41,7 +18,7 @@ iam_on_agent_read(void *state, struct ag_ctx *ctx, const void *msg)
 	struct iam_caller caller;
 	struct iam_node *node = NULL;
 	Ag__Agent *view;
-	ag_err err = subject(state, ctx, &caller, false, &node);
+	ag_err err = iam_subject(&agent_noun, state, ctx, &caller, false, &node);
 
 	if (err != AG_OK)
 		return err;
@@ -58,7 +35,7 @@ iam_on_agent_chain(void *state, struct ag_ctx *ctx, const void *msg)
 	struct iam_caller caller;
 	struct iam_node *node = NULL;
 	const struct iam_node *n;
-	ag_err err = subject(state, ctx, &caller, false, &node);
+	ag_err err = iam_subject(&agent_noun, state, ctx, &caller, false, &node);
 
 	if (err != AG_OK)
 		return err;
@@ -186,7 +163,7 @@ change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
 	ag_err err;
 
 	if ((err = iam_reason(ctx, ask->reason)) != AG_OK ||
-	    (err = subject(iam, ctx, &caller, true, &node)) != AG_OK)
+	    (err = iam_subject(&agent_noun, iam, ctx, &caller, true, &node)) != AG_OK)
 		return err;
 	if (iam_gone_by(node) != NULL || caller.now >= node->token.expires_at)
 		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
@@ -257,7 +234,7 @@ iam_on_agent_revoke(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_err err;
 
 	if ((err = iam_reason(ctx, ask->reason)) != AG_OK ||
-	    (err = subject(iam, ctx, &caller, true, &node)) != AG_OK)
+	    (err = iam_subject(&agent_noun, iam, ctx, &caller, true, &node)) != AG_OK)
 		return err;
 	reply.agent_id = node->id;
 	reply.event_id = (char *)ag_outcome_id(ctx);

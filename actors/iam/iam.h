@@ -390,6 +390,18 @@ struct iam_caller {
 /* From the grant; refuses if the actor is gone meanwhile. */
 ag_err iam_caller(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *out)
     AG_MUST;
+/* Agents and principals are found, locked and versioned in the same way. */
+enum { IAM_STREAM_MAX = 64 };
+struct iam_noun {
+	struct iam_node *(*find)(struct iam *iam, const struct iam_tenant *tenant,
+	    const char *selector);
+	const char *name; /* "agent": of its stream, and for people */
+};
+/* Who asks, and whom the path names; exclusive: nobody else changes it
+ * meanwhile, and If-Match holds. AG_ITEM_NOT_FOUND. */
+ag_err iam_subject(const struct iam_noun *noun, struct iam *iam,
+    struct ag_ctx *ctx, struct iam_caller *caller, bool exclusive,
+    struct iam_node **out) AG_MUST;
 ag_err iam_reason(struct ag_ctx *ctx, const char *reason) AG_MUST;
 /* Array of n pointers in the arena. */
 void *iam_array(struct ag_ctx *ctx, size_t n);

@@ -7,31 +7,7 @@
 
 enum { EXTERNAL_MAX = 256, STREAM_MAX = 160 };
 
-/* The principal named in the path, nobody else changing it meanwhile. */
-static ag_err
-subject(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *caller,
-    bool exclusive, struct iam_node **out)
-{
-	const Ag__Grant *grant = ag_grant(ctx);
-	ag_err err = iam_caller(iam, ctx, caller);
-	struct iam_node *node = NULL;
-	char stream[STREAM_MAX];
-
-	if (err != AG_OK)
-		return err;
-	node = grant->resource_id == NULL ? NULL : iam_principal_find(iam,
-	    caller->tenant, grant->resource_id);
-	if (node == NULL)
-		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
-		    "There is no such principal.");
-	*out = node;
-	if (!exclusive)
-		return AG_OK;
-	snprintf(stream, sizeof(stream), "principal:%s", node->id);
-	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
-		return err;
-	return ag_if_match(ctx, node->version);
-}
+static const struct iam_noun principal_noun = { iam_principal_find, "principal" };
 
 /* The whole state afterwards, as a fact, and as the answer. */
 static ag_err
@@ -195,7 +171,7 @@ iam_on_principal_read(void *state, struct ag_ctx *ctx, const void *msg)
 	struct iam_caller caller;
 	struct iam_node *node = NULL;
 	Ag__Principal *view;
-	ag_err err = subject(state, ctx, &caller, false, &node);
+	ag_err err = iam_subject(&principal_noun, state, ctx, &caller, false, &node);
 
 	if (err != AG_OK)
 		return err;
@@ -309,7 +285,7 @@ iam_on_principal_update(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if ((err = iam_labels(ctx, ask->labels, ask->n_labels, true)) != AG_OK ||
 	    (err = check_external(ctx, ask->external)) != AG_OK ||
-	    (err = subject(state, ctx, &caller, true, &node)) != AG_OK)
+	    (err = iam_subject(&principal_noun, state, ctx, &caller, true, &node)) != AG_OK)
 		return err;
 	if (node->state == IAM_GONE)
 		return illegal(ctx, "The principal is deleted.");
@@ -373,7 +349,7 @@ change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
 	ag_err err;
 
 	if ((err = iam_reason(ctx, ask->reason)) != AG_OK ||
-	    (err = subject(iam, ctx, &caller, true, &node)) != AG_OK)
+	    (err = iam_subject(&principal_noun, iam, ctx, &caller, true, &node)) != AG_OK)
 		return err;
 	if (node->state == IAM_GONE && to != IAM_GONE)
 		return illegal(ctx, "The principal is deleted.");
@@ -414,7 +390,7 @@ role_subject(struct iam *iam, struct ag_ctx *ctx, const Ag__RoleGrantAsk *ask,
     struct iam_caller *caller, struct iam_node **node,
     const struct iam_role **role)
 {
-	ag_err err = subject(iam, ctx, caller, true, node);
+	ag_err err = iam_subject(&principal_noun, iam, ctx, caller, true, node);
 
 	if (err != AG_OK)
 		return err;

@@ -39,6 +39,29 @@ iam_caller(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *out)
 	return AG_OK;
 }
 
+ag_err
+iam_subject(const struct iam_noun *noun, struct iam *iam, struct ag_ctx *ctx,
+    struct iam_caller *caller, bool exclusive, struct iam_node **out)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	ag_err err = iam_caller(iam, ctx, caller);
+	char stream[IAM_STREAM_MAX];
+
+	if (err != AG_OK)
+		return err;
+	*out = grant->resource_id == NULL ? NULL :
+	    noun->find(iam, caller->tenant, grant->resource_id);
+	if (*out == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such %s.", noun->name);
+	if (!exclusive)
+		return AG_OK;
+	snprintf(stream, sizeof(stream), "%s:%s", noun->name, (*out)->id);
+	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
+		return err;
+	return ag_if_match(ctx, (*out)->version);
+}
+
 void *
 iam_array(struct ag_ctx *ctx, size_t n)
 {

@@ -3,6 +3,8 @@
 
 #include "fold.h"
 
+#include <aegis/bytes.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,23 +44,6 @@ bucket(const char *id, uint32_t salt)
 	for (; *id != '\0'; id++)
 		h = (h ^ (unsigned char)*id) * UINT64_C(1099511628211);
 	return (unsigned)((h ^ (h >> 32)) % CACHE_BUCKETS);
-}
-
-static void
-put_be64(uint8_t *p, uint64_t v)
-{
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (uint8_t)v;
-}
-
-static uint64_t
-get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
 }
 
 void
@@ -102,8 +87,8 @@ counts_recover(struct ag_ctx *ctx, struct hot *hot)
 		size_t len;
 
 		if (ag_store_get(ctx, TABLE_COUNTS, k.bytes, k.len, &value, &len) == AG_OK &&
-		    len == 8 && get_be64(value) > key->versions[i]->operations) {
-			key->versions[i]->operations = get_be64(value);
+		    len == 8 && ag_get_be64(value) > key->versions[i]->operations) {
+			key->versions[i]->operations = ag_get_be64(value);
 			hot->dirty = true;
 		}
 	}
@@ -140,7 +125,7 @@ cache_count(struct ag_ctx *ctx, struct hot *hot, uint32_t version, uint64_t n)
 	hot->counted = version;
 	/* Half a block early, so that the snapshot has it in time. */
 	hot->reserved_to = v->operations + COUNT_BLOCK;
-	put_be64(value, hot->reserved_to + COUNT_BLOCK);
+	ag_put_be64(value, hot->reserved_to + COUNT_BLOCK);
 	k = count_key(hot->id, version);
 	if (ag_store_put(ctx, TABLE_COUNTS, k.bytes, k.len, value, sizeof(value)) != AG_OK)
 		ag_log(ctx, AG_WARN, "KEY-COUNT", "key=%s", hot->id);

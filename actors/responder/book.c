@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "book.h"
 
+#include <aegis/bytes.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -18,23 +20,6 @@ struct order_key {
 	size_t len;
 	size_t tenant_len; /* with its NUL */
 };
-
-static void
-put_u64(uint8_t *out, uint64_t v)
-{
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
-static uint64_t
-get_u64(const uint8_t *in)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		v = v << 8 | in[i];
-	return v;
-}
 
 /* Newest first: the time is written as its complement. rest may be NULL. */
 static bool
@@ -59,7 +44,7 @@ order_key_of(struct order_key *key, const Ag__Recommendation *r)
 
 	if (r->tenant == NULL || id_len >= AG_ID_SIZE)
 		return false;
-	put_u64(rest, ~(uint64_t)r->occurred_at);
+	ag_put_be64(rest, ~(uint64_t)r->occurred_at);
 	memcpy(rest + 8, r->id, id_len);
 	return order_key(key, r->tenant, rest, 8 + id_len);
 }
@@ -77,7 +62,7 @@ book_apply(struct ag_ctx *ctx, const Ag__Recommendation *r, uint64_t version)
 	if ((packed = ag_pack(ctx, r, &len)) == NULL ||
 	    (value = ag_alloc(ctx, len + 8)) == NULL)
 		return AG_NO_MEMORY;
-	put_u64(value, version);
+	ag_put_be64(value, version);
 	memcpy(value + 8, packed, len);
 	err = ag_store_put(ctx, BOOK_BY_TIME, key.bytes, key.len, value, len + 8);
 	if (err == AG_OK)
@@ -100,7 +85,7 @@ book_find(struct ag_ctx *ctx, const char *id, uint64_t *version)
 	if (ag_store_get(ctx, BOOK_BY_TIME, key.bytes, len, &value, &len) !=
 	    AG_OK || len < 8)
 		return NULL;
-	*version = get_u64(value);
+	*version = ag_get_be64(value);
 	return ag_unpack(ctx, &ag__recommendation__descriptor, value + 8,
 	    len - 8);
 }
@@ -212,7 +197,7 @@ cursor_make(struct page *page)
 
 	if (text == NULL)
 		return NULL;
-	put_u64(raw, (uint64_t)ag_now_ms(page->ctx));
+	ag_put_be64(raw, (uint64_t)ag_now_ms(page->ctx));
 	filter_digest(page->ctx, page->ask, raw + 8);
 	memcpy(raw + CURSOR_HEAD, page->last.bytes + page->last.tenant_len, rest);
 	ag_base64url(raw, CURSOR_HEAD + rest, text);
@@ -231,7 +216,7 @@ cursor_parse(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
 	    !ag_base64url_parse(ask->cursor, text_len, raw, sizeof(raw), &len) ||
 	    len < CURSOR_HEAD + 8)
 		return false;
-	age_ms = ag_now_ms(ctx) - (int64_t)get_u64(raw);
+	age_ms = ag_now_ms(ctx) - (int64_t)ag_get_be64(raw);
 	filter_digest(ctx, ask, digest);
 	return age_ms <= CURSOR_MS && memcmp(digest, raw + 8, 8) == 0 &&
 	    order_key(out, ag_grant(ctx)->tenant, raw + CURSOR_HEAD,

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers as big-endian bytes, so that a store's keys sort as the numbers do.
+ */
+#ifndef AEGIS_BYTES_H
+#define AEGIS_BYTES_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline void
+ag_put_be64(uint8_t *out, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(out, &v, sizeof(v));
+}
+
+static inline uint64_t
+ag_get_be64(const uint8_t *in)
+{
+	uint64_t v;
+
+	memcpy(&v, in, sizeof(v));
+	return be64toh(v);
+}
+
+#endif
