@@ -55,7 +55,7 @@ doc_rest(void)
 	for (size_t i = 0; i < sizeof(rest_rows) / sizeof(rest_rows[0]); i++) {
 		op = rest_rows[i].name == NULL ? NULL :
 		    operation_called(rest_rows[i].name);
-		printf("| `%s %s` | %u | %s | ", rest_rows[i].method,
+		printf("| `%s %s` | %d | %s | ", rest_rows[i].method,
 		    rest_rows[i].path,
 		    op != NULL && (op->flags & AG_OP_MAKES) != 0 ? 201 : 200,
 		    rest_rows[i].summary);
