@@ -345,12 +345,18 @@ sync_dir(const char *path)
 	return rc == 0 ? AG_OK : AG_IO;
 }
 
+/* Whole or not at all: a key file cut short by a crash could not be told from
+ * a damaged one, and is refused for ever. link() never replaces a key. */
 static ag_err
 master_create(struct vault *v, struct ag_ctx *ctx, const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char made[PATH_BYTES + 8];
 	bool ok;
+	int fd;
 
+	snprintf(made, sizeof(made), "%s.new", path);
+	unlink(made); /* of a start that did not get further */
+	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return refuse(ctx, "ROT-MASTER", path, strerror(errno));
 	ok = RAND_priv_bytes(ag_secret_bytes(v->master), MASTER_BYTES) == 1 &&
@@ -358,6 +364,8 @@ master_create(struct vault *v, struct ag_ctx *ctx, const char *path)
 	    write(fd, ag_secret_bytes(v->master), MASTER_BYTES) == MASTER_BYTES &&
 	    fsync(fd) == 0;
 	close(fd);
+	ok = ok && link(made, path) == 0;
+	unlink(made);
 	if (!ok || sync_dir(path) != AG_OK)
 		return refuse(ctx, "ROT-MASTER", path, "it cannot be written");
 	ag_log(ctx, AG_INFO, "ROT-MASTER-MADE", "file=%s", path);

@@ -408,6 +408,24 @@ test_master_key_elsewhere(void **state)
 	remove_dir(dir);
 }
 
+/* A first start that died while it wrote the key: the next one is the first. */
+static void
+test_master_key_half_made(void **state)
+{
+	char dir[64];
+	int fd;
+
+	strcpy(dir, new_dir());
+	assert_int_equal(mkdir(path_in(dir, "rot"), 0700), 0);
+	fd = open(path_in(dir, "rot/master.key.new"), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "half", 4), 4);
+	close(fd);
+	assert_true(starts(dir, NULL));
+	assert_int_equal(access(path_in(dir, "rot/master.key.new"), F_OK), -1);
+	assert_true(starts(dir, NULL));
+	remove_dir(dir);
+}
+
 static void
 test_signs_for_its_purposes(void **state)
 {
@@ -467,6 +485,7 @@ main(void)
 		cmocka_unit_test(test_swapped_slots_do_not_open),
 		cmocka_unit_test(test_start_conditions),
 		cmocka_unit_test(test_master_key_elsewhere),
+		cmocka_unit_test(test_master_key_half_made),
 		cmocka_unit_test(test_signs_for_its_purposes),
 	};
 
