@@ -40,6 +40,7 @@ init(void *state, struct ag_ctx *ctx)
 	iam->hold_ms = (unsigned)ag_config_int(ctx, "agents.hold_ms");
 	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
 	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
+	iam_quota_init(iam, ctx);
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||

@@ -151,7 +151,7 @@ iam_directory_init(struct iam *iam)
 {
 	iam_table_init(&iam->tenants, IAM_TENANTS_MAX);
 	iam_table_init(&iam->nodes, IAM_NODES_MAX);
-	iam_table_init(&iam->names, IAM_NODES_MAX);
+	iam_table_init(&iam->names, IAM_PRINCIPALS_MAX);
 	iam_table_init(&iam->tokens, IAM_TOKENS_MAX);
 	iam_table_init(&iam->keys, IAM_KEYS_MAX);
 	iam_table_init(&iam->aliases, IAM_KEYS_MAX);
@@ -406,6 +406,7 @@ iam_take_principal(struct iam *iam, const Ag__Principal *p,
 		err = iam_table_add(&iam->names, tenant->name, node->name, node);
 		if (err != AG_OK)
 			return err;
+		iam_quota_count(iam, tenant, IAM_C_PRINCIPALS, true);
 	}
 	node->version = p->revision;
 	node->state = state_of(p->state);
@@ -451,6 +452,7 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	node->root = parent->root;
 	node->depth = parent->depth + 1;
 	node->max_depth = agent->max_depth;
+	iam_quota_count(iam, node->tenant, IAM_C_AGENTS, true);
 	node->next_sibling = parent->first_child;
 	parent->first_child = node;
 	if (agent->model != NULL && (node->model = strdup(agent->model)) == NULL)
@@ -519,6 +521,7 @@ iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact)
 	}
 	token->next = node->tokens;
 	node->tokens = token;
+	iam_quota_count(iam, node->tenant, IAM_C_TOKENS, true);
 	return AG_OK;
 }
 
@@ -530,6 +533,7 @@ iam_drop_token(struct iam *iam, struct iam_token *token)
 	while (*at != token)
 		at = &(*at)->next;
 	*at = token->next;
+	iam_quota_count(iam, token->node->tenant, IAM_C_TOKENS, false);
 	iam_table_del(&iam->tokens, "", token->jti, token);
 	iam_scopes_free(&token->scopes);
 	free(token);
@@ -600,6 +604,7 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 		free(key);
 		return err;
 	}
+	iam_quota_count(iam, tenant, IAM_C_KEYS, true);
 	return key->target.alias == NULL ? AG_OK :
 	    iam_table_add(&iam->aliases, tenant->name, key->alias, key);
 }

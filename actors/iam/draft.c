@@ -35,9 +35,7 @@ iam_draft_new(struct iam *iam, struct ag_ctx *ctx, struct iam_draft **out)
 	struct iam_draft *d;
 	uint8_t uuid[AG_UUID_BYTES];
 
-	if (iam->drafts >= IAM_DRAFTS_MAX ||
-	    iam->tokens.count + iam->drafts >= IAM_TOKENS_MAX ||
-	    iam->nodes.count + iam->drafts >= IAM_NODES_MAX)
+	if (iam->drafts >= IAM_DRAFTS_MAX)
 		return AG_FULL;
 	d = calloc(1, sizeof(*d));
 	if (d == NULL)

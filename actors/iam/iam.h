@@ -15,9 +15,13 @@
 #include "scope.h"
 
 enum {
-	IAM_NODES_MAX = 262144,   /* principals and agents, gone ones included */
-	IAM_TOKENS_MAX = 262144,  /* agents' included */
-	IAM_KEYS_MAX = 262144,
+	/* In memory, of all tenants together; quota.c says what one may have. */
+	IAM_PRINCIPALS_MAX = 131072, /* deleted ones included */
+	IAM_AGENTS_MAX = 262144,
+	IAM_PRINCIPAL_TOKENS_MAX = 262144,
+	IAM_NODES_MAX = IAM_PRINCIPALS_MAX + IAM_AGENTS_MAX,
+	IAM_TOKENS_MAX = IAM_PRINCIPAL_TOKENS_MAX + IAM_AGENTS_MAX,
+	IAM_KEYS_MAX = 524288,
 	IAM_TENANTS_MAX = 1024,
 	IAM_CACHE_MAX = 65536,    /* verified tokens */
 	IAM_ISSUER_KEYS_MAX = 8,
@@ -93,11 +97,17 @@ struct iam_room iam_window_look(struct iam_window *w,
 void iam_window_take(struct iam_window *w, const struct iam_limit *limit,
     uint64_t now_ms, uint32_t n);
 
+/* What quotas are about. */
+enum iam_count {
+	IAM_C_PRINCIPALS, IAM_C_AGENTS, IAM_C_TOKENS, IAM_C_KEYS, IAM_COUNTS,
+};
+
 /* ---- directory.c: who and what there is */
 struct iam_tenant {
 	char name[AG_NAME_MAX + 1];
 	bool active;
 	int64_t created_at;
+	unsigned used[IAM_COUNTS]; /* of the shared tables */
 };
 struct iam_scopes {
 	size_t count;
@@ -211,6 +221,8 @@ struct iam {
 	char policy_text[64]; /* RateLimit-Policy */
 	char audience[64];
 	unsigned hold_ms, depth_max, ttl_max_s;
+	unsigned quota[IAM_COUNTS];  /* of one tenant */
+	unsigned common[IAM_COUNTS]; /* used beyond the tenants' own shares */
 	unsigned holds, drafts;
 	bool holds_changed; /* to be committed before the turn's messages go */
 	size_t sweep_at;
@@ -256,6 +268,17 @@ ag_err iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
 /* Merge patch: a pair without value removes. The result is in the arena. */
 ag_err iam_merge_labels(struct ag_ctx *ctx, Ag__Pair ***labels, size_t *count,
     Ag__Pair *const *patch, size_t patch_count) AG_MUST;
+
+/* ---- quota.c */
+void iam_quota_init(struct iam *iam, struct ag_ctx *ctx);
+void iam_quota_count(struct iam *iam, struct iam_tenant *tenant,
+    enum iam_count what, bool more);
+bool iam_quota_room(const struct iam *iam, const struct iam_tenant *tenant,
+    enum iam_count what);
+/* 429 RateLimited/account. */
+ag_err iam_quota_refuse(struct ag_ctx *ctx, enum iam_count what) AG_MUST;
+ag_err iam_quota_check(const struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_tenant *tenant, enum iam_count what) AG_MUST;
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)

@@ -326,9 +326,11 @@ issue(struct wish *w)
 {
 	struct iam_draft *d;
 	char id[AG_ID_SIZE];
-	ag_err err = iam_draft_new(w->iam, w->ctx, &d);
+	ag_err err;
 
-	if (err != AG_OK)
+	if ((err = iam_quota_check(w->iam, w->ctx, w->caller.tenant,
+	    IAM_C_AGENTS)) != AG_OK ||
+	    (err = iam_draft_new(w->iam, w->ctx, &d)) != AG_OK)
 		return err;
 	ag_id_new(w->ctx, "agt", id);
 	d->node = w->parent;

@@ -86,7 +86,7 @@ check_create(struct iam *iam, struct ag_ctx *ctx,
 	if (iam_principal_find(iam, caller->tenant, ask->name) != NULL)
 		return ag_refuse(ctx, AG_ALREADY_EXISTS, "name", "/name",
 		    "The name is taken, for ever.");
-	return iam->nodes.count >= IAM_NODES_MAX ? AG_FULL : AG_OK;
+	return iam_quota_check(iam, ctx, caller->tenant, IAM_C_PRINCIPALS);
 }
 
 static ag_err

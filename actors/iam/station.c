@@ -215,6 +215,18 @@ check_honey(struct call *c)
 	return AG_OK;
 }
 
+/* Keys are made elsewhere, but iam's directory must hold them all. */
+static ag_err
+check_quota(struct call *c)
+{
+	if ((c->op->type != AG_MSG_KEY_CREATE &&
+	    c->op->type != AG_MSG_KEY_IMPORT) ||
+	    iam_quota_room(c->iam, c->node->tenant, IAM_C_KEYS))
+		return AG_OK;
+	return iam_call_sign(c) != AG_OK ? AG_GENERAL_FAILURE :
+	    iam_quota_refuse(c->ctx, IAM_C_KEYS);
+}
+
 static ag_err
 check_op(struct call *c)
 {
@@ -373,7 +385,7 @@ judge(struct call *c)
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, check_honey, check_people, check_scope,
-		check_existence, say_reach, say_idem,
+		check_existence, check_quota, say_reach, say_idem,
 	};
 	ag_err err;
 

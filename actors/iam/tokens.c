@@ -135,7 +135,9 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	if (node->state != IAM_LIVE)
 		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
 		    "The principal is not active.");
-	if ((err = check_reach(iam, ctx, &caller, node, ask)) != AG_OK)
+	if ((err = check_reach(iam, ctx, &caller, node, ask)) != AG_OK ||
+	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
+	    AG_OK)
 		return err;
 	err = make_draft(iam, ctx, node, ask, ttl_s, &draft);
 	if (draft == NULL)

@@ -12,7 +12,7 @@
 enum { TOKENS = 4096, TOKEN_BYTES = 700 };
 
 static struct iam_cache cache;
-static struct iam_tenant tenant = { "default", true, 0 };
+static struct iam_tenant tenant = { .name = "default", .active = true };
 static struct iam_node person, agent, nodes[TOKENS];
 static char texts[TOKENS][TOKEN_BYTES];
 static int64_t far_away = INT64_C(4102444800000);

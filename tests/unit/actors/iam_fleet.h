@@ -429,6 +429,23 @@ because(struct fleet *f, uint16_t op, const char *token, const char *selector,
 	    err, reason);
 }
 
+/* Another tenant; its first admin's token. */
+static inline char *
+tenant_of(struct fleet *f, const char *name)
+{
+	Ag__TenantCreateAsk ask = AG__TENANT_CREATE_ASK__INIT;
+	struct ended e;
+	char *token;
+
+	ask.name = (char *)name;
+	ask.admin_name = (char *)"admin";
+	e = request(f, AG_MSG_TENANT_CREATE, ASK(.token = f->admin), &ask);
+	assert_int_equal(e.err, AG_OK);
+	token = strdup(((Ag__Tenant *)e.reply)->admin->token);
+	ended_free(&e);
+	return token;
+}
+
 #define INVOICE "key_00000000000000000000000000000001"
 #define TREASURY "key_00000000000000000000000000000002"
 #define HONEY "key_00000000000000000000000000000003"
