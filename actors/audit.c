@@ -435,6 +435,7 @@ on_second(void *state, struct ag_ctx *ctx)
 	struct audit *a = state;
 
 	a->refused_budget = REFUSED_PER_S;
+	ag_metric_set(ctx, M_REDACTED, a->redact.count);
 	seen_tick(a, ctx);
 	if (a->full) {
 		ag_set_ready(ctx, false, "no space for the audit log");
@@ -460,6 +461,8 @@ init(void *state, struct ag_ctx *ctx)
 	if (a->every_ms > HEAD_MS)
 		a->every_ms = HEAD_MS; /* the head is never older than a second */
 	a->refused_budget = REFUSED_PER_S;
+	if ((err = redact_init(&a->redact, ctx)) != AG_OK)
+		return err;
 	if ((err = recover(a, ctx)) != AG_OK)
 		return err;
 	if ((err = ag_every(ctx, TICK_MS, on_tick)) != AG_OK)
@@ -504,6 +507,7 @@ fini(void *state, struct ag_ctx *ctx)
 	for (unsigned i = 0; i < BOOTS_MAX; i++)
 		free(a->boots[i].bits);
 	free(a->scratch);
+	redact_fini(&a->redact);
 }
 
 static const struct ag_row rows[] = {
@@ -533,6 +537,8 @@ static const struct ag_metric_row metrics[] = {
 	    AG_COUNTER },
 	[M_POKES] = { "audit_pokes_total", "Readers told that there is more",
 	    AG_COUNTER },
+	[M_REDACTED] = { "audit_redacted_total",
+	    "Values that were replaced by their keyed hash", AG_COUNTER },
 };
 
 const struct ag_actor ag_actor_audit = {

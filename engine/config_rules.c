@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The words that config.def defines for more than one reader. */
+#define CFG(path, type, fallback, range, help)
+#include <aegis/config.def>
+#undef CFG
+
+static const char redact_fields[] = REDACT_FIELDS;
+
 struct complaint {
 	const char *name; /* of the file */
 	char *message;
@@ -85,6 +92,7 @@ fill_defaults(struct ag_config *c)
 static const struct {
 	const char *list, *member;
 } needed[] = {
+	{ "audit.redact", "field" },
 	{ "auth.issuers", "issuer" },
 	{ "auth.issuers", "algorithms" },
 	{ "responder.rules", "detector" },
@@ -179,6 +187,39 @@ check_issuers(const struct ag_config *c, const struct complaint *to)
 	return AG_OK;
 }
 
+/* One of the words separated by |. */
+static bool
+is_word_of(const char *words, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *p = words; *p != '\0'; p += *p == '|') {
+		size_t n = strcspn(p, "|");
+
+		if (n == len && memcmp(p, text, n) == 0)
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+static ag_err
+check_redact(const struct ag_config *c, const struct complaint *to)
+{
+	const char *path = "audit.redact[].field";
+	unsigned n = ag_config_get_count(c, "audit.redact");
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *field = ag_config_get_str(c, path, i);
+
+		if (strncmp(field, "params.", 7) == 0 ? field[7] == '\0' :
+		    !is_word_of(redact_fields, field))
+			return complain(to, ag_config_get_where(c, path, i), path,
+			    "%s or params.<name>", redact_fields);
+	}
+	return AG_OK;
+}
+
 /* ------------------------------------------------- keys that go together */
 
 static ag_err
@@ -238,9 +279,6 @@ static ag_err
 check_detectors(const struct ag_config *c, const struct complaint *to)
 {
 	static const char *const names[] = {
-#define CFG(path, type, fallback, range, help)
-#include <aegis/config.def>
-#undef CFG
 #define DETECTOR(name, low, medium, high, cooldown_s, what) #name,
 		DETECTORS
 #undef DETECTOR
@@ -279,7 +317,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
-	check_needed, check_sinks, check_issuers, check_tls, check_plain,
+	check_needed, check_redact, check_sinks, check_issuers, check_tls, check_plain,
 	check_risk, check_detectors, check_prod,
 };
 

@@ -4,7 +4,7 @@
  * who has not the master key, and against nothing else; an environment called
  * prod must accept that in writing (rot.software.accept_risk).
  * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask (keys), rot_sign_ask,
- * rot_keys_ask (iam, audit). Says nothing by itself.
+ * rot_keys_ask (iam, audit), rot_secret_ask (audit). Says nothing by itself.
  * Keeps every version's material under a wrapping key of its own, and that
  * under the master key (software/vault.h).
  */
@@ -308,17 +308,17 @@ on_keys_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	return ag_reply(ctx, AG_MSG_ROT_KEYS_REPLY, &reply);
 }
 
-/* Made at the first start; kept like every other key. */
+/* Made at the first use; kept like every other key. */
 static ag_err
 purpose_material(struct software *s, struct ag_ctx *ctx, const char *name,
-    struct ag_secret **out)
+    Ag__KeySpec__V key_spec, struct ag_secret **out)
 {
 	struct vault_id id = { "system", name, 1 };
 	ag_err err = vault_get(&s->vault, ctx, &id, out);
 
 	if (err != AG_ITEM_NOT_FOUND)
 		return err;
-	if ((err = make_now(make_spec_find(AG__KEY_SPEC__V__ED25519), out)) != AG_OK)
+	if ((err = make_now(make_spec_find(key_spec), out)) != AG_OK)
 		return err;
 	err = vault_put(&s->vault, ctx, &id, *out);
 	if (err != AG_OK)
@@ -353,7 +353,8 @@ purpose_open(struct software *s, struct ag_ctx *ctx, int i)
 	struct ag_secret *material = NULL;
 	uint8_t digest[32], *der;
 	size_t len;
-	ag_err err = purpose_material(s, ctx, purpose_names[i], &material);
+	ag_err err = purpose_material(s, ctx, purpose_names[i],
+	    AG__KEY_SPEC__V__ED25519, &material);
 
 	if (err != AG_OK)
 		return err;
@@ -369,6 +370,34 @@ purpose_open(struct software *s, struct ag_ctx *ctx, int i)
 	ag_sha256(der, len, digest);
 	ag_hex(digest, (KEY_ID_TEXT - 1) / 2, p->key_id);
 	return purpose_since(ctx, purpose_names[i], &p->from_at);
+}
+
+static ag_err
+on_secret_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotSecretAsk *ask = msg;
+	Ag__RotSecretReply reply = AG__ROT_SECRET_REPLY__INIT;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	struct ag_secret *material = NULL;
+	ag_err err;
+
+	if (strcmp(ask->purpose, "redaction") != 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
+		    "redaction is wanted.");
+	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
+		    "A key of 32 bytes is wanted.");
+	err = purpose_material(state, ctx, ask->purpose,
+	    AG__KEY_SPEC__V__AES_256, &material); /* 32 random bytes */
+	if (err != AG_OK)
+		return err;
+	err = ag_seal(ctx, ask->reply_key.data, ag_secret_bytes(material),
+	    ag_secret_len(material), &sealed);
+	ag_secret_free(&material);
+	if (err != AG_OK)
+		return err;
+	reply.material = &sealed;
+	return ag_reply(ctx, AG_MSG_ROT_SECRET_REPLY, &reply);
 }
 
 /* -------------------------------------------------------------------- start */
@@ -417,6 +446,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ROT_DESTROY_ASK, on_destroy_ask },
 	{ AG_MSG_ROT_SIGN_ASK, on_sign_ask },
 	{ AG_MSG_ROT_KEYS_ASK, on_keys_ask },
+	{ AG_MSG_ROT_SECRET_ASK, on_secret_ask },
 };
 
 static const char *const tables[] = { "blobs", "notes", NULL };

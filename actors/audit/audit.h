@@ -5,6 +5,8 @@
 #ifndef AEGIS_AUDIT_H
 #define AEGIS_AUDIT_H
 
+#include "redact.h"
+
 #include <aegis/aegis.h>
 #include <aegis/seglog.h>
 
@@ -93,11 +95,13 @@ struct audit {
 	Ag__LogRecovered cut;
 	uint8_t cut_digest[AG_HASH_BYTES];
 	bool cut_signing;
+
+	struct redact redact;
 };
 
 enum audit_metric {
 	M_EVENTS, M_DUPLICATES, M_LATE, M_UNACCOUNTED, M_REFUSED, M_BAD_MAC,
-	M_SYNCS, M_SYNC_US, M_CHECKPOINTS, M_HEAD, M_FULL, M_POKES,
+	M_SYNCS, M_SYNC_US, M_CHECKPOINTS, M_HEAD, M_FULL, M_POKES, M_REDACTED,
 };
 
 /* ---- chain.c: what is appended */

@@ -230,6 +230,8 @@ chain_append(struct audit *a, struct ag_ctx *ctx, Ag__Event *event)
 
 	if (t == NULL)
 		return AG_FULL;
+	if ((err = redact_event(&a->redact, ctx, event)) != AG_OK)
+		return err;
 	event->seq = t->seq + 1;
 	len = ag__event__get_packed_size(event);
 	if (len > AG_SEG_BODY_MAX)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sign: heads of the tenants' trees, signed by the root of trust and kept as
- * CHECKPOINT records; the signature of a cut; the public keys' file.
+ * CHECKPOINT records; the signature of a cut; the public keys' file; the key
+ * of what is redacted.
  */
 #include "audit.h"
 
@@ -168,6 +169,31 @@ pem(char *out, size_t size, const uint8_t *der, size_t len)
 	return at;
 }
 
+/* Ready means that verify finds its keys, and that what is redacted can be
+ * joined. */
+static void
+set_ready(const struct audit *a, struct ag_ctx *ctx)
+{
+	if (a->keys_written && a->redact.key != NULL)
+		ag_set_ready(ctx, true, NULL);
+}
+
+static ag_err
+on_redaction_key(void *state, struct ag_ctx *ctx, ag_err status,
+    const void *msg, void *memo)
+{
+	struct audit *a = state;
+
+	(void)memo;
+	a->redact.asking = false;
+	if (status != AG_OK)
+		return AG_OK; /* the next tick asks again */
+	if ((status = redact_take_key(&a->redact, ctx, msg)) != AG_OK)
+		return status;
+	set_ready(a, ctx);
+	return AG_OK;
+}
+
 /* Every key that ever signed here, oldest first; text between the blocks is
  * allowed (RFC 7468 §2) and says which is which. */
 static ag_err
@@ -196,7 +222,7 @@ on_keys(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	a->keys_written = ag_file_put(ctx, "audit/public-key.pem", text, at,
 	    0644) == AG_OK;
 	if (a->keys_written)
-		ag_set_ready(ctx, true, NULL);
+		set_ready(a, ctx);
 	else
 		ag_log(ctx, AG_ERROR, "AUDIT-KEY-FILE", "file=audit/public-key.pem");
 	free(text);
@@ -208,6 +234,7 @@ sign_keys(struct audit *a, struct ag_ctx *ctx)
 {
 	Ag__RotKeysAsk ask = AG__ROT_KEYS_ASK__INIT;
 
+	redact_ask_key(&a->redact, ctx, rot(ctx), on_redaction_key);
 	if (a->keys_written || !ag_slot_up(ctx, rot(ctx)))
 		return;
 	ask.purpose = (char *)"checkpoint";

@@ -123,6 +123,22 @@ audit_log_answer_sign(struct audit_log *l, const struct ag_kit_sent *ask)
 	ag_kit_answer(l->kit, ask, AG_MSG_ROT_SIGN_REPLY, &reply);
 }
 
+static inline void
+audit_log_answer_secret(struct audit_log *l, const struct ag_kit_sent *ask)
+{
+	const Ag__RotSecretAsk *secret = ask->body;
+	Ag__RotSecretReply reply = AG__ROT_SECRET_REPLY__INIT;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	uint8_t key[32];
+
+	memset(key, 5, sizeof(key));
+	if (ag_seal(ag_kit_ctx(l->kit), secret->reply_key.data, key, sizeof(key),
+	        &sealed) != AG_OK)
+		abort();
+	reply.material = &sealed;
+	ag_kit_answer(l->kit, ask, AG_MSG_ROT_SECRET_REPLY, &reply);
+}
+
 /* Plays the root of trust for everything that was asked; drops the rest. The
  * number of signatures. */
 static inline unsigned
@@ -134,6 +150,8 @@ audit_log_rot(struct audit_log *l)
 	while ((sent = ag_kit_next(l->kit)) != NULL) {
 		if (sent->type == AG_MSG_ROT_KEYS_ASK)
 			audit_log_answer_keys(l, sent);
+		else if (sent->type == AG_MSG_ROT_SECRET_ASK)
+			audit_log_answer_secret(l, sent);
 		else if (sent->type == AG_MSG_ROT_SIGN_ASK) {
 			audit_log_answer_sign(l, sent);
 			signatures++;

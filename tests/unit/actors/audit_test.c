@@ -569,6 +569,133 @@ goes_on_over_many_segments(void **state)
 	assert_int_equal(head(f), 101);
 }
 
+/* ---------------------------------------------------------------- redaction */
+
+#define JWT "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIn0.c2ln"
+#define CARD "4111111111111111"
+
+static void
+reopen(struct fixture *f, const char *config)
+{
+	audit_log_close(&f->log);
+	audit_log_open(&f->log, f->dir, config);
+	audit_log_rot(&f->log); /* with the key */
+}
+
+/* One event with these; freed by the caller. */
+static Ag__Event *
+recorded(struct fixture *f, const char *tenant, const char *user_agent,
+    const char *param)
+{
+	Ag__Pair pair = AG__PAIR__INIT, *list[1] = { &pair };
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, tenant);
+	g.user_agent = (char *)(uintptr_t)user_agent;
+	audit_log_outcome(&o);
+	pair.key = (char *)"note";
+	pair.value = (char *)(uintptr_t)param;
+	o.params = list;
+	o.n_params = 1;
+	o.reason = (char *)(uintptr_t)param;
+	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	return event_at(f, head(f));
+}
+
+static void
+a_secret_is_not_recorded(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *a, *b, *other;
+
+	reopen(f, NULL);
+	a = recorded(f, "default", "curl with " JWT " in it", CARD);
+	assert_memory_equal(a->user_agent, "curl with [redacted:jwt:", 24);
+	assert_non_null(strstr(a->user_agent, "] in it"));
+	assert_memory_equal(a->params[0]->value, "[redacted:card:", 15);
+	assert_string_equal(a->params[0]->value, a->reason);
+	/* The same value, in whatever spelling, in another field, after a
+	 * restart: the same hash. */
+	reopen(f, NULL);
+	b = recorded(f, "default", "paid by 4111-1111-1111-1111", JWT);
+	assert_string_equal(b->user_agent + 8, a->params[0]->value);
+	assert_memory_equal(b->params[0]->value, a->user_agent + 10,
+	    strlen(b->params[0]->value));
+	/* Not in another tenant: nobody joins across. */
+	other = recorded(f, "elsewhere", CARD, NULL);
+	assert_memory_equal(other->user_agent, "[redacted:card:", 15);
+	assert_string_not_equal(other->user_agent, a->params[0]->value);
+	ag__event__free_unpacked(a, NULL);
+	ag__event__free_unpacked(b, NULL);
+	ag__event__free_unpacked(other, NULL);
+}
+
+static void
+rules_take_whole_values(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *e;
+
+	reopen(f, "audit:\n  redact:\n"
+	    "    - {operation: key.*, field: user_agent}\n"
+	    "    - {operation: agent.issue, field: reason}\n"
+	    "    - {field: params.note.args.pin}\n");
+	e = recorded(f, "default", "curl/8",
+	    "{\"args\":{\"pin\":\"1234\",\"n\":1},\"x\":2}");
+	assert_memory_equal(e->user_agent, "[redacted:rule:", 15);
+	assert_memory_equal(e->params[0]->value,
+	    "{\"args\":{\"pin\":\"[redacted:rule:", 31);
+	assert_non_null(strstr(e->params[0]->value, "\"n\":1},\"x\":2}"));
+	assert_null(strstr(e->params[0]->value, "1234"));
+	/* The rule for another operation does not fit. */
+	assert_non_null(strstr(e->reason, "1234"));
+	ag__event__free_unpacked(e, NULL);
+	/* A member that is not there: nothing happens. */
+	e = recorded(f, "default", "curl/8", "{\"args\":{\"n\":1}}");
+	assert_string_equal(e->params[0]->value, "{\"args\":{\"n\":1}}");
+	ag__event__free_unpacked(e, NULL);
+	/* Hostile: what cannot be looked into goes whole. */
+	e = recorded(f, "default", "curl/8", "{\"args\":{\"pin\":\"1234\"}");
+	assert_memory_equal(e->params[0]->value, "[redacted:rule:", 15);
+	ag__event__free_unpacked(e, NULL);
+}
+
+static void
+a_secret_goes_even_without_the_key(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *e = recorded(f, "default", "by " JWT, NULL);
+
+	assert_string_equal(e->user_agent, "by [redacted:jwt:no-key]");
+	ag__event__free_unpacked(e, NULL);
+}
+
+/* A key of another length would make hashes that nobody can reproduce. */
+static void
+a_strange_key_is_not_taken(void **state)
+{
+	struct fixture *f = *state;
+	const struct ag_kit_sent *sent;
+	Ag__RotSecretReply reply = AG__ROT_SECRET_REPLY__INIT;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	Ag__Event *e;
+
+	sent = ag_kit_find(f->log.kit, AG_MSG_ROT_SECRET_ASK);
+	assert_non_null(sent);
+	assert_int_equal(ag_seal(ag_kit_ctx(f->log.kit),
+	    ((const Ag__RotSecretAsk *)sent->body)->reply_key.data, "short", 5,
+	    &sealed), AG_OK);
+	reply.material = &sealed;
+	ag_kit_answer(f->log.kit, sent, AG_MSG_ROT_SECRET_REPLY, &reply);
+	e = recorded(f, "default", "by " JWT, NULL);
+	assert_string_equal(e->user_agent, "by [redacted:jwt:no-key]");
+	ag__event__free_unpacked(e, NULL);
+	/* It is asked again. */
+	ag_kit_advance(f->log.kit, 200);
+	assert_non_null(ag_kit_find(f->log.kit, AG_MSG_ROT_SECRET_ASK));
+}
+
 int
 main(void)
 {
@@ -588,6 +715,10 @@ main(void)
 		TEST(signs_heads_and_keeps_chains_apart),
 		TEST(cuts_a_torn_tail_and_says_so),
 		TEST(goes_on_over_many_segments),
+		TEST(a_secret_is_not_recorded),
+		TEST(rules_take_whole_values),
+		TEST(a_secret_goes_even_without_the_key),
+		TEST(a_strange_key_is_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -470,6 +470,42 @@ test_signs_for_its_purposes(void **state)
 	ag_kit_free(&kit);
 }
 
+/* The fleet's own secret: the same after a restart, and of that purpose only. */
+static void
+test_gives_the_secret_of_its_purpose(void **state)
+{
+	char dir[] = "/tmp/aegis-rot-XXXXXX";
+	Ag__RotSecretAsk a = AG__ROT_SECRET_ASK__INIT;
+	uint8_t first[64], again[64];
+	const Ag__RotSecretReply *r;
+	struct ag_kit *kit;
+
+	assert_non_null(mkdtemp(dir));
+	a.reply_key = (ProtobufCBinaryData){ sizeof(pk), pk };
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *out = i == 0 ? first : again;
+
+		kit = ag_kit_new(&ag_actor_software, NULL, dir);
+		a.purpose = (char *)(uintptr_t)"redaction";
+		r = ask(kit, AG_MSG_ROT_SECRET_ASK, &a, AG_MSG_ROT_SECRET_REPLY)->body;
+		assert_int_equal(r->material->box.len, 32 + crypto_box_MACBYTES);
+		assert_int_equal(crypto_box_open_easy(out, r->material->box.data,
+		    r->material->box.len, r->material->nonce.data,
+		    r->material->sender.data, sk), 0);
+		a.purpose = (char *)(uintptr_t)"checkpoint";
+		assert_int_equal(ask(kit, AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status,
+		    AG_INVALID_FIELD);
+		a.purpose = (char *)(uintptr_t)"redaction";
+		a.reply_key.len = 31;
+		assert_int_equal(ask(kit, AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status,
+		    AG_INVALID_FIELD);
+		a.reply_key.len = 32;
+		ag_kit_free(&kit);
+	}
+	assert_memory_equal(first, again, 32);
+	remove_dir(dir);
+}
+
 int
 main(void)
 {
@@ -487,6 +523,7 @@ main(void)
 		cmocka_unit_test(test_master_key_elsewhere),
 		cmocka_unit_test(test_master_key_half_made),
 		cmocka_unit_test(test_signs_for_its_purposes),
+		cmocka_unit_test(test_gives_the_secret_of_its_purpose),
 	};
 
 	if (sodium_init() < 0)
