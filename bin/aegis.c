@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <curl/curl.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,68 +14,55 @@
 
 enum { WORDS_MAX = 1024 };
 
-static void
-help(FILE *out)
-{
-	const struct cli_verb *verb;
-
-	fputs("usage: aegis [OPTION]... NOUN [VERB] [WORD]...\n\n", out);
-	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++)
-		fprintf(out, "  %-14s %-15s %s\n", verb->noun, verb->verb, verb->help);
-	fputs("\nEvery verb takes --json --server URL --ca-file FILE --token-file "
-	      "FILE\n--context NAME --state DIR --timeout 10s --quiet --help.\n"
-	      "The reference: aegis doc\n", out);
-}
-
-static void
-noun_help(const char *noun, FILE *out)
-{
-	const struct cli_verb *row;
-
-	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
-		if (cli_verb_find(noun, row->verb) == row)
-			cli_usage(row, out);
-}
-
 static bool
 asks_help(int argc, char **argv)
 {
 	return argc > 0 && (strcmp(argv[argc - 1], "--help") == 0 ||
-	    strcmp(argv[argc - 1], "-h") == 0 || strcmp(argv[0], "help") == 0);
+	    strcmp(argv[argc - 1], "-h") == 0);
 }
 
 static enum cli_exit
 unknown(const char *noun, const char *verb)
 {
+	const char *near;
+
 	if (noun == NULL) {
-		help(stderr);
+		cli_help_first(stderr);
 		return CLI_USAGE;
 	}
-	if (!cli_noun_known(noun))
-		return cli_fail(CLI_USAGE, "%s: no such noun (aegis --help)", noun);
-	(void)cli_fail(CLI_USAGE, "%s %s: no such verb", noun,
-	    verb == NULL ? "" : verb);
-	noun_help(noun, stderr);
+	if (!cli_noun_known(noun)) {
+		near = cli_near_noun(noun);
+		return cli_fail(CLI_USAGE, "%s: no such noun\nhint: %s%s%saegis --help",
+		    noun, near == NULL ? "" : "did you mean ",
+		    near == NULL ? "" : near, near == NULL ? "" : "? ");
+	}
+	near = verb == NULL ? NULL : cli_near_verb(noun, verb);
+	if (near != NULL)
+		return cli_fail(CLI_USAGE, "%s %s: no such verb\n"
+		    "hint: did you mean %s? aegis %s --help", noun, verb, near, noun);
+	(void)cli_fail(CLI_USAGE, "%s %s%s", noun, verb == NULL ? "needs a verb"
+	                                                       : verb,
+	    verb == NULL ? "" : ": no such verb");
+	cli_help_noun(noun, stderr);
 	return CLI_USAGE;
 }
 
-/* The supervisor's verbs read their own words; what stood before the noun is
- * handed on. */
+/* A verb that is a program of its own gets its options as words. */
 static int
-dispatch(const struct cli *cli, int argc, char **argv)
+dispatch(const struct cli *cli)
 {
+	const struct cli_option *o = cli->verb->options;
 	char *words[WORDS_MAX + 4];
 	int n = 0;
 
-	if (argc > WORDS_MAX)
-		return cli_fail(CLI_USAGE, "too many words");
-	words[n++] = argv[0];
-	if (cli->state != NULL) {
-		words[n++] = (char *)"--state";
-		words[n++] = (char *)cli->state;
-	}
-	for (int i = 1; i < argc; i++)
-		words[n++] = argv[i];
+	words[n++] = (char *)cli->verb->verb;
+	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
+		for (unsigned j = 0; j < cli->values[i].count && n < WORDS_MAX; j++) {
+			if (!cli_is_positional(&o[i]))
+				words[n++] = (char *)o[i].name;
+			if (o[i].arg != NULL)
+				words[n++] = (char *)cli->values[i].at[j];
+		}
 	words[n] = NULL;
 	return cli->verb->dispatch(n, words);
 }
@@ -95,6 +83,41 @@ find_verb(int argc, char **argv, int *used)
 	return verb;
 }
 
+/* `aegis help`, `aegis help key`, `aegis help key sign`, and --help wherever
+ * there is no verb to take it. */
+static bool
+help(struct cli *cli, int argc, char **argv)
+{
+	const struct cli_verb *verb = NULL;
+	bool named = argc > 0 && strcmp(argv[0], "help") == 0;
+	int used;
+
+	if (!named && (cli->verb != NULL || !(cli->help || asks_help(argc, argv))))
+		return false;
+	argc -= named;
+	argv += named;
+	if (named && argc > 0)
+		verb = find_verb(argc, argv, &used);
+	if (verb != NULL && (used == 2 || argc == 1))
+		cli_help(verb, stdout);
+	else if (argc > 0 && cli_noun_known(argv[0]))
+		cli_help_noun(argv[0], stdout);
+	else
+		cli_help_all(stdout);
+	return true;
+}
+
+static bool
+takes_words(const struct cli_verb *verb)
+{
+	const struct cli_option *o = verb->options;
+
+	for (; o != NULL && o->name != NULL; o++)
+		if (cli_is_positional(o))
+			return true;
+	return false;
+}
+
 static int
 run(struct cli *cli, int argc, char **argv)
 {
@@ -102,23 +125,20 @@ run(struct cli *cli, int argc, char **argv)
 	int used;
 
 	cli->verb = argc > 0 ? find_verb(argc, argv, &used) : NULL;
-	if (cli->verb == NULL && (cli->help || asks_help(argc, argv))) {
-		argc > 0 && cli_noun_known(argv[0]) ? noun_help(argv[0], stdout)
-		                                    : help(stdout);
+	if (help(cli, argc, argv))
 		return CLI_OK;
-	}
 	if (cli->verb == NULL)
 		return unknown(argc > 0 ? argv[0] : NULL, argc > 1 ? argv[1] : NULL);
-	if (cli->verb->dispatch != NULL)
-		return dispatch(cli, argc - used + 1, argv + used - 1);
+	if (argc > 1 && used == 1 && argv[1][0] != '-' && !takes_words(cli->verb) &&
+	    cli_noun_has_verbs(argv[0]))
+		return unknown(argv[0], argv[1]);
 	if ((status = cli_args(cli, argc - used, argv + used)) != CLI_OK)
 		return status;
 	if (cli->help) {
-		cli_usage(cli->verb, stdout);
-		printf("%s.\n", cli->verb->help);
+		cli_help(cli->verb, stdout);
 		return CLI_OK;
 	}
-	return cli_run(cli);
+	return cli->verb->dispatch != NULL ? dispatch(cli) : (int)cli_run(cli);
 }
 
 static void
@@ -137,32 +157,46 @@ finish(int status)
 	return status;
 }
 
+/* Options before the noun. */
+static enum cli_exit
+take_globals(struct cli *cli, int argc, char **argv, int *i)
+{
+	enum cli_exit status = CLI_OK;
+	const char *near;
+
+	for (; *i < argc && argv[*i][0] == '-' && status == CLI_OK; (*i)++) {
+		if (cli_args_global(cli, argc, argv, i, &status))
+			continue;
+		near = cli_near_option(NULL, argv[*i]);
+		status = cli_fail(CLI_USAGE, "%s: no such option\n"
+		    "hint: %s%s%saegis --help", argv[*i],
+		    near == NULL ? "" : "did you mean ", near == NULL ? "" : near,
+		    near == NULL ? "" : "? ");
+	}
+	return status;
+}
+
 int
 main(int argc, char **argv)
 {
 	static struct cli cli; /* large */
-	const char *token = getenv("AEGIS_TOKEN");
-	enum cli_exit status = CLI_OK;
-	const struct cli_verb *verb = NULL;
-	int i, used;
+	static char *version[] = { (char *)"version", NULL };
+	enum cli_exit status;
+	int i = 1;
 
-	if (token != NULL)
+	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* how wide a character is */
+	if (getenv("AEGIS_TOKEN") != NULL)
 		return cli_fail(CLI_USAGE, "AEGIS_TOKEN is refused: the environment is "
 		    "not for secrets\nhint: put it into a 0600 file and name it with "
 		    "--token-file or AEGIS_TOKEN_FILE");
-	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-		if (strcmp(argv[i], "--version") == 0)
-			return run(&cli, 1, (char *[]){ (char *)"version", NULL });
-		if (!cli_args_global(&cli, argc, argv, &i, &status))
-			status = cli_fail(CLI_USAGE, "%s: no such option (aegis --help)",
-			    argv[i]);
-		if (status != CLI_OK)
-			return status;
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		argv = version;
+		argc = 1;
+		i = 0;
 	}
-	if (i < argc)
-		verb = find_verb(argc - i, argv + i, &used);
-	if (verb == NULL || verb->dispatch == NULL) /* the supervisor has its own */
-		(void)signal(SIGINT, on_interrupt);
+	if ((status = take_globals(&cli, argc, argv, &i)) != CLI_OK)
+		return (int)status;
+	(void)signal(SIGINT, on_interrupt); /* the supervisor blocks it */
 	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
 	status = (enum cli_exit)finish(run(&cli, argc - i, argv + i));
 	ag_wipe(cli.token, sizeof(cli.token));

@@ -6,29 +6,36 @@
  */
 #include "cli.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-struct global {
-	const char *name;
-	size_t offset;
-	bool flag;
+#define GLOBAL(name, arg, help) { name, arg, CLI_LOCAL, NULL, false, help, NULL }
+const struct cli_option cli_globals[] = {
+	GLOBAL("--json", NULL, "the server's answer; of a list one item a line"),
+	GLOBAL("--quiet", NULL, "no heads, no remarks"),
+	GLOBAL("--help", NULL, "this"),
+	GLOBAL("--server", "URL", "which server (AEGIS_SERVER)"),
+	GLOBAL("--ca-file", "FILE", "whom its certificate must be from (AEGIS_CA_FILE)"),
+	GLOBAL("--token-file", "FILE", "as whom: a 0600 file; - is stdin (AEGIS_TOKEN_FILE)"),
+	GLOBAL("--context", "NAME", "a server and token that login kept (AEGIS_CONTEXT)"),
+	GLOBAL("--state", "DIR", "the state directory of a fleet here (AEGIS_STATE)"),
+	GLOBAL("--timeout", "D", "how long to wait; 10s unless given"),
+	{ 0 },
 };
 
-#define TEXT(n, member) { n, offsetof(struct cli, member), false }
-#define FLAG(n, member) { n, offsetof(struct cli, member), true }
-static const struct global globals[] = {
-	FLAG("--json", json),
-	FLAG("--quiet", quiet),
-	FLAG("--help", help),
-	FLAG("-h", help),
-	TEXT("--server", server),
-	TEXT("--ca-file", ca_file),
-	TEXT("--token-file", token_file),
-	TEXT("--context", context),
-	TEXT("--state", state),
-	TEXT("--timeout", timeout),
+/* Where each of them goes, in the same order. */
+static const struct { size_t offset; bool flag; } places[] = {
+	{ offsetof(struct cli, json), true },
+	{ offsetof(struct cli, quiet), true },
+	{ offsetof(struct cli, help), true },
+	{ offsetof(struct cli, server), false },
+	{ offsetof(struct cli, ca_file), false },
+	{ offsetof(struct cli, token_file), false },
+	{ offsetof(struct cli, context), false },
+	{ offsetof(struct cli, state), false },
+	{ offsetof(struct cli, timeout), false },
 };
+_Static_assert(sizeof(places) / sizeof(places[0]) + 1 ==
+    sizeof(cli_globals) / sizeof(cli_globals[0]), "a place for each option");
 
 static size_t
 name_len(const char *word)
@@ -56,39 +63,51 @@ value_of(int argc, char **argv, int *i)
 	return *i + 1 < argc ? argv[++*i] : NULL;
 }
 
+static const struct cli_option *
+global_named(const char *word, size_t *row)
+{
+	for (*row = 0; cli_globals[*row].name != NULL; (*row)++)
+		if (same_name(word, cli_globals[*row].name) ||
+		    (strcmp(word, "-h") == 0 && places[*row].offset ==
+		        offsetof(struct cli, help)))
+			return &cli_globals[*row];
+	return NULL;
+}
+
 bool
 cli_args_global(struct cli *cli, int argc, char **argv, int *i,
     enum cli_exit *exit_status)
 {
-	const char *word = argv[*i];
-	const char **text;
+	size_t row;
+	const struct cli_option *option = global_named(argv[*i], &row);
+	char *place = (char *)cli + (option == NULL ? 0 : places[row].offset);
+	const char *value;
 
-	for (size_t g = 0; g < sizeof(globals) / sizeof(globals[0]); g++) {
-		if (!same_name(word, globals[g].name))
-			continue;
-		*exit_status = CLI_OK;
-		if (globals[g].flag) {
-			*(bool *)((char *)cli + globals[g].offset) = true;
-			return true;
-		}
-		text = (const char **)((char *)cli + globals[g].offset);
-		*text = value_of(argc, argv, i);
-		if (*text == NULL || **text == '\0')
-			*exit_status = cli_fail(CLI_USAGE, "%s needs a value",
-			    globals[g].name);
+	if (option == NULL)
+		return false;
+	*exit_status = CLI_OK;
+	if (places[row].flag) {
+		*(bool *)place = true;
+		if (strchr(argv[*i], '=') != NULL)
+			*exit_status = cli_fail(CLI_USAGE, "%s takes no value",
+			    option->name);
 		return true;
 	}
-	return false;
+	value = value_of(argc, argv, i);
+	if (value == NULL || *value == '\0')
+		*exit_status = cli_fail(CLI_USAGE, "%s needs a value", option->name);
+	*(const char **)place = value;
+	return true;
 }
 
-static bool
-is_positional(const struct cli_option *option)
+bool
+cli_is_positional(const struct cli_option *option)
 {
 	return option->name[0] != '-';
 }
 
-static bool
-repeats(const struct cli_option *option)
+bool
+cli_repeats(const struct cli_option *option)
 {
 	return option->type == CLI_LIST || option->type == CLI_WORDS ||
 	    option->type == CLI_PAIRS;
@@ -100,7 +119,7 @@ option_named(const struct cli_verb *verb, const char *word, unsigned *row)
 	const struct cli_option *o = verb->options;
 
 	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
-		if (!is_positional(&o[i]) && same_name(word, o[i].name)) {
+		if (!cli_is_positional(&o[i]) && same_name(word, o[i].name)) {
 			*row = i;
 			return &o[i];
 		}
@@ -126,13 +145,26 @@ add_value(struct cli *cli, unsigned row, const char *value)
 	const struct cli_option *option = &cli->verb->options[row];
 	struct cli_value *v = &cli->values[row];
 
-	if (v->count > 0 && !repeats(option))
+	if (v->count > 0 && !cli_repeats(option))
 		return cli_fail(CLI_USAGE, "%s is given twice", option->name);
 	if (v->count == CLI_REPEAT_MAX)
 		return cli_fail(CLI_USAGE, "%s is given more than %d times",
 		    option->name, CLI_REPEAT_MAX);
 	v->at[v->count++] = value;
 	return CLI_OK;
+}
+
+static enum cli_exit
+unknown_option(const struct cli_verb *verb, const char *word)
+{
+	const char *near = cli_near_option(verb, word);
+
+	return cli_fail(CLI_USAGE, "%.*s: no such option of aegis %s%s%s\n"
+	    "hint: %s%s%saegis %s%s%s --help", (int)name_len(word), word,
+	    verb->noun, verb->verb[0] == '\0' ? "" : " ", verb->verb,
+	    near == NULL ? "" : "did you mean ", near == NULL ? "" : near,
+	    near == NULL ? "" : "? ", verb->noun,
+	    verb->verb[0] == '\0' ? "" : " ", verb->verb);
 }
 
 static enum cli_exit
@@ -162,9 +194,7 @@ take_option(struct cli *cli, int argc, char **argv, int *i)
 	}
 	if (cli_args_global(cli, argc, argv, i, &status))
 		return status;
-	return cli_fail(CLI_USAGE, "%s: no such option here (aegis %s%s%s --help)",
-	    argv[*i], cli->verb->noun, cli->verb->verb[0] == '\0' ? "" : " ",
-	    cli->verb->verb);
+	return unknown_option(cli->verb, argv[*i]);
 }
 
 static enum cli_exit
@@ -173,11 +203,13 @@ take_word(struct cli *cli, const char *word, unsigned *next)
 	const struct cli_option *o = cli->verb->options;
 	unsigned row = *next;
 
-	while (o != NULL && o[row].name != NULL && !is_positional(&o[row]))
+	while (o != NULL && o[row].name != NULL && !cli_is_positional(&o[row]))
 		row++;
 	if (o == NULL || o[row].name == NULL)
-		return cli_fail(CLI_USAGE, "%s: one word too many", word);
-	*next = repeats(&o[row]) ? row : row + 1;
+		return cli_fail(CLI_USAGE, "%s: nothing is expected here\n"
+		    "hint: aegis %s%s%s --help", word, cli->verb->noun,
+		    cli->verb->verb[0] == '\0' ? "" : " ", cli->verb->verb);
+	*next = cli_repeats(&o[row]) ? row : row + 1;
 	return add_value(cli, row, word);
 }
 
@@ -233,22 +265,4 @@ cli_get(const struct cli *cli, const char *name)
 	const struct cli_value *v = cli_get_all(cli, name);
 
 	return v->count == 0 ? NULL : v->at[0];
-}
-
-void
-cli_usage(const struct cli_verb *verb, FILE *out)
-{
-	const struct cli_option *o = verb->options;
-
-	fprintf(out, "usage: aegis %s%s%s", verb->noun,
-	    verb->verb[0] == '\0' ? "" : " ", verb->verb);
-	if (verb->usage != NULL)
-		fprintf(out, " %s", verb->usage);
-	for (; o != NULL && o->name != NULL; o++)
-		fprintf(out, " %s%s%s%s%s%s", o->required ? "" : "[",
-		    is_positional(o) ? "" : o->name,
-		    is_positional(o) || o->arg == NULL ? "" : " ",
-		    o->arg == NULL ? "" : o->arg, o->required ? "" : "]",
-		    repeats(o) ? "…" : "");
-	fputc('\n', out);
 }

@@ -49,6 +49,16 @@ static const struct cli_option proof_options[] = {
 	{ "--out", "FILE", CLI_LOCAL, NULL, false, "where the proof goes; stdout unless given", NULL },
 	{ 0 },
 };
+#ifdef AG_HAVE_VERIFY
+static const struct cli_option verify_options[] = {
+	{ "--dir", "DIR", CLI_LOCAL, NULL, true, "the log's directory", NULL },
+	{ "--public-key", "FILE", CLI_LOCAL, NULL, true, "whose signatures to believe", NULL },
+	{ "--tenant", "T", CLI_LOCAL, NULL, false, "only this tenant's events", NULL },
+	{ "--checkpoint", "FILE", CLI_LOCAL, NULL, false, "one that you kept: finds a tail cut back", NULL },
+	{ "--write-checkpoint", "FILE", CLI_LOCAL, NULL, false, "keep one for the next time", NULL },
+	{ 0 },
+};
+#endif
 static const struct cli_option recommendation_list[] = {
 	{ "--severity", "S", CLI_STR, "severity", false, "low, medium, high, critical", NULL },
 	{ "--detector", "D", CLI_STR, "detector", false, "scope_violation, rate_spike, …", NULL },
@@ -199,6 +209,7 @@ fetch(struct cli *cli, const char *base, long long left, json_t *gathered)
 	struct cli_table table = { .columns = TIMELINE };
 	char path[CLI_URL_MAX], cursor[CLI_PATH_MAX] = "";
 	json_t *answer = NULL, *items;
+	unsigned long long done = 0;
 	enum cli_exit status;
 
 	do {
@@ -215,9 +226,12 @@ fetch(struct cli *cli, const char *base, long long left, json_t *gathered)
 			(void)json_array_extend(gathered, items);
 		else
 			print_events(cli, &table, items, false);
+		done += json_array_size(items);
+		cli_progress(cli, "events", done);
 		json_decref(answer);
 		answer = NULL;
 	} while (cursor[0] != '\0' && left > 0);
+	cli_progress_end(cli);
 	return CLI_OK;
 }
 
@@ -366,10 +380,9 @@ const struct cli_verb cli_verbs_audit[] = {
 	{ "audit", "proof", proof_options, "GET", "/v1/audit/{EVENT}/proof",
 	    CLI_SILENT, NULL, audit_proof, "that it is in the log", NULL, NULL },
 #ifdef AG_HAVE_VERIFY
-	{ "audit", "verify", NULL, NULL, NULL, CLI_SILENT, NULL, NULL,
+	{ "audit", "verify", verify_options, NULL, NULL, CLI_SILENT, NULL, NULL,
 	    "check the log's files, without the fleet", ag_cmd_audit_verify,
-	    "--dir DIR --public-key FILE [--tenant T] [--checkpoint FILE] "
-	    "[--write-checkpoint FILE]" },
+	    "--dir ./aegis-state/audit --public-key audit-key.pem" },
 #endif
 	{ "recommendation", "list", recommendation_list, "GET",
 	    "/v1/recommendations", CLI_TABLE, RECOMMENDATION_COLUMNS, NULL,

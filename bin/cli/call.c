@@ -48,16 +48,18 @@ duration_value(const struct cli_option *option, const char *text, json_t **out)
 static enum cli_exit
 time_value(const struct cli_option *option, const char *text, json_t **out)
 {
+	bool ahead = option->type == CLI_TIME_AHEAD;
 	int64_t seconds, ms;
 	char buf[AG_TIME_TEXT];
 	struct timespec now;
 
 	if (ag_duration_parse(text, &seconds)) {
 		(void)clock_gettime(CLOCK_REALTIME, &now);
-		ms = (now.tv_sec - seconds) * INT64_C(1000);
+		ms = (now.tv_sec + (ahead ? seconds : -seconds)) * INT64_C(1000);
 	} else if (!ag_time_parse(text, &ms))
-		return bad_value(option, text,
-		    "say 2h (before now) or 2026-11-20T21:33:14Z");
+		return bad_value(option, text, ahead
+		        ? "say 2h (from now) or 2026-11-20T21:33:14Z"
+		        : "say 2h (before now) or 2026-11-20T21:33:14Z");
 	ag_time_text(ms, buf);
 	*out = json_string(buf);
 	return CLI_OK;
@@ -153,6 +155,7 @@ to_json(const struct cli_option *option, const struct cli_value *value,
 	case CLI_DURATION:
 		return duration_value(option, first, out);
 	case CLI_TIME:
+	case CLI_TIME_AHEAD:
 		return time_value(option, first, out);
 	case CLI_TEXT_FILE:
 	case CLI_BYTES:
@@ -408,6 +411,7 @@ run_table(struct cli *cli)
 	char base[CLI_URL_MAX], path[CLI_URL_MAX];
 	json_t *answer = NULL, *last = NULL, *items;
 	enum cli_exit status;
+	unsigned long long done = 0;
 	long long left;
 	const char *cursor = NULL;
 
@@ -427,8 +431,11 @@ run_table(struct cli *cli)
 		items = json_object_get(answer, "items");
 		print_items(cli, &table, items);
 		left -= (long long)json_array_size(items);
+		done += json_array_size(items);
+		cli_progress(cli, "items", done);
 		cursor = json_string_value(json_object_get(answer, "next_cursor"));
 	} while (cursor != NULL && left > 0);
+	cli_progress_end(cli);
 	json_decref(last);
 	return status;
 }

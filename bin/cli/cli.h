@@ -48,6 +48,7 @@ enum cli_type {
 	CLI_INT,
 	CLI_DURATION,  /* 90s 15m 1h 30d: seconds */
 	CLI_TIME,      /* a timestamp, or a duration before now */
+	CLI_TIME_AHEAD, /* a timestamp, or a duration from now */
 	CLI_FLAG,      /* true, or the text in `fixed` */
 	CLI_TEXT_FILE, /* the file's text */
 	CLI_BYTES,     /* the file's bytes, base64 */
@@ -86,9 +87,10 @@ struct cli_verb {
 	const char *columns; /* "HEAD:path.to.member|or.else,…" */
 	enum cli_exit (*run)(struct cli *cli); /* instead of the request */
 	const char *help;
-	/* Parses its own arguments: gets what follows the verb. */
+	/* Another program's main: gets the options as words, in their order. */
 	int (*dispatch)(int argc, char **argv);
-	const char *usage; /* of a dispatched verb */
+	/* What follows the verb in the example; NULL: made of the rows. */
+	const char *example;
 };
 
 struct cli_value {
@@ -111,8 +113,12 @@ struct cli {
 const struct cli_verb *cli_verb_at(unsigned i); /* NULL past the end */
 const struct cli_verb *cli_verb_find(const char *noun, const char *verb);
 bool cli_noun_known(const char *noun);
+bool cli_noun_has_verbs(const char *noun); /* not alone: "key", not "up" */
 
 /* ---- args.c */
+extern const struct cli_option cli_globals[]; /* those of every verb */
+bool cli_is_positional(const struct cli_option *option);
+bool cli_repeats(const struct cli_option *option);
 /* Takes the words after the verb. Says what is wrong and returns CLI_USAGE. */
 enum cli_exit cli_args(struct cli *cli, int argc, char **argv);
 /* One of the options that every verb takes, with its value in argv[*i + 1] or
@@ -122,7 +128,25 @@ bool cli_args_global(struct cli *cli, int argc, char **argv, int *i,
 /* The option's value, NULL if it was not given. */
 const char *cli_get(const struct cli *cli, const char *name);
 const struct cli_value *cli_get_all(const struct cli *cli, const char *name);
+
+/* ---- help.c: what the rows say to people */
+extern const struct cli_exit_row {
+	enum cli_exit status;
+	const char *meaning;
+} cli_exits[]; /* ends with a NULL meaning */
 void cli_usage(const struct cli_verb *verb, FILE *out);
+void cli_example(const struct cli_verb *verb, FILE *out);
+void cli_help(const struct cli_verb *verb, FILE *out);
+void cli_help_noun(const char *noun, FILE *out);
+void cli_help_all(FILE *out);
+void cli_help_first(FILE *out); /* what to type next */
+/* The noun that the word means ("keys" is "key"). */
+const char *cli_noun_of(const char *typed);
+/* What was meant, among a verb's options, a noun's verbs, the nouns; NULL:
+ * nothing is near. */
+const char *cli_near_option(const struct cli_verb *verb, const char *typed);
+const char *cli_near_verb(const char *noun, const char *typed);
+const char *cli_near_noun(const char *typed);
 
 /* ---- context.c: which server, as whom */
 enum cli_exit cli_resolve(struct cli *cli, bool want_token);
@@ -166,8 +190,10 @@ enum cli_exit cli_request(struct cli *cli, json_t **answer);
 enum cli_exit cli_run(struct cli *cli);
 
 /* ---- print.c */
+/* Columns are "HEAD:path|or.else,…"; ">HEAD" stands at the right. */
 struct cli_table {
 	const char *columns;
+	const char *line_end; /* NULL: a newline */
 	size_t widths[16];
 	bool begun;
 };
@@ -178,16 +204,27 @@ void cli_line(const char *columns, const json_t *object);
 enum cli_exit cli_data(struct cli *cli, const char *text, bool secret);
 const json_t *cli_member(const json_t *object, const char *path);
 const char *cli_member_text(const json_t *object, const char *path);
-void cli_put(FILE *out, const char *text); /* without control characters */
-bool cli_colour(FILE *out);
 
-/* Says "aegis: …" on stderr and returns status. */
+/* ---- text.c: what may go to a terminal, and how wide it is */
+void cli_put(FILE *out, const char *text); /* without control characters */
+/* The same, cut to so many columns; how many it took. */
+size_t cli_put_fit(FILE *out, const char *text, size_t width_max);
+size_t cli_width(const char *text); /* of what cli_put would write */
+size_t cli_terminal_width(void); /* of stdout; 0: it is none */
+bool cli_colour(FILE *out);
+/* Says "aegis: …" on stderr and returns status; "\nhint: …" may end it. */
 enum cli_exit cli_fail(enum cli_exit status, const char *fmt, ...)
     AG_PRINTF(2, 3);
+/* A line on stdout. */
+void cli_say(const char *fmt, ...) AG_PRINTF(1, 2);
+void cli_hint(const char *fmt, ...) AG_PRINTF(1, 2);
+/* "120000 events", on stderr, where a person would otherwise see nothing. */
+void cli_progress(const struct cli *cli, const char *what, unsigned long long n);
+void cli_progress_end(const struct cli *cli);
 
 /* ---- the verbs' own files */
-extern const struct cli_verb cli_verbs_identity[], cli_verbs_keys[],
-    cli_verbs_agents[], cli_verbs_audit[], cli_verbs_system[];
+extern const struct cli_verb cli_verbs_fleet[], cli_verbs_identity[],
+    cli_verbs_keys[], cli_verbs_agents[], cli_verbs_audit[], cli_verbs_system[];
 
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_doc(struct cli *cli);

@@ -277,6 +277,15 @@ keep_context(struct cli *cli, json_t *all, const char *name)
 	return contexts_save(all);
 }
 
+static void
+say_context(const char *name, const char *server)
+{
+	json_t *answer = json_pack("{s:s, s:s*}", "context", name, "server", server);
+
+	cli_json_line(answer);
+	json_decref(answer);
+}
+
 enum cli_exit
 cli_login(struct cli *cli)
 {
@@ -294,8 +303,10 @@ cli_login(struct cli *cli)
 		return status;
 	all = contexts_load();
 	status = keep_context(cli, all, name);
-	if (status == CLI_OK && !cli->quiet)
-		printf("logged in as %s at %s (context %s)\n",
+	if (status == CLI_OK && cli->json)
+		say_context(name, cli->url);
+	else if (status == CLI_OK && !cli->quiet)
+		cli_say("logged in as %s at %s (context %s)",
 		    cli_member_text(me, "name"), cli->url, name);
 	json_decref(all);
 	json_decref(me);
@@ -317,8 +328,10 @@ cli_logout(struct cli *cli)
 	else if (unlink(file) != 0 && errno != ENOENT)
 		status = cli_fail(CLI_FAULT, "%s: %s", file, strerror(errno));
 	else {
-		if (!cli->quiet)
-			printf("logged out (context %s)\n", name);
+		if (cli->json)
+			say_context(name, NULL);
+		else if (!cli->quiet)
+			cli_say("logged out (context %s)", name);
 		(void)json_object_del(contexts, name);
 		status = contexts_save(all);
 	}
@@ -356,11 +369,14 @@ cli_context_use(struct cli *cli)
 	enum cli_exit status;
 
 	if (json_object_get(json_object_get(all, "contexts"), name) == NULL)
-		status = cli_fail(CLI_NOT_FOUND, "%s: no such context", name);
+		status = cli_fail(CLI_NOT_FOUND,
+		    "%s: no such context (aegis context list)", name);
 	else if (json_object_set_new(all, "current", json_string(name)) != 0)
 		status = cli_fail(CLI_FAULT, "out of memory");
-	else
-		status = contexts_save(all);
+	else if ((status = contexts_save(all)) == CLI_OK && cli->json)
+		say_context(name, NULL);
+	else if (status == CLI_OK && !cli->quiet)
+		cli_say("context %s", name);
 	json_decref(all);
 	return status;
 }

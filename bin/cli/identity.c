@@ -40,7 +40,7 @@ static const struct cli_option token_options[] = {
 static const struct cli_option grant_options[] = {
 	P,
 	{ "ROLE", "ROLE", CLI_STR, NULL, true, "the role", NULL },
-	{ "--until", "T", CLI_TIME, "valid_until", false, "when it ends", NULL },
+	{ "--until", "T", CLI_TIME_AHEAD, "valid_until", false, "when it ends: 30d, or a timestamp", NULL },
 	{ 0 },
 };
 static const struct cli_option ungrant_options[] = {

@@ -1,61 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What people see: aligned columns, name and value, bytes. What comes from
- * the server may hold anything; control characters never reach the terminal.
+ * What people see: aligned columns, name and value, bytes.
  */
 #include "cli.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { COLUMNS_MAX = 16, CELL_MAX = 512, COLUMN_GAP = 2 };
-
-bool
-cli_colour(FILE *out)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return (no == NULL || no[0] == '\0') &&
-	    (term == NULL || strcmp(term, "dumb") != 0) && isatty(fileno(out)) == 1;
-}
-
-static bool
-is_control(const unsigned char *p)
-{
-	return *p < 0x20 || *p == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
-}
-
-void
-cli_put(FILE *out, const char *text)
-{
-	const unsigned char *p = (const unsigned char *)text;
-
-	for (; *p != '\0'; p++) {
-		if (!is_control(p)) {
-			fputc(*p, out);
-			continue;
-		}
-		fputc('?', out);
-		if (*p == 0xc2)
-			p++;
-	}
-}
-
-enum cli_exit
-cli_fail(enum cli_exit status, const char *fmt, ...)
-{
-	va_list ap;
-
-	(void)fflush(stdout);
-	fputs("aegis: ", stderr);
-	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return status;
-}
+enum {
+	COLUMNS_MAX = 16,
+	CELL_MAX = 32768, /* bytes; 64 scopes, 32 labels fit */
+	CELL_MIN = 6, /* columns that a cell keeps on a narrow terminal */
+	COLUMN_GAP = 2,
+};
 
 void
 cli_json_line(const json_t *value)
@@ -200,17 +158,6 @@ cell_of(char *cell, const json_t *object, const char *paths, size_t len)
 
 /* ---------------------------------------------------------------- tables */
 
-/* Characters, not bytes. */
-static size_t
-width_of(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text != '\0'; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;
-	return n;
-}
-
 static const char *
 colour_of(const char *cell)
 {
@@ -227,23 +174,40 @@ colour_of(const char *cell)
 	return NULL;
 }
 
-static void
-put_cell(const char *cell, size_t width, bool last, const char *colour)
-{
-	size_t n = width_of(cell);
+/* width 0: as it is. Numbers stand at the right of their column. */
+struct cell_style {
+	size_t width, width_max;
+	bool right, last;
+	const char *colour;
+};
 
-	if (colour != NULL)
-		fputs(colour, stdout);
-	cli_put(stdout, cell);
-	if (colour != NULL)
-		fputs("\033[0m", stdout);
-	for (; !last && n < width + COLUMN_GAP; n++)
+static void
+put_cell(const char *cell, const struct cell_style *style)
+{
+	size_t n = cli_width(cell);
+
+	if (style->width_max > 0 && n > style->width_max)
+		n = style->width_max;
+	for (size_t i = n; style->right && i < style->width; i++)
 		fputc(' ', stdout);
+	if (style->colour != NULL)
+		fputs(style->colour, stdout);
+	(void)cli_put_fit(stdout, cell,
+	    style->width_max == 0 ? SIZE_MAX : style->width_max);
+	if (style->colour != NULL)
+		fputs("\033[0m", stdout);
+	if (style->last)
+		return;
+	if (!style->right)
+		for (; n < style->width; n++)
+			fputc(' ', stdout);
+	fprintf(stdout, "%*s", COLUMN_GAP, "");
 }
 
 struct column {
 	const char *head, *paths;
 	size_t head_len, paths_len;
+	bool right;
 };
 
 static unsigned
@@ -253,6 +217,8 @@ columns_of(const char *spec, struct column *out)
 	const char *colon;
 
 	while (*spec != '\0' && n < COLUMNS_MAX) {
+		out[n].right = *spec == '>';
+		spec += out[n].right;
 		colon = strchr(spec, ':');
 		out[n].head = spec;
 		out[n].head_len = (size_t)(colon - spec);
@@ -263,20 +229,6 @@ columns_of(const char *spec, struct column *out)
 		n++;
 	}
 	return n;
-}
-
-static void
-put_header(const struct cli_table *table, const struct column *columns, unsigned n)
-{
-	const char *bold = cli_colour(stdout) ? "\033[1m" : NULL;
-	char head[64];
-
-	for (unsigned c = 0; c < n; c++) {
-		(void)snprintf(head, sizeof(head), "%.*s", (int)columns[c].head_len,
-		    columns[c].head);
-		put_cell(head, table->widths[c], c + 1 == n, bold);
-	}
-	fputc('\n', stdout);
 }
 
 /* Widths only grow, so that later pages stay under the same heads. */
@@ -293,35 +245,100 @@ measure(struct cli_table *table, const json_t *items, const struct column *colum
 			table->widths[c] = columns[c].head_len;
 		json_array_foreach((json_t *)items, i, item) {
 			cell_of(cell, item, columns[c].paths, columns[c].paths_len);
-			w = width_of(cell);
+			w = cli_width(cell);
 			if (w > table->widths[c])
 				table->widths[c] = w;
 		}
 	}
 }
 
+/* On a terminal the widest columns give until a line fits; the first one, by
+ * which a row is named, gives last. fit[c] 0: whole. */
+static void
+fit_columns(const struct cli_table *table, unsigned n, size_t *fit)
+{
+	size_t room = cli_terminal_width(), total = 0;
+	unsigned widest;
+
+	memset(fit, 0, n * sizeof(*fit));
+	if (room == 0)
+		return;
+	for (unsigned c = 0; c < n; c++) {
+		fit[c] = table->widths[c];
+		total += fit[c] + (c + 1 < n ? COLUMN_GAP : 0);
+	}
+	while (total > room) {
+		widest = n > 1 ? 1 : 0;
+		for (unsigned c = widest + 1; c < n; c++)
+			if (fit[c] > fit[widest])
+				widest = c;
+		if (fit[widest] <= CELL_MIN)
+			widest = 0;
+		if (fit[widest] <= CELL_MIN)
+			return; /* as narrow as it gets: the terminal wraps */
+		fit[widest]--;
+		total--;
+	}
+}
+
+static void
+end_line(const struct cli_table *table)
+{
+	fputs(table->line_end == NULL ? "\n" : table->line_end, stdout);
+}
+
+static void
+put_header(const struct cli_table *table, const struct column *columns,
+    unsigned n, const size_t *fit)
+{
+	const size_t *widths = table->widths;
+	const char *bold = cli_colour(stdout) ? "\033[1m" : NULL;
+	char head[64];
+
+	for (unsigned c = 0; c < n; c++) {
+		(void)snprintf(head, sizeof(head), "%.*s", (int)columns[c].head_len,
+		    columns[c].head);
+		put_cell(head, &(struct cell_style){ .right = columns[c].right,
+		    .width = fit[c] > 0 ? fit[c] : widths[c], .width_max = fit[c],
+		    .last = c + 1 == n, .colour = bold });
+	}
+	end_line(table);
+}
+
+static void
+put_row(const struct cli_table *table, const struct column *columns, unsigned n,
+    const size_t *fit, const json_t *item)
+{
+	const size_t *widths = table->widths;
+	bool colour = cli_colour(stdout);
+	char cell[CELL_MAX];
+
+	for (unsigned c = 0; c < n; c++) {
+		cell_of(cell, item, columns[c].paths, columns[c].paths_len);
+		put_cell(cell, &(struct cell_style){ .right = columns[c].right,
+		    .width = fit[c] > 0 ? fit[c] : widths[c], .width_max = fit[c],
+		    .last = c + 1 == n,
+		    .colour = colour ? colour_of(cell) : NULL });
+	}
+	end_line(table);
+}
+
 void
 cli_rows(struct cli_table *table, const json_t *items, bool header)
 {
-	struct column columns[COLUMNS_MAX];
+	struct column columns[COLUMNS_MAX] = { 0 };
 	unsigned n = columns_of(table->columns, columns);
-	bool colour = cli_colour(stdout);
-	char cell[CELL_MAX];
+	size_t fit[COLUMNS_MAX];
 	const json_t *item;
 	size_t i;
 
 	measure(table, items, columns, n);
+	fit_columns(table, n, fit);
 	if (header && !table->begun)
-		put_header(table, columns, n);
+		put_header(table, columns, n, fit);
 	table->begun = true;
-	json_array_foreach((json_t *)items, i, item) {
-		for (unsigned c = 0; c < n; c++) {
-			cell_of(cell, item, columns[c].paths, columns[c].paths_len);
-			put_cell(cell, table->widths[c], c + 1 == n,
-			    colour ? colour_of(cell) : NULL);
-		}
-		fputc('\n', stdout);
-	}
+	json_array_foreach((json_t *)items, i, item)
+		put_row(table, columns, n, fit, item);
 }
 
 void
@@ -333,16 +350,40 @@ cli_line(const char *spec, const json_t *object)
 
 	for (unsigned c = 0; c < n; c++) {
 		cell_of(cell, object, columns[c].paths, columns[c].paths_len);
-		put_cell(cell, width_of(cell), c + 1 == n, NULL);
+		put_cell(cell, &(struct cell_style){ .last = c + 1 == n });
 	}
 	fputc('\n', stdout);
 }
 
 /* ------------------------------------------------------ objects and bytes */
 
+/* A text of several lines (PEM) keeps them, under one another. */
+static void
+put_text(const char *text, size_t indent)
+{
+	char line[CELL_MAX];
+	size_t len, take;
+
+	while (*text != '\0') {
+		len = strcspn(text, "\n");
+		for (size_t at = 0; at < len; at += take) {
+			take = len - at < sizeof(line) - 1 ? len - at : sizeof(line) - 1;
+			while (at + take < len && take > 1 &&
+			    ((unsigned char)text[at + take] & 0xc0) == 0x80)
+				take--; /* not within a character */
+			(void)snprintf(line, sizeof(line), "%.*s", (int)take, text + at);
+			cli_put(stdout, line);
+		}
+		text += len;
+		if (*text == '\n' && *++text != '\0')
+			printf("\n%*s", (int)(indent + COLUMN_GAP), "");
+	}
+}
+
 static void
 put_member(const char *name, const json_t *value, size_t width)
 {
+	const struct cell_style left = { .width = width };
 	char cell[CELL_MAX] = "";
 	const json_t *item;
 	size_t i;
@@ -354,15 +395,15 @@ put_member(const char *name, const json_t *value, size_t width)
 		json_array_foreach((json_t *)value, i, item) {
 			cell[0] = '\0';
 			cell_value(cell, item);
-			put_cell(i == 0 ? name : "", width, false, NULL);
+			put_cell(i == 0 ? name : "", &left);
 			cli_put(stdout, cell);
 			fputc('\n', stdout);
 		}
 		return;
 	}
-	put_cell(name, width, false, NULL);
+	put_cell(name, &left);
 	if (json_is_string(value)) /* whole, however long */
-		cli_put(stdout, json_string_value(value));
+		put_text(json_string_value(value), width);
 	else {
 		cell_value(cell, value);
 		cli_put(stdout, cell);
@@ -378,8 +419,8 @@ cli_object(const json_t *object)
 	size_t width = 0;
 
 	json_object_foreach((json_t *)object, name, value)
-		if (strlen(name) > width)
-			width = strlen(name);
+		if (cli_width(name) > width)
+			width = cli_width(name);
 	json_object_foreach((json_t *)object, name, value)
 		put_member(name, value, width);
 }

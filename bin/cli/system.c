@@ -6,9 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#ifdef AG_HAVE_SUPERVISE
-#include <supervise.h>
-#endif
 
 static const struct cli_option check_options[] = {
 	{ "FILE", "FILE", CLI_LOCAL, NULL, true, "a configuration file", NULL }, { 0 },
@@ -51,35 +48,71 @@ config_check(struct cli *cli)
 	struct ag_config *config = NULL;
 	enum cli_exit status = config_load(cli_get(cli, "FILE"), &config);
 
-	if (status == CLI_OK && !cli->quiet)
-		printf("%s: ok\n", cli_get(cli, "FILE"));
+	json_t *answer = json_pack("{s:s, s:b}", "file", cli_get(cli, "FILE"),
+	    "ok", 1);
+
+	if (status == CLI_OK && cli->json)
+		cli_json_line(answer);
+	else if (status == CLI_OK && !cli->quiet)
+		cli_say("%s: ok", cli_get(cli, "FILE"));
+	json_decref(answer);
 	ag_config_free(&config);
 	return status;
 }
 
-static void
-show_value(const struct ag_config *config, const struct ag_config_key *key,
+static json_t *
+values_of(const struct ag_config *config, const struct ag_config_key *key,
     unsigned row)
 {
-	bool many = key->type == AG_CFG_STRINGS || key->type == AG_CFG_WORDS;
-	const char *value = many ? ag_config_get_item(config, key->path, row, 0)
-	                         : ag_config_get_str(config, key->path, row);
+	json_t *values = json_array();
+	const char *value;
 
-	if (value == NULL)
-		return;
-	fputs(key->path, stdout);
-	if (strstr(key->path, "[]") != NULL)
-		printf(" (%u)", row + 1);
-	printf(": %s", value);
-	for (unsigned j = 1; many &&
+	if (key->type != AG_CFG_STRINGS && key->type != AG_CFG_WORDS) {
+		value = ag_config_get_str(config, key->path, row);
+		if (value != NULL)
+			(void)json_array_append_new(values, json_string(value));
+		return values;
+	}
+	for (unsigned j = 0;
 	    (value = ag_config_get_item(config, key->path, row, j)) != NULL; j++)
-		printf(", %s", value);
-	printf("  # %s\n", ag_config_get_where(config, key->path, row));
+		(void)json_array_append_new(values, json_string(value));
+	return values;
+}
+
+/* rest.listen: 127.0.0.1:8470  # default */
+static void
+show_value(const struct cli *cli, const struct ag_config *config,
+    const struct ag_config_key *key, unsigned row)
+{
+	json_t *values = values_of(config, key, row), *item;
+	const char *where = ag_config_get_where(config, key->path, row);
+	bool listed = strstr(key->path, "[]") != NULL;
+	size_t i;
+
+	if (json_array_size(values) > 0 && cli->json) {
+		item = json_pack("{s:s, s:o, s:O, s:s}", "key", key->path, "row",
+		    listed ? json_integer(row + 1) : json_null(), "values", values,
+		    "where", where);
+		cli_json_line(item);
+		json_decref(item);
+	} else if (json_array_size(values) > 0) {
+		fputs(key->path, stdout);
+		if (listed)
+			printf(" (%u)", row + 1);
+		json_array_foreach(values, i, item) {
+			fputs(i == 0 ? ": " : ", ", stdout);
+			cli_put(stdout, json_string_value(item));
+		}
+		fputs("  # ", stdout);
+		cli_put(stdout, where);
+		putchar('\n');
+	}
+	json_decref(values);
 }
 
 /* Every key with its value, and where that comes from. */
 static void
-show(const struct ag_config *config)
+show(const struct cli *cli, const struct ag_config *config)
 {
 	const struct ag_config_key *key;
 	const char *brackets;
@@ -94,7 +127,7 @@ show(const struct ag_config *config)
 			rows = ag_config_get_count(config, list);
 		}
 		for (unsigned row = 0; row < rows; row++)
-			show_value(config, key, row);
+			show_value(cli, config, key, row);
 	}
 }
 
@@ -105,28 +138,12 @@ config_show(struct cli *cli)
 	enum cli_exit status = config_load(cli_get(cli, "FILE"), &config);
 
 	if (status == CLI_OK)
-		show(config);
+		show(cli, config);
 	ag_config_free(&config);
 	return status;
 }
 
-#ifdef AG_HAVE_SUPERVISE
-#define DISPATCH(noun, function, help, usage) \
-	{ noun, "", NULL, NULL, NULL, CLI_SILENT, NULL, NULL, help, function, usage },
-#else
-#define DISPATCH(noun, function, help, usage)
-#endif
-
 const struct cli_verb cli_verbs_system[] = {
-	DISPATCH("up", ag_cmd_up, "start the fleet and stay with it",
-	    "[--config FILE] [--state DIR] [--listen HOST:PORT] [--detach] "
-	    "[--unsafe-dev-identity] [--unsafe-test-clock FILE]")
-	DISPATCH("down", ag_cmd_down, "drain and stop the fleet",
-	    "[--state DIR] [--timeout 30s]")
-	DISPATCH("status", ag_cmd_status, "the fleet's processes",
-	    "[--state DIR] [--watch] [--json]")
-	DISPATCH("actor", ag_cmd_actor, "let a process of yours join",
-	    "enroll NAME --role subscriber|actor [--state DIR]")
 	{ "version", "", NULL, NULL, NULL, CLI_SILENT, NULL, version,
 	    "which version this is", NULL, NULL },
 	{ "config", "check", check_options, NULL, NULL, CLI_SILENT, NULL,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const struct cli_verb *const tables[] = {
+	cli_verbs_fleet,
 	cli_verbs_system,
 	cli_verbs_identity,
 	cli_verbs_keys,
@@ -32,8 +33,8 @@ cli_verb_at(unsigned i)
 	return NULL;
 }
 
-static const char *
-noun_of(const char *typed)
+const char *
+cli_noun_of(const char *typed)
 {
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
 		if (strcmp(typed, aliases[i].typed) == 0)
@@ -46,7 +47,7 @@ cli_verb_find(const char *noun, const char *verb)
 {
 	const struct cli_verb *row;
 
-	noun = noun_of(noun);
+	noun = cli_noun_of(noun);
 	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
 		if (strcmp(row->noun, noun) == 0 && strcmp(row->verb, verb) == 0)
 			return row;
@@ -54,11 +55,23 @@ cli_verb_find(const char *noun, const char *verb)
 }
 
 bool
+cli_noun_has_verbs(const char *noun)
+{
+	const struct cli_verb *row;
+
+	noun = cli_noun_of(noun);
+	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
+		if (strcmp(row->noun, noun) == 0 && row->verb[0] != '\0')
+			return true;
+	return false;
+}
+
+bool
 cli_noun_known(const char *noun)
 {
 	const struct cli_verb *row;
 
-	noun = noun_of(noun);
+	noun = cli_noun_of(noun);
 	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
 		if (strcmp(row->noun, noun) == 0)
 			return true;

@@ -248,11 +248,4 @@ void ag_drain(struct supervisor *sup, int exit_status, uint64_t timeout_ms);
 void ag_drain_advance(struct supervisor *sup);
 bool ag_drain_done(const struct supervisor *sup);
 
-/* ---- client.c: the other end, for status, down, enroll */
-/* Asks; the answer's object (caller decrefs), or NULL after complaining, and
- * *exit_status. *fd, if not NULL, stays open (it closes when the fleet is
- * gone). */
-json_t *ag_control_ask(const char *verb, const char *state_option, json_t *ask,
-    int *exit_status, int *fd);
-
 #endif

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,67 +24,7 @@ enum {
 	POLL_MAX = CHILDREN_MAX + CLIENTS_MAX + 2,
 };
 
-static const char usage[] = "aegis up [--config FILE] [--state DIR] "
-    "[--listen HOST:PORT] [--detach] [--unsafe-dev-identity] "
-    "[--unsafe-test-clock FILE]";
-
-/* -------------------------------------------------------------------- options */
-
-enum { OPT_CONFIG = 1, OPT_STATE, OPT_LISTEN, OPT_DETACH, OPT_IDENTITY,
-	OPT_CLOCK, OPT_QUIET, OPT_HELP };
-
-static const struct option long_options[] = {
-	{ "config", required_argument, NULL, OPT_CONFIG },
-	{ "state", required_argument, NULL, OPT_STATE },
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "detach", no_argument, NULL, OPT_DETACH },
-	{ "unsafe-dev-identity", no_argument, NULL, OPT_IDENTITY },
-	{ "unsafe-test-clock", required_argument, NULL, OPT_CLOCK },
-	{ "quiet", no_argument, NULL, OPT_QUIET },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
-
 enum { GO_ON = -1 };
-
-static int
-take_option(struct supervisor *sup, int option)
-{
-	switch (option) {
-	case OPT_CONFIG: sup->config_file = optarg; break;
-	case OPT_STATE: sup->state_option = optarg; break;
-	case OPT_LISTEN: sup->listen = optarg; break;
-	case OPT_DETACH: sup->detach = true; break;
-	case OPT_CLOCK: sup->clock_option = optarg; break;
-	case OPT_QUIET: sup->quiet = true; break;
-	case OPT_IDENTITY:
-		ag_sup_complain("up", "--unsafe-dev-identity: is not built");
-		return EXIT_BAD_INPUT;
-	case OPT_HELP:
-		printf("usage: %s\n", usage);
-		return EXIT_YES;
-	default:
-		fprintf(stderr, "usage: %s\n", usage);
-		return EXIT_BAD_INPUT;
-	}
-	return GO_ON;
-}
-
-static int
-read_options(struct supervisor *sup, int argc, char **argv)
-{
-	int option, status;
-
-	optind = 0; /* glibc: start over */
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		if ((status = take_option(sup, option)) != GO_ON)
-			return status;
-	if (optind == argc)
-		return GO_ON;
-	ag_sup_complain("up", "%s: nothing is expected here; usage: %s",
-	    argv[optind], usage);
-	return EXIT_BAD_INPUT;
-}
 
 /* ---------------------------------------------------------------- preparation */
 
@@ -546,14 +485,20 @@ detach(struct supervisor *sup)
 }
 
 int
-ag_cmd_up(int argc, char **argv)
+ag_cmd_up(const struct ag_up *ask)
 {
 	static struct supervisor sup = { .lock_fd = -1, .listen_fd = -1,
 		.log_fd = -1, .stdout_fd = -1, .ready_fd = -1, .signal_fd = -1,
 		.control_fd = -1 };
-	int status = read_options(&sup, argc, argv);
+	int status = GO_ON;
 
-	if (status == GO_ON && sup.detach)
+	sup.config_file = ask->config_file;
+	sup.state_option = ask->state;
+	sup.listen = ask->listen;
+	sup.clock_option = ask->clock_file;
+	sup.detach = ask->detach;
+	sup.quiet = ask->quiet;
+	if (sup.detach)
 		status = detach(&sup);
 	if (status != GO_ON)
 		return status;

@@ -204,6 +204,39 @@ def test_audit(fleet, unique):
                      check=0).stdout.count("\n") == 1
 
 
+def test_every_audit_flag_is_the_filter_of_the_api(fleet, admin, unique):
+    """What --flag V prints is what ?filter=V answers, and each filter leaves something out."""
+    alias = unique("key")
+    fleet.key(admin, alias)
+    agent = fleet.agent(admin, ["key:%s:read" % alias], label=unique("l"), model="m-7")
+    agent.get("/v1/keys/" + alias)
+    agent.get("/v1/principals")
+    request = admin.get("/v1/whoami").headers["x-request-id"]
+    me = admin.ok("GET", "/v1/whoami")["id"]
+    flags = {("--actor", "admin"): "actor=" + me, ("--agent", agent.id): "agent=" + agent.id,
+             ("--actor", "admin", "--include-agents"): "actor=%s&include_agents=1" % me,
+             ("--key", alias): "key=" + alias, ("--operation", "key.read"): "operation=key.read",
+             ("--outcome", "denied"): "outcome=denied", ("--type", "lifecycle"): "event_type=lifecycle",
+             ("--code", "PermissionDenied"): "code=PermissionDenied", ("--model", "m-7"): "model=m-7",
+             ("--request", request): "request_id=" + request, ("--root", "admin"): "root=" + me}
+    until = ["--until", "2099-01-01T00:00:00Z"]
+    for words, query in flags.items():
+        def both():
+            printed = [json.loads(n)["event_id"] for n in
+                       fleet.run("audit", *words, *until, "--json", check=0).stdout.splitlines()]
+            answered = [e["event_id"] for e in fleet.events(admin, query)]
+            # Both readings are recorded themselves: what the second has more is the first.
+            return printed, [e for e in answered if e in printed or "--actor" not in words and "--root" not in words]
+        printed, answered = both()
+        assert printed == answered, words
+        assert printed or words[0] == "--type", words
+    everything = len(fleet.run("audit", "--json", check=0).stdout.splitlines())
+    assert 0 < len(fleet.run("audit", "--agent", agent.id, "--json", check=0).stdout.splitlines()) < everything
+    assert not fleet.run("audit", "--since", "2099-01-01T00:00:00Z", "--json", check=0).stdout
+    risky = fleet.run("audit", "--agent", agent.id, "--include-risk", check=0).stdout
+    assert len(risky) > len(fleet.run("audit", "--agent", agent.id, check=0).stdout), "with what the score is made of"
+
+
 def test_audit_tail_follows(fleet, admin, tmp_path, unique):
     alias = unique("key")
     env = dict(os.environ, AEGIS_STATE=fleet.state, XDG_CONFIG_HOME=fleet.state + ".home")

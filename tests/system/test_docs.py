@@ -110,7 +110,7 @@ def test_the_listing_is_the_fleet(fleet):
     def rows(text):
         return [line.split()[:2] for line in text.splitlines() if re.match(r"^ *[a-z.0-9]+ +[a-z]+ +\d+ ", line)]
     page = open(os.path.join(ROOT, "docs", "architecture.md")).read()
-    assert "NAME             ROLE" in page
+    assert re.search(r"^    NAME +ROLE +PID +STATE +UPTIME +RESTARTS +QUEUE +RSS$", page, re.M)
     shown = rows(page)
     said = rows(fleet.run("status", check=0).stdout)
     # The tests' own sink is not of the default fleet.

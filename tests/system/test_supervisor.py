@@ -200,7 +200,7 @@ def test_detach_returns_when_ready(idle):
     (["--listen", "0.0.0.0:0"], "plain HTTP"),
     (["--listen", "0.0.0.0:0", "--unsafe-test-clock", "c"], "only on loopback"),
     (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
-    (["--frobnicate"], "usage"),
+    (["--frobnicate"], "no such option"),
     (["word"], "nothing is expected"),
 ])
 def test_bad_words_are_refused(idle, words, says):
