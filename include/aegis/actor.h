@@ -45,6 +45,7 @@ enum {
 	AG_TABLES_MAX = 8,
 	AG_SLOTS_MAX = 256,       /* rows of a fleet, guests included */
 	AG_DEADLINE_MS = 2000,    /* of a request, unless configured */
+	AG_SLOW_FACTOR = 5,       /* AG_OP_SLOW: so many times that */
 };
 
 /* msg: unpacked body, borrowed until the handler returns. */

@@ -91,6 +91,7 @@ enum ag_op_flag {
 	AG_OP_STREAM = 1 << 7,
 	AG_OP_EITEM = 1 << 8,
 	AG_OP_MAKES = 1 << 9,
+	AG_OP_SLOW = 1 << 10,
 };
 
 struct ag_message {

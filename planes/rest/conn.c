@@ -69,8 +69,8 @@ conn_free(struct conn *conn)
 static bool
 is_under_way(const struct conn *conn)
 {
-	return conn->state == CONN_ASKED || conn->state == CONN_TOLD ||
-	    conn->state == CONN_LOCAL;
+	return conn->state == CONN_ASKED || conn->state == CONN_ASKED_SLOW ||
+	    conn->state == CONN_TOLD || conn->state == CONN_LOCAL;
 }
 
 void
@@ -373,6 +373,7 @@ static void (*const ends[CONN_STATES])(struct conn *) = {
 	[CONN_BODY] = body_late,
 	[CONN_CREDIT] = request_overloaded,
 	[CONN_ASKED] = request_timeout,
+	[CONN_ASKED_SLOW] = request_timeout,
 	[CONN_TOLD] = request_unrecorded,
 	[CONN_STREAM] = stream_keep_alive,
 	[CONN_CLOSING] = conn_drop,

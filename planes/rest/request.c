@@ -458,6 +458,8 @@ request_ask(struct conn *conn)
 	struct rest *rest = conn->rest;
 	const struct ag_operation *op = operation(conn);
 	Ag__Refusal refusal = AG__REFUSAL__INIT;
+	enum conn_state state = (op->flags & AG_OP_SLOW) != 0 ? CONN_ASKED_SLOW :
+	    CONN_ASKED;
 	struct refuse refuse = { .err = AG_OK };
 	Ag__Request request;
 	void *msg;
@@ -484,9 +486,9 @@ request_ask(struct conn *conn)
 		}
 		protobuf_c_message_init(op->ask, msg);
 	}
-	conn_place(conn, CONN_ASKED);
+	conn_place(conn, state);
 	err = ag_request(rest->ctx, op->type, &request,
-	    ag_mono_ms(rest->ctx) + rest->state_ms[CONN_ASKED], msg);
+	    ag_mono_ms(rest->ctx) + rest->state_ms[state], msg);
 	pool_reset(&rest->pool);
 	if (err != AG_OK)
 		request_refuse(conn, AG_UNAVAILABLE,

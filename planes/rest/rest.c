@@ -21,7 +21,8 @@ on_deliver(void *state, struct ag_ctx *ctx, const void *msg)
 
 	rest->audit_seen = true;
 	if (conn == NULL ||
-	    (conn->state != CONN_ASKED && conn->state != CONN_TOLD))
+	    (conn->state != CONN_ASKED && conn->state != CONN_ASKED_SLOW &&
+	    conn->state != CONN_TOLD))
 		ag_metric_add(ctx, RM_LATE, 1); /* nobody waits any more */
 	else
 		answer_deliver(conn, deliver);
@@ -91,6 +92,7 @@ read_config(struct rest *rest)
 		[CONN_BODY] = body_ms,
 		[CONN_CREDIT] = REST_CREDIT_WAIT_MS,
 		[CONN_ASKED] = deadline_ms,
+		[CONN_ASKED_SLOW] = deadline_ms * AG_SLOW_FACTOR,
 		[CONN_TOLD] = deadline_ms,
 		[CONN_STREAM] = REST_KEEP_ALIVE_MS,
 		[CONN_CLOSING] = REST_LINGER_MS,

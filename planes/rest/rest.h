@@ -54,6 +54,7 @@ enum conn_state {
 	CONN_BODY,
 	CONN_CREDIT, /* waits for admission */
 	CONN_ASKED,  /* at iam and beyond */
+	CONN_ASKED_SLOW, /* the same, for what may take longer (AG_OP_SLOW) */
 	CONN_TOLD,   /* our own outcome is at audit */
 	CONN_LOCAL,  /* a public page waits for iam */
 	CONN_STREAM,
