@@ -258,6 +258,9 @@ executor_of(struct ag_ctx *ctx, const struct ag_operation *op,
 {
 	if (op->executor == AG_ROLE_KEYS && grant->resource_id != NULL)
 		return ag_shard(ctx, AG_ROLE_KEYS, grant->resource_id);
+	if (op->executor == AG_ROLE_KEYS) /* about no key: any shard will do */
+		return ag_slot(ctx, AG_ROLE_KEYS, (unsigned)(grant->n %
+		    ag_slot_count(ctx, AG_ROLE_KEYS)));
 	return ag_slot(ctx, op->executor, 0);
 }
 

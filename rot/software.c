@@ -119,8 +119,12 @@ on_worked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg, void 
 	struct vault_id id;
 	const uint8_t *body;
 	size_t len;
+	const Ag__Envelope *env = ag_env(ctx);
 	ag_err err = status;
 
+	/* Who asked has given up and was told so: nothing of it is kept. */
+	if (err == AG_OK && env->deadline_ms != 0 && env->deadline_ms < ag_mono_ms(ctx))
+		err = AG_DEADLINE_EXCEEDED;
 	if (err == AG_OK)
 		err = make_material(job->pkey, &material);
 	EVP_PKEY_free(job->pkey);

@@ -92,7 +92,7 @@ resolve(struct call *c)
 	    (char *)ag_kind_name(op->kind);
 	if ((op->flags & AG_OP_ALL) != 0 || op->kind == AG_KIND_ANY) {
 		c->grant.resource_id = (char *)selector;
-		if (op->kind == AG_KIND_KEY && (op->flags & AG_OP_READ) == 0) {
+		if (op->kind == AG_KIND_KEY && (op->flags & AG_OP_IDEM) != 0) {
 			ag_id_new(c->ctx, "key", c->new_id);
 			c->grant.resource_id = c->new_id;
 		}
@@ -350,7 +350,7 @@ executor_slot(struct call *c)
 
 	if (role == AG_ROLE_IAM)
 		return ag_self(c->ctx);
-	if (role == AG_ROLE_KEYS)
+	if (role == AG_ROLE_KEYS && c->grant.resource_id != NULL)
 		return ag_shard(c->ctx, role, c->grant.resource_id);
 	return ag_slot(c->ctx, role, 0);
 }

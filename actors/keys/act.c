@@ -128,7 +128,7 @@ rotate(struct ag_ctx *ctx, struct hot *hot, const Ag__ActAsk *ask)
 	generate.version = hot->stored->key->version + 1;
 	generate.key_spec = hot->stored->key->key_spec;
 	return ag_ask(ctx, ag_slot_named(ctx, "software"), AG_MSG_ROT_GENERATE_ASK,
-	    &generate, AG_MSG_ROT_GENERATE_REPLY, ROT_TIMEOUT_MS, on_rotated, NULL, 0);
+	    &generate, AG_MSG_ROT_GENERATE_REPLY, ROT_MAKE_TIMEOUT_MS, on_rotated, NULL, 0);
 }
 
 static const struct act acts[] = {

@@ -49,7 +49,7 @@ parsed_private(const struct spec *spec, struct ag_secret **material,
 
 	*out = (struct parsed){ .spec = spec };
 	if (spec->kind == SPEC_SYMMETRIC) {
-		if (len != spec->bits)
+		if (!spec_length_fits(spec, len))
 			return AG_CORRUPT;
 		out->raw = *material;
 		*material = NULL;

@@ -14,6 +14,10 @@ enum {
 	SIGNATURE_BYTES_MAX = 1024,
 	IV_BYTES = 12,
 	TAG_BYTES = 16,
+	KW_MORE = 16,        /* 8 of the integrity check, up to 7 of padding */
+	KW_BYTES_MAX = 16384, /* of a key that is wrapped */
+	MAC_BYTES_MAX = 64,
+	MAC_BYTES_MIN = 16,  /* a MAC may be cut to this (SP 800-107 §5.3.3) */
 	HEADER_BYTES = 6, /* 01 ‖ algorithm ‖ key version, BE */
 	CONTEXT_PAIRS_MAX = 32,
 	CONTEXT_BYTES_MAX = 4096,
@@ -85,6 +89,19 @@ ag_err oaep_encrypt(struct parsed *p, const struct algorithm *a,
     const struct text *t, uint8_t *out, size_t *out_len) AG_MUST;
 ag_err oaep_decrypt(struct parsed *p, const struct algorithm *a,
     const struct text *t, uint8_t *out, size_t *out_len) AG_MUST;
+
+/*
+ * RFC 3394 (AES_KW: n ≥ 16, a multiple of 8) and RFC 5649 (AES_KWP). A wrapped
+ * key has at most KW_MORE bytes more than the key; out has room for that.
+ */
+ag_err kw_wrap(struct parsed *p, const struct algorithm *a, const uint8_t *in,
+    size_t len, uint8_t *out, size_t *out_len) AG_MUST;
+/* out has room for len. AG_CRYPTOGRAPHIC_FAILURE for whatever does not open. */
+ag_err kw_unwrap(struct parsed *p, const struct algorithm *a, const uint8_t *in,
+    size_t len, uint8_t *out, size_t *out_len) AG_MUST;
+/* HMAC (FIPS 198-1): a->size bytes. */
+ag_err keys_mac(struct parsed *p, const struct algorithm *a, const uint8_t *data,
+    size_t len, uint8_t out[MAC_BYTES_MAX]) AG_MUST;
 
 /*
  * AAD of an Aegis ciphertext: tenant, key id, version (4 bytes BE), context,

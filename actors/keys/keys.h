@@ -11,6 +11,7 @@
 
 enum {
 	ROT_TIMEOUT_MS = 5000,
+	ROT_MAKE_TIMEOUT_MS = 9000, /* of AG_OP_SLOW: a large RSA key */
 	DUE_EVERY_MS = 250,
 	GAUGES_EVERY_MS = 1000,
 	DUE_AT_ONCE = 64,        /* destructions begun per tick */
@@ -80,8 +81,9 @@ void keys_due(void *state, struct ag_ctx *ctx);
 /* Keeps the table of what is due as the key has it. */
 ag_err keys_plan(struct ag_ctx *ctx, const char *id, bool had, int64_t before,
     bool has, int64_t after) AG_MUST;
-/* ---- use.c, public.c: signing and so on, batches; public halves */
+/* ---- use.c, random.c, public.c: every use of a key, batches; public halves */
 ag_err on_key_use(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_key_random(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_key_public(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_key_jwk(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_key_jwks(void *state, struct ag_ctx *ctx, const void *msg);

@@ -39,10 +39,10 @@ usage_check(struct ag_ctx *ctx, const struct spec *spec,
 }
 
 static ag_err
-spec_check(struct ag_ctx *ctx, int id, bool to_generate, const struct spec **out)
+spec_check(struct ag_ctx *ctx, int id, const struct spec **out)
 {
 	*out = spec_find(id);
-	if (*out != NULL && (!to_generate || (*out)->generates))
+	if (*out != NULL)
 		return AG_OK;
 	return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, "key_spec", "/key_spec",
 	    "This root of trust does not make keys of this key_spec.");
@@ -62,7 +62,7 @@ create_check(struct ag_ctx *ctx, const Ag__KeyCreateAsk *ask,
 	if (ask->rot != NULL && strcmp(ask->rot, "software") != 0)
 		return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, "rot", "/rot",
 		    "There is no such root of trust.");
-	if ((err = spec_check(ctx, ask->key_spec, true, spec)) != AG_OK ||
+	if ((err = spec_check(ctx, ask->key_spec, spec)) != AG_OK ||
 	    (err = usage_check(ctx, *spec, ask->usage, ask->n_usage, false)) != AG_OK)
 		return err;
 	if (ask->has_honey && ask->honey && !(grant->has_sees_honey && grant->sees_honey))
@@ -207,7 +207,7 @@ generate(struct ag_ctx *ctx, const char *id, uint32_t version, int key_spec,
 	ask.version = version;
 	ask.key_spec = (Ag__KeySpec__V)key_spec;
 	return ag_ask(ctx, ag_slot_named(ctx, "software"), AG_MSG_ROT_GENERATE_ASK,
-	    &ask, AG_MSG_ROT_GENERATE_REPLY, ROT_TIMEOUT_MS, then, memo, memo_size);
+	    &ask, AG_MSG_ROT_GENERATE_REPLY, ROT_MAKE_TIMEOUT_MS, then, memo, memo_size);
 }
 
 /* The new id comes from iam, in the grant. */
@@ -255,7 +255,7 @@ on_key_import(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if ((err = alias_check(ctx, ask->alias)) != AG_OK ||
 	    (err = keys_labels_check(ctx, ask->labels, ask->n_labels, false)) != AG_OK ||
-	    (err = spec_check(ctx, ask->key_spec, false, &spec)) != AG_OK)
+	    (err = spec_check(ctx, ask->key_spec, &spec)) != AG_OK)
 		return err;
 	if (ask->public_key_pem == NULL || spec->kind == SPEC_SYMMETRIC)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/public_key_pem",

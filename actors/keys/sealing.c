@@ -9,15 +9,6 @@
 
 enum { FORMAT_VERSION = 1 };
 
-/* What a request binds a text to. */
-struct binding {
-	Ag__Pair *const *pairs;
-	size_t n_pairs;
-	bool has_aad;
-	const ProtobufCBinaryData *aad;
-	bool raw;
-};
-
 static ag_err
 binding_check(const struct binding *b, struct why *why)
 {
@@ -33,7 +24,7 @@ binding_check(const struct binding *b, struct why *why)
 	return AG_OK;
 }
 
-static ag_err
+ag_err
 binding_aad(struct use *u, const struct binding *b, uint32_t version,
     struct text *t, struct why *why)
 {
@@ -123,35 +114,35 @@ put_header(uint8_t *p, const struct plan *plan)
 	p[5] = (uint8_t)plan->version;
 }
 
-/* Everything that encrypt may give out, in one buffer: header, iv, ciphertext,
- * tag. RSA has neither iv nor tag. */
-struct sealed {
-	uint8_t *bytes;
-	size_t len;
-	uint8_t *body, *iv, *tag;
-	size_t body_len;
-};
-
+/* Without iv and tag. */
 static ag_err
+seal_bare(struct parsed *p, const struct plan *plan, const struct text *t,
+    struct sealed *s)
+{
+	ag_err err;
+
+	s->body = s->bytes + HEADER_BYTES;
+	err = plan->algorithm->family == FAMILY_KW ?
+	    kw_wrap(p, plan->algorithm, t->in, t->len, s->body, &s->body_len) :
+	    oaep_encrypt(p, plan->algorithm, t, s->body, &s->body_len);
+	s->len = HEADER_BYTES + s->body_len;
+	return err;
+}
+
+ag_err
 seal(struct use *u, const struct plan *plan, const struct text *t,
     struct sealed *s)
 {
-	bool aead = plan->algorithm->family == FAMILY_AEAD;
 	size_t room = HEADER_BYTES + IV_BYTES + cipher_room(u->spec, t->len) + TAG_BYTES;
-	struct parsed *p = aead ? use_private(u, plan->version) :
+	struct parsed *p = plan->is_private ? use_private(u, plan->version) :
 	    use_public(u, plan->version);
-	ag_err err;
 
 	*s = (struct sealed){ .bytes = ag_alloc(u->ctx, room) };
 	if (p == NULL || s->bytes == NULL)
 		return AG_NO_MEMORY;
 	put_header(s->bytes, plan);
-	if (!aead) {
-		s->body = s->bytes + HEADER_BYTES;
-		err = oaep_encrypt(p, plan->algorithm, t, s->body, &s->body_len);
-		s->len = HEADER_BYTES + s->body_len;
-		return err;
-	}
+	if (plan->algorithm->family != FAMILY_AEAD)
+		return seal_bare(p, plan, t, s);
 	s->iv = s->bytes + HEADER_BYTES;
 	s->body = s->iv + IV_BYTES;
 	s->body_len = t->len;
@@ -221,24 +212,15 @@ plan_decrypt_raw(struct use *u, const Ag__DecryptAsk *ask, struct plan *plan,
 	return AG_OK;
 }
 
-/* The ciphertext says its version itself; whatever is wrong with it is one
- * and the same failure. */
-static ag_err
-plan_decrypt_aegis(struct use *u, const Ag__DecryptAsk *ask, struct plan *plan,
-    struct why *why)
+ag_err
+header_read(const struct use *u, const ProtobufCBinaryData *c,
+    const Ag__Algorithm__V *list, struct plan *plan)
 {
-	const ProtobufCBinaryData *c = &ask->ciphertext_b64;
 	const uint8_t *p = c->data;
 
-	if (ask->has_iv_b64 || ask->has_tag_b64 || ask->has_algorithm ||
-	    ask->has_key_version)
-		return no(why, AG_INVALID_FIELD, "conflicting_fields", "/format",
-		    "iv_b64, tag_b64, algorithm and key_version go with the raw format.");
-	if (u->spec->crypt[0] == 0)
-		return pick(u, false, 0, plan, why);
 	if (c->len < HEADER_BYTES || p[0] != FORMAT_VERSION)
 		return AG_CRYPTOGRAPHIC_FAILURE;
-	plan->algorithm = algorithm_pick(u->spec->crypt, true, p[1]);
+	plan->algorithm = algorithm_pick(list, true, p[1]);
 	plan->version = (uint32_t)p[2] << 24 | (uint32_t)p[3] << 16 |
 	    (uint32_t)p[4] << 8 | p[5];
 	if (plan->algorithm == NULL ||
@@ -248,6 +230,19 @@ plan_decrypt_aegis(struct use *u, const Ag__DecryptAsk *ask, struct plan *plan,
 	    c->len < HEADER_BYTES + IV_BYTES + TAG_BYTES)
 		return AG_CRYPTOGRAPHIC_FAILURE;
 	return AG_OK;
+}
+
+static ag_err
+plan_decrypt_aegis(struct use *u, const Ag__DecryptAsk *ask, struct plan *plan,
+    struct why *why)
+{
+	if (ask->has_iv_b64 || ask->has_tag_b64 || ask->has_algorithm ||
+	    ask->has_key_version)
+		return no(why, AG_INVALID_FIELD, "conflicting_fields", "/format",
+		    "iv_b64, tag_b64, algorithm and key_version go with the raw format.");
+	if (u->spec->crypt[0] == 0)
+		return pick(u, false, 0, plan, why);
+	return header_read(u, &ask->ciphertext_b64, u->spec->crypt, plan);
 }
 
 ag_err

@@ -87,9 +87,10 @@ plan_verify(struct use *u, const void *msg, struct plan *plan, struct why *why)
 }
 
 static ag_err
-verify_one(struct use *u, const Ag__VerifyAsk *ask, const struct plan *plan,
+check_one(struct use *u, const void *msg, const struct plan *plan,
     uint32_t version, bool *valid)
 {
+	const Ag__VerifyAsk *ask = msg;
 	struct message m = message_of(&ask->message_b64, ask->has_message_type,
 	    ask->message_type);
 	struct parsed *p = use_public(u, version);
@@ -105,38 +106,17 @@ ag_err
 run_verify(struct use *u, const void *msg, const struct plan *plan, void *out,
     struct why *why)
 {
-	const Ag__VerifyAsk *ask = msg;
 	Ag__VerifyReply *reply = out;
-	uint32_t newest = u->hot->stored->key->version;
-	uint32_t version = plan->version != 0 ? plan->version : newest;
-	uint32_t least = plan->version != 0 ? plan->version : 1;
-	bool valid = false, tried = false;
-	struct why first = { 0 }, ignored;
-	ag_err err, first_err = AG_OK;
+	uint32_t version;
+	bool valid;
+	ag_err err = use_versions(u, msg, plan, check_one, &version, &valid, why);
 
-	if (version - least >= VERIFY_VERSIONS_MAX)
-		least = version - VERIFY_VERSIONS_MAX + 1;
-	reply->key_version = version;
-	for (; version >= least && !valid; version--) {
-		err = use_state(u, KEY_OP_PROCESS, version,
-		    first_err == AG_OK ? &first : &ignored);
-		if (err != AG_OK) {
-			first_err = first_err == AG_OK ? err : first_err;
-			continue;
-		}
-		if ((err = verify_one(u, ask, plan, version, &valid)) != AG_OK)
-			return err;
-		if (valid || !tried)
-			reply->key_version = version;
-		tried = true;
-	}
-	if (!tried) {
-		*why = first; /* no version may be used: the newest one's reason */
-		return first_err;
-	}
+	if (err != AG_OK)
+		return err;
 	reply->valid = valid;
 	reply->key_id = u->hot->id;
+	reply->key_version = version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, reply->key_version, 1);
+	cache_count(u->ctx, u->hot, version, 1);
 	return AG_OK;
 }

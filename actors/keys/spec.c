@@ -22,47 +22,59 @@ static const struct algorithm algorithms[] = {
 	{ A(ED25519), FAMILY_EDDSA, "ED25519", 0 },
 	{ A(ED448), FAMILY_EDDSA, "ED448", 0 },
 	{ A(AES_GCM), FAMILY_AEAD, NULL, 0 },
+	{ A(AES_KWP), FAMILY_KW, NULL, 0 },
+	{ A(AES_KW), FAMILY_KW, NULL, 0 },
 	{ A(CHACHA20_POLY1305), FAMILY_AEAD, NULL, 0 },
+	{ A(HMAC_SHA_256), FAMILY_HMAC, "SHA256", 32 },
+	{ A(HMAC_SHA_384), FAMILY_HMAC, "SHA384", 48 },
+	{ A(HMAC_SHA_512), FAMILY_HMAC, "SHA512", 64 },
 };
 
-#define RSA_SIGN { A(RSASSA_PSS_SHA_256), A(RSASSA_PSS_SHA_384), \
+#define RSA_SIGN .sign = { A(RSASSA_PSS_SHA_256), A(RSASSA_PSS_SHA_384), \
 	A(RSASSA_PSS_SHA_512), A(RSASSA_PKCS1_V1_5_SHA_256), \
 	A(RSASSA_PKCS1_V1_5_SHA_384), A(RSASSA_PKCS1_V1_5_SHA_512) }
-#define RSA_CRYPT { A(RSAES_OAEP_SHA_256), A(RSAES_OAEP_SHA_384), A(RSAES_OAEP_SHA_512) }
+#define OAEP { A(RSAES_OAEP_SHA_256), A(RSAES_OAEP_SHA_384), A(RSAES_OAEP_SHA_512) }
 #define SIGNING (USE(sign) | USE(verify))
 #define CRYPTING (USE(encrypt) | USE(decrypt) | USE(wrap) | USE(unwrap))
 #define S(x) AG__KEY_SPEC__V__##x
 
+#define RSA(n) { S(RSA_##n), SPEC_RSA, "RSA", n, RSA_SIGN, .crypt = OAEP, \
+	.wrap = OAEP, .usage = SIGNING, .usage_alt = CRYPTING }
+#define EC(id, group, bytes, crv, alg, ...) { S(id), SPEC_EC, group, bytes, crv, \
+	alg, .sign = { __VA_ARGS__ }, .usage = SIGNING }
+#define ED(id, bytes, crv) { S(id), SPEC_ED, #id, bytes, crv, "EdDSA", \
+	.sign = { A(id) }, .usage = SIGNING }
+#define AES(n) { S(AES_##n), SPEC_SYMMETRIC, "AES-" #n "-GCM", n / 8, \
+	.crypt = { A(AES_GCM) }, .wrap = { A(AES_KWP), A(AES_KW), A(AES_GCM) }, \
+	.usage = CRYPTING | USE(generate_data_key) }
+#define HMAC(n) { S(HMAC_SHA##n), SPEC_SYMMETRIC, NULL, n / 8, \
+	.mac = { A(HMAC_SHA_##n) }, .usage = USE(mac) | USE(mac_verify) }
+
 static const struct spec specs[] = {
-	{ S(RSA_2048), SPEC_RSA, "RSA", 2048, NULL, NULL, true, RSA_SIGN, RSA_CRYPT,
-	    SIGNING, CRYPTING },
-	{ S(RSA_3072), SPEC_RSA, "RSA", 3072, NULL, NULL, true, RSA_SIGN, RSA_CRYPT,
-	    SIGNING, CRYPTING },
-	/* Making one takes longer than a request may: import only. */
-	{ S(RSA_4096), SPEC_RSA, "RSA", 4096, NULL, NULL, false, RSA_SIGN, RSA_CRYPT,
-	    SIGNING, CRYPTING },
-	{ S(EC_P256), SPEC_EC, "prime256v1", 32, "P-256", "ES256", true,
-	    { A(ECDSA_SHA_256), A(ECDSA_SHA_384), A(ECDSA_SHA_512) }, { 0 }, SIGNING, 0 },
-	{ S(EC_P384), SPEC_EC, "secp384r1", 48, "P-384", "ES384", true,
-	    { A(ECDSA_SHA_384), A(ECDSA_SHA_256), A(ECDSA_SHA_512) }, { 0 }, SIGNING, 0 },
-	{ S(EC_P521), SPEC_EC, "secp521r1", 66, "P-521", "ES512", true,
-	    { A(ECDSA_SHA_512), A(ECDSA_SHA_256), A(ECDSA_SHA_384) }, { 0 }, SIGNING, 0 },
-	{ S(EC_SECP256K1), SPEC_EC, "secp256k1", 32, "secp256k1", "ES256K", true,
-	    { A(ECDSA_SHA_256), A(ECDSA_SHA_384), A(ECDSA_SHA_512) }, { 0 }, SIGNING, 0 },
-	{ S(ED25519), SPEC_ED, "ED25519", 32, "Ed25519", "EdDSA", true,
-	    { A(ED25519) }, { 0 }, SIGNING, 0 },
-	{ S(ED448), SPEC_ED, "ED448", 57, "Ed448", "EdDSA", true,
-	    { A(ED448) }, { 0 }, SIGNING, 0 },
-	{ S(AES_128), SPEC_SYMMETRIC, "AES-128-GCM", 16, NULL, NULL, true, { 0 },
-	    { A(AES_GCM) }, CRYPTING | USE(generate_data_key), 0 },
-	{ S(AES_192), SPEC_SYMMETRIC, "AES-192-GCM", 24, NULL, NULL, true, { 0 },
-	    { A(AES_GCM) }, CRYPTING | USE(generate_data_key), 0 },
-	{ S(AES_256), SPEC_SYMMETRIC, "AES-256-GCM", 32, NULL, NULL, true, { 0 },
-	    { A(AES_GCM) }, CRYPTING | USE(generate_data_key), 0 },
-	{ S(CHACHA20_POLY1305), SPEC_SYMMETRIC, "ChaCha20-Poly1305", 32, NULL, NULL,
-	    true, { 0 }, { A(CHACHA20_POLY1305) },
-	    USE(encrypt) | USE(decrypt) | USE(generate_data_key), 0 },
+	RSA(2048), RSA(3072), RSA(4096),
+	EC(EC_P256, "prime256v1", 32, "P-256", "ES256",
+	    A(ECDSA_SHA_256), A(ECDSA_SHA_384), A(ECDSA_SHA_512)),
+	EC(EC_P384, "secp384r1", 48, "P-384", "ES384",
+	    A(ECDSA_SHA_384), A(ECDSA_SHA_256), A(ECDSA_SHA_512)),
+	EC(EC_P521, "secp521r1", 66, "P-521", "ES512",
+	    A(ECDSA_SHA_512), A(ECDSA_SHA_256), A(ECDSA_SHA_384)),
+	EC(EC_SECP256K1, "secp256k1", 32, "secp256k1", "ES256K",
+	    A(ECDSA_SHA_256), A(ECDSA_SHA_384), A(ECDSA_SHA_512)),
+	ED(ED25519, 32, "Ed25519"), ED(ED448, 57, "Ed448"),
+	AES(128), AES(192), AES(256),
+	{ S(CHACHA20_POLY1305), SPEC_SYMMETRIC, "ChaCha20-Poly1305", 32,
+	    .crypt = { A(CHACHA20_POLY1305) },
+	    .usage = USE(encrypt) | USE(decrypt) | USE(generate_data_key) },
+	HMAC(256), HMAC(384), HMAC(512),
 };
+
+bool
+spec_length_fits(const struct spec *spec, size_t len)
+{
+	if (spec->mac[0] != 0)
+		return len >= HMAC_KEY_BYTES_MIN && len <= HMAC_KEY_BYTES_MAX;
+	return len == spec->bits;
+}
 
 const struct spec *
 spec_find(int id)

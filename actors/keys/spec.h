@@ -16,18 +16,22 @@ enum family {
 	FAMILY_EDDSA,
 	FAMILY_OAEP,
 	FAMILY_AEAD,
+	FAMILY_KW,
+	FAMILY_HMAC,
 };
 
 enum {
 	ALGORITHMS_MAX = 6, /* of one spec and purpose */
 	USAGES_MAX = 9,
+	HMAC_KEY_BYTES_MIN = 16, /* of imported ones */
+	HMAC_KEY_BYTES_MAX = 128,
 };
 
 struct algorithm {
 	Ag__Algorithm__V id;
 	enum family family;
 	const char *name; /* OpenSSL's digest or cipher */
-	unsigned size;    /* bytes of the digest, or of an AEAD's key (0: any) */
+	unsigned size;    /* bytes of the digest */
 };
 
 /* Bits of Usage, (1 << value). */
@@ -40,16 +44,19 @@ struct spec {
 	unsigned bits;    /* RSA: modulus; EC: bytes of a coordinate; symmetric: key bytes */
 	const char *crv;  /* JWK */
 	const char *jwk_alg;
-	bool generates;   /* this build makes such keys */
 	/* Default first; 0 ends. */
 	Ag__Algorithm__V sign[ALGORITHMS_MAX + 1];
 	Ag__Algorithm__V crypt[ALGORITHMS_MAX + 1];
+	Ag__Algorithm__V wrap[ALGORITHMS_MAX + 1];
+	Ag__Algorithm__V mac[ALGORITHMS_MAX + 1];
 	unsigned usage;     /* default group */
 	unsigned usage_alt; /* the other group; 0: none */
 };
 
 /* NULL: this build does not know it. */
 const struct spec *spec_find(int id);
+/* May the material of a symmetric key of this spec have this length? */
+bool spec_length_fits(const struct spec *spec, size_t len);
 const struct algorithm *algorithm_find(int id);
 /* The default of the list, or `wanted` if the list has it; NULL if not. */
 const struct algorithm *algorithm_pick(const Ag__Algorithm__V *list,

@@ -27,6 +27,16 @@ static const struct use_row rows[] = {
 	{ AG_MSG_KEY_DATA_KEY, AG__USAGE__V__generate_data_key, KEY_OP_PROTECT,
 	    plan_data_key, run_data_key, &ag__data_key_ask__descriptor,
 	    &ag__data_key_reply__descriptor, 0, 0, 0 },
+	{ AG_MSG_KEY_WRAP, AG__USAGE__V__wrap, KEY_OP_PROTECT, plan_wrap, run_wrap,
+	    &ag__wrap_ask__descriptor, &ag__wrap_reply__descriptor, 0, 0, 0 },
+	{ AG_MSG_KEY_UNWRAP, AG__USAGE__V__unwrap, KEY_OP_PROCESS, plan_unwrap,
+	    run_unwrap, &ag__unwrap_ask__descriptor, &ag__unwrap_reply__descriptor,
+	    0, 0, 0 },
+	{ AG_MSG_KEY_MAC, AG__USAGE__V__mac, KEY_OP_PROTECT, plan_mac, run_mac,
+	    &ag__mac_ask__descriptor, &ag__mac_reply__descriptor, 0, 0, 0 },
+	{ AG_MSG_KEY_MAC_VERIFY, AG__USAGE__V__mac_verify, KEY_OP_PROCESS,
+	    plan_mac_verify, run_mac_verify, &ag__mac_verify_ask__descriptor,
+	    &ag__mac_verify_reply__descriptor, 0, 0, 0 },
 };
 
 const struct use_row *
@@ -86,6 +96,43 @@ use_state(const struct use *u, enum key_op op, uint32_t version, struct why *why
 	verdict = state_check(op, &standing);
 	return verdict.err == AG_OK ? AG_OK :
 	    no(why, verdict.err, verdict.reason_code, NULL, verdict.detail);
+}
+
+ag_err
+use_wants(struct use *u, uint32_t version)
+{
+	u->wants = version;
+	return AG_PENDING;
+}
+
+ag_err
+use_versions(struct use *u, const void *ask, const struct plan *plan,
+    use_check *check, uint32_t *version, bool *valid, struct why *why)
+{
+	uint32_t v = plan->version != 0 ? plan->version : u->hot->stored->key->version;
+	uint32_t least = plan->version != 0 ? plan->version : 1;
+	struct why first = { 0 }, ignored;
+	ag_err err, first_err = AG_OK;
+	bool tried = false;
+
+	if (v - least >= VERIFY_VERSIONS_MAX)
+		least = v - VERIFY_VERSIONS_MAX + 1;
+	*valid = false;
+	for (; v >= least && !*valid; v--) {
+		err = use_state(u, KEY_OP_PROCESS, v, first_err == AG_OK ? &first : &ignored);
+		if (err != AG_OK) {
+			first_err = first_err == AG_OK ? err : first_err;
+			continue;
+		}
+		if ((err = check(u, ask, plan, v, valid)) != AG_OK)
+			return err;
+		if (*valid || !tried)
+			*version = v;
+		tried = true;
+	}
+	if (!tried)
+		*why = first;
+	return tried ? AG_OK : first_err;
 }
 
 /* ------------------------------------------------------------------ loading */
@@ -178,12 +225,16 @@ use_one(struct use *u, const struct use_row *row, const void *ask, unsigned load
 	if (plan.version != 0 &&
 	    (err = use_state(u, row->op, plan.version, &why)) != AG_OK)
 		return keys_refuse(u->ctx, err, &why);
-	if (plan.is_private && use_private(u, plan.version) == NULL)
+	if (plan.is_private && plan.version != 0 &&
+	    use_private(u, plan.version) == NULL)
 		return load(u, plan.version, loads);
 	if ((reply = ag_alloc(u->ctx, row->reply->sizeof_message)) == NULL)
 		return AG_NO_MEMORY;
 	row->reply->message_init(reply);
-	if ((err = row->run(u, ask, &plan, reply, &why)) != AG_OK)
+	err = row->run(u, ask, &plan, reply, &why);
+	if (err == AG_PENDING)
+		return load(u, u->wants, loads);
+	if (err != AG_OK)
 		return keys_refuse(u->ctx, err, &why);
 	return ag_reply(u->ctx, row->type, reply);
 }

@@ -15,11 +15,12 @@ struct use {
 	struct hot *hot;
 	const struct spec *spec;
 	unsigned usage;
+	uint32_t wants; /* a version that must be brought in before run can go on */
 };
 
 struct plan {
 	const struct algorithm *algorithm;
-	uint32_t version; /* 0: whichever verifies */
+	uint32_t version; /* 0: whichever it is good under */
 	bool is_private;  /* needs what only the root of trust has */
 };
 
@@ -42,6 +43,19 @@ const struct use_row *use_row_for_usage(int usage);
 /* The version as it may be used; NULL: not in memory (private), no such. */
 struct parsed *use_private(struct use *u, uint32_t version);
 struct parsed *use_public(struct use *u, uint32_t version);
+/* The answer of run when a private version is not in memory: bring it in and
+ * run again. */
+ag_err use_wants(struct use *u, uint32_t version) AG_MUST;
+/* Is it good under this version? */
+typedef ag_err use_check(struct use *u, const void *ask, const struct plan *plan,
+    uint32_t version, bool *valid);
+/*
+ * Under plan->version, or under the newest VERIFY_VERSIONS_MAX that may be
+ * used, newest first. *version: the one that it is good under, else the newest
+ * tried. Refused if none may be used: with the newest one's reason.
+ */
+ag_err use_versions(struct use *u, const void *ask, const struct plan *plan,
+    use_check *check, uint32_t *version, bool *valid, struct why *why) AG_MUST;
 /* The table's verdict, into why. */
 ag_err use_state(const struct use *u, enum key_op op, uint32_t version,
     struct why *why) AG_MUST;
@@ -62,6 +76,45 @@ ag_err run_decrypt(struct use *u, const void *ask, const struct plan *plan,
     void *reply, struct why *why);
 ag_err plan_data_key(struct use *u, const void *ask, struct plan *plan, struct why *why);
 ag_err run_data_key(struct use *u, const void *ask, const struct plan *plan,
+    void *reply, struct why *why);
+/* What a request binds a text to. */
+struct binding {
+	Ag__Pair *const *pairs;
+	size_t n_pairs;
+	bool has_aad;
+	const ProtobufCBinaryData *aad;
+	bool raw;
+};
+ag_err binding_aad(struct use *u, const struct binding *b, uint32_t version,
+    struct text *t, struct why *why) AG_MUST;
+/* Everything that encrypt and wrap may give out, in one buffer: header, iv,
+ * ciphertext, tag. RSA and key wrapping have neither iv nor tag. */
+struct sealed {
+	uint8_t *bytes;
+	size_t len;
+	uint8_t *body, *iv, *tag;
+	size_t body_len;
+};
+ag_err seal(struct use *u, const struct plan *plan, const struct text *t,
+    struct sealed *s) AG_MUST;
+/* Algorithm (one of list) and version as the ciphertext itself says them;
+ * whatever is wrong with it is one and the same failure. */
+ag_err header_read(const struct use *u, const ProtobufCBinaryData *c,
+    const Ag__Algorithm__V *list, struct plan *plan) AG_MUST;
+/* ---- wrapping.c */
+ag_err plan_wrap(struct use *u, const void *ask, struct plan *plan, struct why *why);
+ag_err run_wrap(struct use *u, const void *ask, const struct plan *plan,
+    void *reply, struct why *why);
+ag_err plan_unwrap(struct use *u, const void *ask, struct plan *plan, struct why *why);
+ag_err run_unwrap(struct use *u, const void *ask, const struct plan *plan,
+    void *reply, struct why *why);
+/* ---- mac.c */
+ag_err plan_mac(struct use *u, const void *ask, struct plan *plan, struct why *why);
+ag_err run_mac(struct use *u, const void *ask, const struct plan *plan,
+    void *reply, struct why *why);
+ag_err plan_mac_verify(struct use *u, const void *ask, struct plan *plan,
+    struct why *why);
+ag_err run_mac_verify(struct use *u, const void *ask, const struct plan *plan,
     void *reply, struct why *why);
 /* ---- batch.c */
 /* Plans every item; the versions that must be brought in first. */

@@ -22,6 +22,9 @@ static const struct make_spec specs[] = {
 	{ S(AES_192), NULL, NULL, 24, false },
 	{ S(AES_256), NULL, NULL, 32, false },
 	{ S(CHACHA20_POLY1305), NULL, NULL, 32, false },
+	{ S(HMAC_SHA256), NULL, NULL, 32, false },
+	{ S(HMAC_SHA384), NULL, NULL, 48, false },
+	{ S(HMAC_SHA512), NULL, NULL, 64, false },
 };
 
 const struct make_spec *

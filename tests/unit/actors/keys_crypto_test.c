@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Known answers: NIST's GCM, RFC 8439, RFC 8032, RFC 6979; and the context's
- * canonical form.
+ * Known answers: NIST's GCM, RFC 8439, RFC 8032, RFC 6979, RFC 4231, RFC 3394,
+ * RFC 5649; and the context's canonical form.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,13 +202,141 @@ test_context(void **state)
 	ag_kit_free(&kit);
 }
 
+/* RFC 4231 §4, test cases 1 to 5; the fifth is cut to 128 bits. A key of fewer
+ * than 16 bytes (the second) is none of ours: HMAC pads it with zeros, so do we.
+ * The keys of cases 6 and 7 are longer than ours may be. */
+static const struct {
+	const char *key, *data, *mac[3];
+} rfc4231[] = {
+	{ "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
+	    { "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+	    "afd03944d84895626b0825f4ab46907f15f9dadbe4101ec682aa034c7cebc59cfaea9ea9076ede7f4af152e8b2fa9cb6",
+	    "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cde"
+	    "daa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854" } },
+	{ "4a656665000000000000000000000000", "7768617420646f2079612077616e7420666f72206e6f7468696e673f",
+	    { "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+	    "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+	    "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554"
+	    "9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737" } },
+	{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	    "dddddddddddddddddddddddddddddddddddddddddddddddddd"
+	    "dddddddddddddddddddddddddddddddddddddddddddddddddd",
+	    { "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+	    "88062608d3e6ad8a0aa2ace014c8a86f0aa635d947ac9febe83ef4e55966144b2a5ab39dc13814b94e3ab6e101a34f27",
+	    "fa73b0089d56a284efb0f0756c890be9b1b5dbdd8ee81a3655f83e33b2279d39"
+	    "bf3e848279a722c806b485a47e67c807b946a337bee8942674278859e13292fb" } },
+	{ "0102030405060708090a0b0c0d0e0f10111213141516171819",
+	    "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+	    "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
+	    { "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+	    "3e8a69b7783c25851933ab6290af6ca77a9981480850009cc5577c6e1f573b4e6801dd23c4a7d679ccf8a386c674cffb",
+	    "b0ba465637458c6990e5a8c5f61d4af7e576d97ff94b872de76f8050361ee3db"
+	    "a91ca5c11aa25eb4d679275cc5788063a5f19741120c4f2de2adebeb10a298dd" } },
+	{ "0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c",
+	    "546573742057697468205472756e636174696f6e",
+	    { "a3b6167473100ee06e0c796c2955552b", "3abf34c3503b2a23a46efc619baef897",
+	    "415fad6271580a531d4179bc891d87a6" } },
+};
+
+static void
+test_hmac(void **state)
+{
+	static const int specs[] = { AG__KEY_SPEC__V__HMAC_SHA256,
+		AG__KEY_SPEC__V__HMAC_SHA384, AG__KEY_SPEC__V__HMAC_SHA512 };
+
+	for (size_t i = 0; i < sizeof(rfc4231) / sizeof(rfc4231[0]); i++) {
+		for (size_t s = 0; s < 3; s++) {
+			struct parsed p = symmetric(specs[s], rfc4231[i].key);
+			const struct algorithm *a = algorithm_pick(p.spec->mac, false, 0);
+			uint8_t data[128], wanted[64], mac[MAC_BYTES_MAX];
+			size_t len = hex(rfc4231[i].data, data), n = hex(rfc4231[i].mac[s], wanted);
+
+			for (int again = 0; again < 2; again++) {
+				assert_int_equal(keys_mac(&p, a, data, len, mac), AG_OK);
+				assert_memory_equal(mac, wanted, n);
+			}
+			parsed_fini(&p);
+		}
+	}
+}
+
+/* RFC 3394 §4.1 to §4.6, RFC 5649 §6. */
+static const struct {
+	int spec, algorithm;
+	const char *kek, *key, *wrapped;
+} wraps[] = {
+	{ AG__KEY_SPEC__V__AES_128, AG__ALGORITHM__V__AES_KW, "000102030405060708090a0b0c0d0e0f",
+	    "00112233445566778899aabbccddeeff", "1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5" },
+	{ AG__KEY_SPEC__V__AES_192, AG__ALGORITHM__V__AES_KW,
+	    "000102030405060708090a0b0c0d0e0f1011121314151617",
+	    "00112233445566778899aabbccddeeff", "96778b25ae6ca435f92b5b97c050aed2468ab8a17ad84e5d" },
+	{ AG__KEY_SPEC__V__AES_256, AG__ALGORITHM__V__AES_KW,
+	    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+	    "00112233445566778899aabbccddeeff", "64e8c3f9ce0f5ba263e9777905818a2a93c8191e7d6e8ae7" },
+	{ AG__KEY_SPEC__V__AES_192, AG__ALGORITHM__V__AES_KW,
+	    "000102030405060708090a0b0c0d0e0f1011121314151617",
+	    "00112233445566778899aabbccddeeff0001020304050607",
+	    "031d33264e15d33268f24ec260743edce1c6c7ddee725a936ba814915c6762d2" },
+	{ AG__KEY_SPEC__V__AES_256, AG__ALGORITHM__V__AES_KW,
+	    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+	    "00112233445566778899aabbccddeeff0001020304050607",
+	    "a8f9bc1612c68b3ff6e6f4fbe30e71e4769c8b80a32cb8958cd5d17d6b254da1" },
+	{ AG__KEY_SPEC__V__AES_256, AG__ALGORITHM__V__AES_KW,
+	    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+	    "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f",
+	    "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21" },
+	{ AG__KEY_SPEC__V__AES_192, AG__ALGORITHM__V__AES_KWP,
+	    "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8",
+	    "c37b7e6492584340bed12207808941155068f738",
+	    "138bdeaa9b8fa7fc61f97742e72248ee5ae6ae5360d1ae6a5f54f373fa543b6a" },
+	{ AG__KEY_SPEC__V__AES_192, AG__ALGORITHM__V__AES_KWP,
+	    "5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8",
+	    "466f7250617369", "afbeb0f07dfbf5419200f2ccb50bb24f" },
+};
+
+static void
+test_key_wrap(void **state)
+{
+	for (size_t i = 0; i < sizeof(wraps) / sizeof(wraps[0]); i++) {
+		struct parsed p = symmetric(wraps[i].spec, wraps[i].kek);
+		const struct algorithm *a = algorithm_find(wraps[i].algorithm);
+		uint8_t key[64], wrapped[64], out[64 + KW_MORE];
+		size_t len = hex(wraps[i].key, key), n = hex(wraps[i].wrapped, wrapped), out_len;
+
+		assert_int_equal(kw_wrap(&p, a, key, len, out, &out_len), AG_OK);
+		assert_int_equal(out_len, n);
+		assert_memory_equal(out, wrapped, n);
+		assert_int_equal(kw_unwrap(&p, a, wrapped, n, out, &out_len), AG_OK);
+		assert_int_equal(out_len, len);
+		assert_memory_equal(out, key, len);
+		for (size_t bit = 0; bit < n * 8; bit += 7) {
+			wrapped[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			assert_int_equal(kw_unwrap(&p, a, wrapped, n, out, &out_len),
+			    AG_CRYPTOGRAPHIC_FAILURE);
+			wrapped[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		}
+		for (size_t cut = 0; cut < n; cut++)
+			assert_int_equal(kw_unwrap(&p, a, wrapped, cut, out, &out_len),
+			    AG_CRYPTOGRAPHIC_FAILURE);
+		parsed_fini(&p);
+	}
+}
+
 static void
 test_specs(void **state)
 {
 	const struct spec *rsa = spec_find(AG__KEY_SPEC__V__RSA_2048);
 
-	assert_null(spec_find(AG__KEY_SPEC__V__HMAC_SHA256));
+	const struct spec *hmac = spec_find(AG__KEY_SPEC__V__HMAC_SHA256);
+
+	for (int id = AG__KEY_SPEC__V__RSA_2048; id <= AG__KEY_SPEC__V__HMAC_SHA512; id++)
+		assert_int_equal(spec_find(id)->id, id);
 	assert_null(spec_find(99));
+	assert_false(spec_length_fits(hmac, 15));
+	assert_true(spec_length_fits(hmac, 16));
+	assert_true(spec_length_fits(hmac, 128));
+	assert_false(spec_length_fits(hmac, 129));
+	assert_false(spec_length_fits(spec_find(AG__KEY_SPEC__V__AES_192), 32));
 	assert_false(spec_usage_allowed(rsa, 0, false));
 	assert_true(spec_usage_allowed(rsa, USE(sign), false));
 	assert_true(spec_usage_allowed(rsa, USE(encrypt) | USE(unwrap), false));
@@ -228,6 +356,8 @@ main(void)
 		cmocka_unit_test(test_ed25519),
 		cmocka_unit_test(test_ecdsa),
 		cmocka_unit_test(test_context),
+		cmocka_unit_test(test_hmac),
+		cmocka_unit_test(test_key_wrap),
 		cmocka_unit_test(test_specs),
 	};
 

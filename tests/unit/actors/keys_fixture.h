@@ -29,6 +29,7 @@ struct fixture {
 	/* The next operation's grant. */
 	const char *tenant, *scope_op, *if_match;
 	bool sees_honey, rot_down, risk_free;
+	bool sealed; /* the last reply */
 	uint32_t items;
 	/* What came of it. */
 	ag_err err;
@@ -104,7 +105,8 @@ fixture_reply(struct fixture *f, const Ag__OutcomeEvent *o)
 	size_t len = o->reply.len;
 	uint8_t *plain = NULL;
 
-	if (o->has_sealed && o->sealed) {
+	f->sealed = o->has_sealed && o->sealed;
+	if (f->sealed) {
 		Ag__Sealed *s = ag__sealed__unpack(NULL, len, bytes);
 
 		assert_non_null(s);

@@ -56,8 +56,10 @@ test_create_refuses(void **state)
 		    AG_INVALID_FIELD, "conflicting_fields" },
 		{ SPEC(AES_256), AG__USAGE__V__encrypt, AG__USAGE__V__encrypt, NULL, NULL, false,
 		    AG_INVALID_FIELD, "conflicting_fields" },
-		{ SPEC(HMAC_SHA256), 0, 0, NULL, NULL, false, AG_FEATURE_NOT_SUPPORTED, "key_spec" },
-		{ SPEC(RSA_4096), 0, 0, NULL, NULL, false, AG_FEATURE_NOT_SUPPORTED, "key_spec" },
+		{ SPEC(HMAC_SHA256), AG__USAGE__V__sign, 0, NULL, NULL, false, AG_INVALID_FIELD,
+		    "conflicting_fields" },
+		{ SPEC(CHACHA20_POLY1305), AG__USAGE__V__wrap, 0, NULL, NULL, false, AG_INVALID_FIELD,
+		    "conflicting_fields" },
 		{ SPEC(EC_P256), 0, 0, NULL, "aws", false, AG_FEATURE_NOT_SUPPORTED, "rot" },
 		{ SPEC(EC_P256), 0, 0, NULL, NULL, true, AG_PERMISSION_DENIED, "scope_missing" },
 	};
