@@ -12,7 +12,8 @@ declare -A packages=(
 		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev"
 	[run]="openssl curl python3 procps"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
-		python3-cryptography python3-zmq python3-protobuf"
+		python3-cryptography python3-zmq python3-protobuf
+		groff mandoc shellcheck zsh fish"
 	[bench]="wrk python3"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck"
 )

@@ -112,6 +112,8 @@ struct cli {
 /* ---- table.c: all verbs, and finding one */
 const struct cli_verb *cli_verb_at(unsigned i); /* NULL past the end */
 const struct cli_verb *cli_verb_find(const char *noun, const char *verb);
+/* Is the i-th the first row of its noun? It stands for it in lists. */
+bool cli_is_first(unsigned i);
 bool cli_noun_known(const char *noun);
 bool cli_noun_has_verbs(const char *noun); /* not alone: "key", not "up" */
 
@@ -142,6 +144,7 @@ void cli_help_all(FILE *out);
 void cli_help_first(FILE *out); /* what to type next */
 /* The noun that the word means ("keys" is "key"). */
 const char *cli_noun_of(const char *typed);
+const char *cli_noun_help(const char *noun); /* what its verbs are about */
 /* What was meant, among a verb's options, a noun's verbs, the nouns; NULL:
  * nothing is near. */
 const char *cli_near_option(const struct cli_verb *verb, const char *typed);
@@ -222,11 +225,17 @@ void cli_hint(const char *fmt, ...) AG_PRINTF(1, 2);
 void cli_progress(const struct cli *cli, const char *what, unsigned long long n);
 void cli_progress_end(const struct cli *cli);
 
+/* ---- man.c: the manual, in roff */
+void cli_man_main(FILE *out);
+void cli_man_noun(const char *noun, FILE *out);
+enum cli_exit cli_man_files(const char *dir); /* every page, aegis-NOUN.1 */
+
 /* ---- the verbs' own files */
 extern const struct cli_verb cli_verbs_fleet[], cli_verbs_identity[],
     cli_verbs_keys[], cli_verbs_agents[], cli_verbs_audit[], cli_verbs_system[];
 
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_doc(struct cli *cli);
+enum cli_exit cli_completion(struct cli *cli);
 
 #endif

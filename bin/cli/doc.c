@@ -215,103 +215,75 @@ doc_events(void)
 
 /* ------------------------------------------------------------------- cli */
 
+/* An option, or a word whose name says less than its help does. */
+static void
+put_option(const struct cli_option *o)
+{
+	printf("- `%s%s%s`: %s\n", cli_is_positional(o) ? "" : o->name,
+	    cli_is_positional(o) || o->arg == NULL ? "" : " ",
+	    o->arg == NULL ? "" : o->arg, o->help);
+}
+
 static void
 doc_cli(void)
 {
 	const struct cli_verb *verb;
 	const struct cli_option *o;
 
-	puts("## The aegis command\n");
+	puts("## The aegis command\n\nEvery verb takes, before the noun or after "
+	     "it:\n");
+	for (o = cli_globals; o->name != NULL; o++)
+		put_option(o);
+	puts("\nDurations are `90s 15m 1h 30d`, times one of those or "
+	     "`2026-11-20T21:33:14Z`, `-` is standard input or output. Lists are "
+	     "tables, or with `--json` one object a line.\n\n| exit | meaning |\n"
+	     "|---|---|");
+	for (const struct cli_exit_row *row = cli_exits; row->meaning != NULL; row++)
+		printf("| %d | %s |\n", (int)row->status, row->meaning);
+	putchar('\n');
 	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
 		printf("### aegis %s%s%s\n\n%s.\n\n    ", verb->noun,
 		    verb->verb[0] == '\0' ? "" : " ", verb->verb, verb->help);
 		cli_usage(verb, stdout);
-		putchar('\n');
+		fputs("    example: ", stdout);
+		cli_example(verb, stdout);
+		fputs("\n\n", stdout);
 		for (o = verb->options; o != NULL && o->name != NULL; o++)
-			if (o->help != NULL && o->name[0] == '-')
-				printf("- `%s`: %s\n", o->name, o->help);
+			put_option(o);
 		if (verb->options != NULL)
 			putchar('\n');
 	}
 }
 
-/* The manual page, for man(1). */
-static void
-doc_man(void)
-{
-	const struct cli_verb *verb;
-	const struct cli_option *o;
-
-	puts(".TH AEGIS 1 \"\" \"aegis " AG_VERSION "\" \"User Commands\"\n"
-	     ".SH NAME\naegis \\- an agent-native key control plane\n"
-	     ".SH SYNOPSIS\n.B aegis\n[OPTION]... NOUN [VERB] [WORD]...\n"
-	     ".SH VERBS");
-	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
-		printf(".TP\n.B aegis %s %s\n%s.\n", verb->noun, verb->verb,
-		    verb->help);
-		for (o = verb->options; o != NULL && o->name != NULL; o++)
-			printf(".br\n%s%s%s: %s\n", o->name[0] == '-' ? o->name : "",
-			    o->name[0] == '-' && o->arg != NULL ? " " : "",
-			    o->arg == NULL ? "" : o->arg,
-			    o->help == NULL ? "" : o->help);
-	}
-	puts(".SH SIGNALS\n.B aegis up\nobeys SIGTERM and SIGINT: it drains and "
-	     "ends; a second one ends it now. SIGUSR1: it reads log.level of its "
-	     "configuration file again, for itself and every process of the "
-	     "fleet; nothing is restarted.\n"
-	     ".SH OPTIONS OF EVERY VERB\n.TP\n.B \\-\\-json\nthe server's answer; "
-	     "lists one item a line\n.TP\n.B \\-\\-server URL, \\-\\-ca\\-file FILE, "
-	     "\\-\\-token\\-file FILE, \\-\\-context NAME, \\-\\-state DIR\nwhich "
-	     "server, as whom\n.TP\n.B \\-\\-timeout 10s\n.TP\n.B \\-\\-quiet\n"
-	     ".SH EXIT STATUS\n0 done, 1 the answer is no, 2 usage or bad input, "
-	     "3 not authenticated, 4 not found, 5 denied, 6 conflict, 7 try again, "
-	     "8 server fault, 130 interrupted");
-}
-
-/* Completion for bash: nouns, verbs and options, from the rows. */
-static void
-doc_completion(void)
-{
-	const struct cli_verb *verb;
-	const struct cli_option *o;
-
-	puts("# bash completion for aegis\n_aegis() {\n"
-	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-	     "\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in");
-	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++) {
-		if (verb->verb[0] == '\0')
-			continue;
-		printf("\t'%s %s') words='", verb->noun, verb->verb);
-		for (o = verb->options; o != NULL && o->name != NULL; o++)
-			if (o->name[0] == '-')
-				printf("%s ", o->name);
-		puts("--json --quiet' ;;");
-	}
-	puts("\tesac\n\tif [ \"$COMP_CWORD\" -le 1 ]; then words='");
-	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++)
-		printf("%s ", verb->noun);
-	puts("'\n\telif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
-	     "\t\tcase ${COMP_WORDS[1]} in");
-	for (unsigned i = 0; (verb = cli_verb_at(i)) != NULL; i++)
-		if (verb->verb[0] != '\0')
-			printf("\t\t%s) words+=' %s' ;;&\n", verb->noun, verb->verb);
-	puts("\t\tesac\n\tfi\n"
-	     "\tmapfile -t COMPREPLY < <(compgen -o default -W \"$words\" -- \"$cur\")\n"
-	     "}\ncomplete -o default -F _aegis aegis");
-}
-
-static const struct { const char *name; void (*print)(void); bool page; } parts[] = {
-	{ "rest", doc_rest, true },
-	{ "errors", doc_errors, true },
-	{ "messages", doc_messages, true },
-	{ "routes", doc_routes, true },
-	{ "config", doc_config, true },
-	{ "fleet", doc_fleet, true },
-	{ "events", doc_events, true },
-	{ "cli", doc_cli, true },
-	{ "man", doc_man, false },
-	{ "completion", doc_completion, false },
+static const struct { const char *name; void (*print)(void); } parts[] = {
+	{ "rest", doc_rest },
+	{ "errors", doc_errors },
+	{ "messages", doc_messages },
+	{ "routes", doc_routes },
+	{ "config", doc_config },
+	{ "fleet", doc_fleet },
+	{ "events", doc_events },
+	{ "cli", doc_cli },
 };
+
+/* aegis doc man [NOUN] [--out DIR] */
+static enum cli_exit
+doc_man(struct cli *cli)
+{
+	const char *noun = cli_get(cli, "NOUN"), *dir = cli_get(cli, "--out");
+
+	if (dir != NULL && noun == NULL)
+		return cli_man_files(dir);
+	if (dir != NULL)
+		return cli_fail(CLI_USAGE, "--out is for all pages at once");
+	if (noun == NULL)
+		cli_man_main(stdout);
+	else if (cli_noun_known(noun))
+		cli_man_noun(cli_noun_of(noun), stdout);
+	else
+		return cli_fail(CLI_USAGE, "%s: no such noun (aegis --help)", noun);
+	return CLI_OK;
+}
 
 enum cli_exit
 cli_doc(struct cli *cli)
@@ -319,11 +291,15 @@ cli_doc(struct cli *cli)
 	const char *part = cli_get(cli, "PART");
 	bool found = false;
 
+	if (part != NULL && strcmp(part, "man") == 0)
+		return doc_man(cli);
+	if (cli_get(cli, "NOUN") != NULL || cli_get(cli, "--out") != NULL)
+		return cli_fail(CLI_USAGE, "a noun and --out are for `aegis doc man`");
 	if (part == NULL)
 		puts("# Reference\n\nPrinted by `aegis doc` from the tables that the "
 		     "program reads.");
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (part == NULL ? !parts[i].page : strcmp(part, parts[i].name) != 0)
+		if (part != NULL && strcmp(part, parts[i].name) != 0)
 			continue;
 		if (part == NULL)
 			putchar('\n');

@@ -28,6 +28,34 @@ const struct cli_exit_row cli_exits[] = {
 	{ 0, NULL },
 };
 
+static const struct { const char *noun, *help; } nouns[] = {
+	{ "key", "keys, and what is done with them" },
+	{ "agent", "credentials on a leash" },
+	{ "principal", "people and services" },
+	{ "role", "what a role may do" },
+	{ "tenant", "walls between customers" },
+	{ "audit", "who did what, and on whose behalf" },
+	{ "recommendation", "what the detectors saw" },
+	{ "responder", "what is done about it" },
+	{ "context", "the servers you are logged in to" },
+	{ "config", "the configuration file" },
+	{ "actor", "processes of yours in the fleet" },
+};
+
+const char *
+cli_noun_help(const char *noun)
+{
+	const struct cli_verb *row;
+
+	for (size_t i = 0; i < sizeof(nouns) / sizeof(nouns[0]); i++)
+		if (strcmp(nouns[i].noun, noun) == 0)
+			return nouns[i].help;
+	for (unsigned i = 0; (row = cli_verb_at(i)) != NULL; i++)
+		if (strcmp(row->noun, noun) == 0)
+			return row->help;
+	return "";
+}
+
 /* ------------------------------------------------------------ one verb */
 
 static void

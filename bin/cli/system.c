@@ -15,8 +15,13 @@ static const struct cli_option show_options[] = {
 };
 static const struct cli_option doc_options[] = {
 	{ "PART", "PART", CLI_LOCAL, NULL, false,
-	    "rest errors messages routes config fleet events cli; also man, completion", NULL },
+	    "rest errors messages routes config fleet events cli; or man", NULL },
+	{ "NOUN", "NOUN", CLI_LOCAL, NULL, false, "of man: whose page", NULL },
+	{ "--out", "DIR", CLI_LOCAL, NULL, false, "of man: all pages, as files there", NULL },
 	{ 0 },
+};
+static const struct cli_option completion_options[] = {
+	{ "SHELL", "bash|zsh|fish", CLI_LOCAL, NULL, true, "for which shell", NULL }, { 0 },
 };
 
 static enum cli_exit
@@ -151,6 +156,10 @@ const struct cli_verb cli_verbs_system[] = {
 	{ "config", "show", show_options, NULL, NULL, CLI_SILENT, NULL,
 	    config_show, "what it comes to, with all defaults", NULL, NULL },
 	{ "doc", "", doc_options, NULL, NULL, CLI_SILENT, NULL, cli_doc,
-	    "the reference, printed from the tables", NULL, NULL },
+	    "the reference, and the manual, printed from the tables", NULL,
+	    "man key" },
+	{ "completion", "", completion_options, NULL, NULL, CLI_SILENT, NULL,
+	    cli_completion, "words that a shell completes; source what it prints",
+	    NULL, "bash" },
 	{ 0 },
 };

@@ -33,6 +33,15 @@ cli_verb_at(unsigned i)
 	return NULL;
 }
 
+bool
+cli_is_first(unsigned i)
+{
+	for (unsigned j = 0; j < i; j++)
+		if (strcmp(cli_verb_at(j)->noun, cli_verb_at(i)->noun) == 0)
+			return false;
+	return true;
+}
+
 const char *
 cli_noun_of(const char *typed)
 {
