@@ -40,6 +40,7 @@ init(void *state, struct ag_ctx *ctx)
 	iam->hold_ms = (unsigned)ag_config_int(ctx, "agents.hold_ms");
 	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
 	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
+	iam->ended_kept_ms = ag_config_int(ctx, "limits.ended_kept_s") * 1000;
 	iam_quota_init(iam, ctx);
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
@@ -109,6 +110,9 @@ static const char *const tables[] = {
 	[IAM_T_ACTIVITY] = "activity",
 	[IAM_T_KEYS] = "keys",
 	[IAM_T_HOLDS] = "holds",
+	[IAM_T_ENDED] = "ended",
+	[IAM_T_ENDED_OF] = "ended_of",
+	[IAM_T_ENDED_TOKENS] = "ended_tokens",
 	NULL,
 };
 
@@ -125,8 +129,8 @@ static const struct ag_metric_row metrics[] = {
 	    "Tokens whose signature was checked", AG_COUNTER },
 	[IAM_M_LIMITED] = { "iam_limited_total", "Requests over a rate",
 	    AG_COUNTER },
-	[IAM_M_AGENTS] = { "iam_agents", "Agents known, ended ones included",
-	    AG_GAUGE },
+	[IAM_M_AGENTS] = { "iam_agents",
+	    "Agents that live or ended lately", AG_GAUGE },
 	[IAM_M_KEYS] = { "iam_keys", "Keys known", AG_GAUGE },
 	[IAM_M_HOLDS] = { "iam_holds", "Agents held", AG_GAUGE },
 };
@@ -144,7 +148,6 @@ const struct ag_actor ag_actor_iam = {
 	.flush = iam_flush,
 	.fini = fini,
 	.follow = AG_FOLLOW_LIVE,
-	.peer = iam_peer,
 	.own_readiness = true,
 	.tables = tables,
 	AG_METRICS(metrics),

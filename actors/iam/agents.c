@@ -69,22 +69,33 @@ id_of(struct iam *iam, const struct iam_caller *caller, const char *selector)
 }
 
 static bool
+differs(const char *asked, const char *is)
+{
+	return asked != NULL && (is == NULL || strcmp(asked, is) != 0);
+}
+
+/* One that was recalled is among those that ended. */
+static bool
 is_listed(const struct iam_node *node, const struct iam_caller *caller,
     const Ag__AgentListAsk *ask)
 {
-	if (node->tenant != caller->tenant)
-		return false;
-	if (ask->parent != NULL && strcmp(ask->parent, node->parent->id) != 0)
-		return false;
-	if (ask->root != NULL && strcmp(ask->root, node->root->id) != 0)
-		return false;
-	if (ask->label != NULL && strcmp(ask->label, node->name) != 0)
-		return false;
-	if (ask->model != NULL && (node->model == NULL ||
-	    strcmp(ask->model, node->model) != 0))
-		return false;
-	return ask->state == NULL ||
-	    strcmp(ask->state, iam_state_word(node, caller->now)) == 0;
+	return node->tenant == caller->tenant && !node->recalled &&
+	    !differs(ask->parent, node->parent->id) &&
+	    !differs(ask->root, node->root->id) &&
+	    !differs(ask->label, node->name) &&
+	    !differs(ask->model, node->model) &&
+	    !differs(ask->state, iam_state_word(node, caller->now));
+}
+
+static bool
+is_ended_listed(const void *arg, const Ag__Agent *row)
+{
+	const Ag__AgentListAsk *ask = arg;
+
+	return !differs(ask->parent, row->parent) &&
+	    !differs(ask->root, row->root) &&
+	    !differs(ask->label, row->label) &&
+	    !differs(ask->model, row->model) && !differs(ask->state, row->state);
 }
 
 static bool
@@ -98,6 +109,80 @@ static const char *
 text(const char *s)
 {
 	return s == NULL ? "" : s;
+}
+
+/* The first max in memory after this UUID. */
+static ag_err
+list_memory(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
+    const Ag__AgentListAsk *ask, const char *after, size_t max,
+    struct iam_ended_page *out)
+{
+	out->items = iam_array(ctx, max);
+	if (out->items == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = after == NULL ? 0 : iam_list_after(&iam->agents, after);
+	    i < iam->agents.count && out->count < max; i++) {
+		const struct iam_node *node = iam->agents.items[i];
+
+		if (!is_listed(node, caller, ask))
+			continue;
+		out->items[out->count] = iam_agent_view(ctx, node);
+		if (out->items[out->count++] == NULL)
+			return AG_NO_MEMORY;
+	}
+	return AG_OK;
+}
+
+/* Both in the order of their UUIDs; NULL: no more is known to come next. */
+static Ag__Agent *
+next_of(struct iam_ended_page *memory, struct iam_ended_page *ended)
+{
+	struct iam_ended_page *from = memory;
+
+	if (ended->count > 0 && (memory->count == 0 ||
+	    strcmp(ended->items[0]->id, memory->items[0]->id) < 0))
+		from = ended;
+	if (from->count == 0 || (ended->stopped != NULL &&
+	    strcmp(from->items[0]->id + 4, ended->stopped) > 0))
+		return NULL;
+	from->count--;
+	return *from->items++;
+}
+
+static ag_err
+list(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
+    const Ag__AgentListAsk *ask, const char *after, unsigned limit,
+    const char *filter, Ag__AgentListReply *reply)
+{
+	struct iam_ended_page memory = { 0 }, ended = { 0 };
+	bool may_be_ended = ask->state == NULL ||
+	    strcmp(ask->state, "revoked") == 0 ||
+	    strcmp(ask->state, "expired") == 0;
+	const char *last = NULL;
+	Ag__Agent *next;
+	ag_err err = list_memory(iam, ctx, caller, ask, after, limit + 1,
+	    &memory);
+
+	if (err == AG_OK && may_be_ended)
+		err = iam_ended_page(ctx, caller->tenant, after,
+		    is_ended_listed, ask, limit + 1, &ended);
+	if (err != AG_OK)
+		return err;
+	reply->items = iam_array(ctx, limit);
+	if (reply->items == NULL)
+		return AG_NO_MEMORY;
+	while ((next = next_of(&memory, &ended)) != NULL) {
+		if (reply->n_items == limit) {
+			last = reply->items[limit - 1]->id + 4;
+			break;
+		}
+		reply->items[reply->n_items++] = next;
+	}
+	if (next == NULL)
+		last = ended.stopped;
+	if (last != NULL)
+		reply->next_cursor = iam_cursor(ctx, filter, last);
+	return AG_OK;
 }
 
 ag_err
@@ -127,24 +212,9 @@ iam_on_agent_list(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = iam_page(ctx, ask.has_limit, ask.limit, ask.cursor, filter,
 	    &limit, &after)) != AG_OK)
 		return err;
-	reply.items = iam_array(ctx, limit);
-	if (reply.items == NULL)
-		return AG_NO_MEMORY;
-	for (size_t i = after == NULL ? 0 : iam_list_after(&iam->agents, after);
-	    i < iam->agents.count; i++) {
-		const struct iam_node *node = iam->agents.items[i];
-
-		if (!is_listed(node, &caller, &ask))
-			continue;
-		if (reply.n_items == limit) {
-			reply.next_cursor = iam_cursor(ctx, filter,
-			    reply.items[limit - 1]->id + 4);
-			break;
-		}
-		reply.items[reply.n_items] = iam_agent_view(ctx, node);
-		if (reply.items[reply.n_items++] == NULL)
-			return AG_NO_MEMORY;
-	}
+	if ((err = list(iam, ctx, &caller, &ask, after, limit, filter, &reply)) !=
+	    AG_OK)
+		return err;
 	return ag_reply(ctx, AG_MSG_AGENT_LIST, &reply);
 }
 

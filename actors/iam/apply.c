@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* Reading a long journal: no more than lives, and a bit, at a time. */
+enum { REPLAYED_MAX = 1024 };
+
 typedef ag_err take_fact(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r);
 
@@ -67,8 +70,11 @@ static ag_err
 on_token(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 {
 	const Ag__TokenIssuedFact *fact = r->fact;
-	ag_err err = iam_take_token(iam, fact);
+	ag_err err;
 
+	if (!iam->ready && ++iam->replayed_tokens % REPLAYED_MAX == 0)
+		iam_sweep_tokens(iam, ctx);
+	err = iam_take_token(iam, fact);
 	return err != AG_OK ? err :
 	    iam_store_msg(ctx, IAM_T_TOKENS, fact->jti, fact);
 }
@@ -94,8 +100,11 @@ on_agent(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 	struct iam_node *node = iam_node_find(iam, agent.id);
 	ag_err err;
 
-	if (node != NULL && node->version >= r->version)
+	if ((node != NULL ? node->version : iam_ended_version(ctx, agent.id)) >=
+	    r->version)
 		return AG_OK;
+	if (!iam->ready && ++iam->replayed % REPLAYED_MAX == 0)
+		iam_ended_sweep(iam, ctx, 0, SIZE_MAX, REPLAYED_MAX);
 	agent.revision = r->version;
 	if ((err = iam_take_agent(iam, &agent, &node)) != AG_OK)
 		return err;
@@ -113,10 +122,14 @@ on_agent_state(struct iam *iam, struct ag_ctx *ctx,
 	Ag__Agent *agent;
 	ag_err err;
 
-	if (node == NULL || node->parent == NULL)
-		return AG_CORRUPT;
-	if (node->version >= r->version)
+	if ((node != NULL ? node->version : iam_ended_version(ctx,
+	    fact->agent_id)) >= r->version)
 		return AG_OK;
+	node = iam_agent_recall(iam, ctx, NULL, fact->agent_id);
+	if (node == NULL)
+		return AG_CORRUPT;
+	if ((err = iam_ended_undo(iam, ctx, node)) != AG_OK)
+		return err;
 	agent = ag_unpack(ctx, &ag__agent__descriptor, node->packed,
 	    node->packed_len);
 	if (agent == NULL)
@@ -243,6 +256,7 @@ iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
 {
 	struct iam *iam = state;
 	struct iam_node *node;
+	bool allowed = event->outcome == AG__OUTCOME_KIND__V__allowed;
 	ag_err err;
 
 	if ((err = iam_load(iam, ctx)) != AG_OK)
@@ -254,14 +268,20 @@ iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
 	    event->outcome == AG__OUTCOME_KIND__V__unknown)
 		return AG_OK;
 	node = iam_node_find(iam, event->actor->id);
-	if (node == NULL || node->parent == NULL)
+	if (node == NULL)
+		return iam_ended_counted(ctx, event->actor->id, allowed,
+		    event->occurred_at);
+	if (node->parent == NULL)
 		return AG_OK;
-	if (event->outcome == AG__OUTCOME_KIND__V__allowed)
+	if (allowed)
 		node->allowed++;
 	else
 		node->refused++;
 	if (event->occurred_at > node->last_activity_at)
 		node->last_activity_at = event->occurred_at;
+	if (node->recalled)
+		return iam_ended_counted(ctx, node->id, allowed,
+		    event->occurred_at);
 	iam_mark_dirty(iam, node);
 	return AG_OK;
 }

@@ -81,8 +81,18 @@ drop(struct iam_cache *cache, uint32_t i)
 		at = &cache->entries[*at - 1].next;
 	*at = e->next;
 	unlink_age(cache, i);
+	e->token = NULL;
 	e->next = cache->free;
 	cache->free = i;
+}
+
+void
+iam_cache_forget(struct iam_cache *cache)
+{
+	for (uint32_t i = 1; i <= cache->used; i++)
+		if (cache->entries[i - 1].token != NULL &&
+		    cache->entries[i - 1].token->left)
+			drop(cache, i);
 }
 
 struct iam_token *

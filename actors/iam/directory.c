@@ -2,8 +2,8 @@
 /*
  * Who and what there is: tenants, principals, agents, tokens and keys, in
  * memory, as the journal's facts and the snapshot's rows describe them. What
- * is taken in here is only ever added to or changed, so pointers stay good;
- * tokens alone are dropped, long after they expired.
+ * is taken in here is only ever added to or changed; agents and tokens alone
+ * are dropped, long after they ended (ended.c).
  */
 #include "iam.h"
 
@@ -168,6 +168,14 @@ node_free(struct iam_node *node)
 	iam_hold_free(node);
 	iam_scopes_free(&node->scopes);
 	free(node);
+}
+
+void
+iam_node_drop(struct iam *iam, struct iam_node *node)
+{
+	iam_table_del(&iam->nodes, "", node->id, node);
+	iam_table_del(&iam->tokens, "", node->token.jti, &node->token);
+	node_free(node);
 }
 
 void
@@ -454,6 +462,8 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	node->max_depth = agent->max_depth;
 	iam_quota_count(iam, node->tenant, IAM_C_AGENTS, true);
 	node->next_sibling = parent->first_child;
+	if (node->next_sibling != NULL)
+		node->next_sibling->prev_sibling = node;
 	parent->first_child = node;
 	if (agent->model != NULL && (node->model = strdup(agent->model)) == NULL)
 		return AG_NO_MEMORY;
@@ -481,6 +491,7 @@ iam_take_agent(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 		return err;
 	node->version = agent->revision;
 	node->state = state_of(agent->state);
+	node->expired = strcmp(agent->state, "expired") == 0;
 	node->state_at = agent->has_revoked_at ? agent->revoked_at :
 	    agent->issued_at;
 	/* Only what the responder did has a cause. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of iam know of each other. The state is one struct; every
- * table of it states its maximum. Nodes, keys and tenants are never freed
- * while the process lives, so the cache may point at them.
+ * table of it states its maximum. Principals, keys and tenants are never freed
+ * while the process lives; agents and tokens are, between two turns, long
+ * after they ended: what lasts longer than a turn keeps an id, not a pointer.
  */
 #ifndef AEGIS_ACTORS_IAM_H
 #define AEGIS_ACTORS_IAM_H
@@ -47,6 +48,9 @@ enum {
 enum iam_table_name {
 	IAM_T_TENANTS, IAM_T_PRINCIPALS, IAM_T_TOKENS, IAM_T_TOKEN_ENDS,
 	IAM_T_AGENTS, IAM_T_ACTIVITY, IAM_T_KEYS, IAM_T_HOLDS,
+	IAM_T_ENDED,        /* agents that left memory, by id */
+	IAM_T_ENDED_OF,     /* "<tenant>/<id>" of these; no value */
+	IAM_T_ENDED_TOKENS, /* "<principal>/<jti>" */
 };
 
 enum iam_metric {
@@ -134,6 +138,7 @@ struct iam_token {
 	struct iam_node *node;
 	int64_t issued_at, expires_at, revoked_at, last_used_at; /* 0: never */
 	struct iam_scopes scopes; /* empty: all that its principal may */
+	bool left; /* about to be freed: the cache must forget it */
 	struct iam_token *next;   /* of the same principal */
 };
 struct iam_hold;
@@ -144,7 +149,8 @@ struct iam_node {
 	char *name;  /* agents: their label */
 	char *model; /* agents, or NULL */
 	struct iam_tenant *tenant;
-	struct iam_node *parent, *root, *first_child, *next_sibling;
+	struct iam_node *parent, *root, *first_child;
+	struct iam_node *next_sibling, *prev_sibling;
 	unsigned depth, max_depth;
 	enum iam_state state; /* its own; see iam_standing */
 	bool by_responder;
@@ -166,7 +172,11 @@ struct iam_node {
 	struct iam_hold *hold;
 	uint64_t allowed, refused;
 	int64_t last_activity_at;
-	bool told_expired, dirty;
+	bool expired;  /* and that is journaled */
+	bool expiring; /* that change is under way */
+	bool recalled; /* it had left memory; its row is the truth */
+	bool dirty;
+	uint64_t recalled_ms; /* monotonic */
 	struct iam_node *next_dirty;
 };
 struct iam_key {
@@ -225,7 +235,10 @@ struct iam {
 	unsigned common[IAM_COUNTS]; /* used beyond the tenants' own shares */
 	unsigned holds, drafts;
 	bool holds_changed; /* to be committed before the turn's messages go */
-	size_t sweep_at;
+	int64_t ended_kept_ms;
+	size_t sweep_at, leave_at;
+	unsigned expiring;
+	unsigned replayed, replayed_tokens; /* facts before we were ready */
 	uint64_t sweep_ticks;
 	struct iam_node *dirty;
 	bool loaded, caught_up, ready, asking_keys, boots;
@@ -261,7 +274,10 @@ ag_err iam_take_agent(struct iam *iam, const Ag__Agent *agent,
     struct iam_node **out) AG_MUST;
 ag_err iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact) AG_MUST;
 ag_err iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact) AG_MUST;
+/* The cache has forgotten it. */
 void iam_drop_token(struct iam *iam, struct iam_token *token);
+/* The same for an agent that is out of the tree and of the list. */
+void iam_node_drop(struct iam *iam, struct iam_node *node);
 /* pairs[].value NULL entries are skipped. */
 ag_err iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
     AG_MUST;
@@ -322,6 +338,8 @@ struct iam_token *iam_cache_get(struct iam_cache *cache, const uint8_t hash[32],
 void iam_cache_put(struct iam_cache *cache, const uint8_t hash[32],
     struct iam_token *token, int64_t expires_at);
 void iam_cache_clear(struct iam_cache *cache);
+/* Drops what is about tokens that left. */
+void iam_cache_forget(struct iam_cache *cache);
 
 /* ---- check.c: who may do what, now; no I/O */
 enum iam_standing {
@@ -382,7 +400,7 @@ struct iam_draft {
 	char kid[64];
 	bool retried;
 	int64_t issued_at, expires_at;
-	struct iam_node *node;  /* token: whose; agent: its parent */
+	struct iam_node *node;  /* token: whose; a principal, so it stays */
 	uint8_t *packed;        /* Agent; TokenIssuedFact; TenantDraft's principal */
 	size_t packed_len;
 	struct iam_claims claims;
@@ -482,8 +500,42 @@ void iam_boot_continue(struct iam *iam, struct ag_ctx *ctx);
 void iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx);
 ag_on_timer iam_refresh_keys;
 
-/* ---- act.c */
+/* ---- sweep.c */
 ag_on_timer iam_sweep;
-void iam_peer(void *state, struct ag_ctx *ctx, unsigned slot, bool up);
+void iam_sweep_tokens(struct iam *iam, struct ag_ctx *ctx);
+
+/* ---- ended.c: agents and tokens that left memory */
+/* As iam_agent_find; one that left memory comes back for a while. tenant NULL:
+ * of any. */
+struct iam_node *iam_agent_recall(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_tenant *tenant, const char *id);
+/* It changed after all: it is an agent like others again. */
+ag_err iam_ended_undo(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node)
+    AG_MUST;
+/* Of its stream; 0: it did not leave memory. */
+uint64_t iam_ended_version(struct ag_ctx *ctx, const char *id);
+/* One more request of it was recorded at that time. */
+ag_err iam_ended_counted(struct ag_ctx *ctx, const char *id, bool allowed,
+    int64_t at) AG_MUST;
+/* Who ended long ago leaves memory: at most max of those at [from, from +
+ * window). Returns where to go on. */
+size_t iam_ended_sweep(struct iam *iam, struct ag_ctx *ctx, size_t from,
+    size_t window, unsigned max);
+typedef bool iam_ended_wanted(const void *arg, const Ag__Agent *row);
+struct iam_ended_page {
+	Ag__Agent **items; /* in the order of their UUIDs */
+	size_t count;
+	const char *stopped; /* not NULL: no row after this UUID was looked at */
+};
+/* The first max of the tenant's after this UUID (NULL: of all). */
+ag_err iam_ended_page(struct ag_ctx *ctx, const struct iam_tenant *tenant,
+    const char *after, iam_ended_wanted *wanted, const void *arg, size_t max,
+    struct iam_ended_page *out) AG_MUST;
+/* Keeps its row elsewhere; the caller drops it then. */
+ag_err iam_token_leave(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_token *token) AG_MUST;
+/* The first max of the principal's after this jti (NULL: of all); how many. */
+size_t iam_ended_tokens(struct ag_ctx *ctx, const struct iam_node *node,
+    const char *after, Ag__Token **items, size_t max);
 
 #endif

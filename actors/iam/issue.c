@@ -104,7 +104,7 @@ copy_like(struct wish *w)
 	w->scope_count = w->ask->n_scopes;
 	if (w->ask->like == NULL)
 		return AG_OK;
-	like = iam_agent_find(w->iam, w->caller.tenant, w->ask->like);
+	like = iam_agent_recall(w->iam, w->ctx, w->caller.tenant, w->ask->like);
 	if (like == NULL)
 		return ag_refuse(w->ctx, AG_ITEM_NOT_FOUND, NULL, "/like",
 		    "There is no such agent.");
@@ -257,7 +257,7 @@ agent_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	Ag__AgentIssueReply reply = AG__AGENT_ISSUE_REPLY__INIT, replay;
 	Ag__AgentIssuedFact fact = AG__AGENT_ISSUED_FACT__INIT;
 	Ag__Link self = AG__LINK__INIT;
-	const struct iam_node *parent = draft->node;
+	const struct iam_node *parent = iam_node_find(iam, draft->claims.parent);
 	char stream[STREAM_MAX];
 	struct ag_fact facts[1];
 
@@ -267,7 +267,8 @@ agent_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	if (fact.agent == NULL || reply.chain == NULL)
 		return AG_NO_MEMORY;
 	/* It took a while: the parent may be gone. */
-	if (iam_standing(parent, ag_now_ms(ctx)) != IAM_STANDS)
+	if (parent == NULL ||
+	    iam_standing(parent, ag_now_ms(ctx)) != IAM_STANDS)
 		return ag_refuse(ctx, AG_PERMISSION_DENIED,
 		    "parent_scope_missing", "/parent",
 		    "The parent is not active.");
@@ -333,7 +334,6 @@ issue(struct wish *w)
 	    (err = iam_draft_new(w->iam, w->ctx, &d)) != AG_OK)
 		return err;
 	ag_id_new(w->ctx, "agt", id);
-	d->node = w->parent;
 	d->issued_at = w->issued_at;
 	d->expires_at = w->expires_at;
 	snprintf(d->claims.sub, sizeof(d->claims.sub), "%s", id);

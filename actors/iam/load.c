@@ -9,7 +9,7 @@
 struct activity {
 	uint64_t allowed, refused;
 	int64_t last_at;
-	uint64_t told_expired;
+	uint64_t unused; /* 0; earlier versions kept a flag here */
 };
 
 struct loading {
@@ -116,7 +116,6 @@ visit_activity(void *arg, const uint8_t *key, size_t key_len,
 		node->allowed = a.allowed;
 		node->refused = a.refused;
 		node->last_activity_at = a.last_at;
-		node->told_expired = a.told_expired != 0;
 	}
 	return true;
 }
@@ -229,7 +228,7 @@ iam_flush(void *state, struct ag_ctx *ctx)
 	while (iam->dirty != NULL) {
 		struct iam_node *node = iam->dirty;
 		struct activity a = { node->allowed, node->refused,
-			node->last_activity_at, node->told_expired };
+			node->last_activity_at, 0 };
 
 		err = ag_store_put(ctx, IAM_T_ACTIVITY, node->id,
 		    strlen(node->id), &a, sizeof(a));

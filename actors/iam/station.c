@@ -105,8 +105,8 @@ resolve(struct call *c)
 	else if (op->kind == AG_KIND_KEY)
 		resolve_key(c);
 	else if (op->kind == AG_KIND_AGENT)
-		resolve_node(c, iam_agent_find(c->iam, c->node->tenant,
-		    selector));
+		resolve_node(c, iam_agent_recall(c->iam, c->ctx,
+		    c->node->tenant, selector));
 	else if (op->kind == AG_KIND_PRINCIPAL)
 		resolve_node(c, iam_principal_find(c->iam, c->node->tenant,
 		    selector));

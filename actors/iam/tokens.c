@@ -150,29 +150,9 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 static int
 by_jti(const void *a, const void *b)
 {
-	const struct iam_token *const *x = a, *const *y = b;
+	const Ag__Token *const *x = a, *const *y = b;
 
 	return strcmp((*x)->jti, (*y)->jti);
-}
-
-static const struct iam_token **
-tokens_after(struct ag_ctx *ctx, const struct iam_node *node, const char *after,
-    size_t *count)
-{
-	const struct iam_token **list;
-	size_t n = 0;
-
-	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
-		n++;
-	list = iam_array(ctx, n);
-	*count = 0;
-	if (list == NULL)
-		return NULL;
-	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
-		if (after == NULL || strcmp(t->jti, after) > 0)
-			list[(*count)++] = t;
-	qsort(list, *count, sizeof(*list), by_jti);
-	return list;
 }
 
 static Ag__Token *
@@ -193,13 +173,35 @@ token_view(struct ag_ctx *ctx, const struct iam_token *token)
 	return view;
 }
 
+/* Those in memory, and the first max of those that left it; in order. */
+static Ag__Token **
+tokens_after(struct ag_ctx *ctx, const struct iam_node *node, const char *after,
+    size_t max, size_t *count)
+{
+	Ag__Token **list;
+	size_t n = 0;
+
+	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
+		n++;
+	list = iam_array(ctx, n + max);
+	if (list == NULL)
+		return NULL;
+	*count = iam_ended_tokens(ctx, node, after, list, max);
+	for (const struct iam_token *t = node->tokens; t != NULL; t = t->next)
+		if ((after == NULL || strcmp(t->jti, after) > 0) &&
+		    (list[(*count)++] = token_view(ctx, t)) == NULL)
+			return NULL;
+	qsort(list, *count, sizeof(*list), by_jti);
+	return list;
+}
+
 ag_err
 iam_on_token_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam *iam = state;
 	const Ag__PageAsk *ask = msg;
 	Ag__TokenListReply reply = AG__TOKEN_LIST_REPLY__INIT;
-	const struct iam_token **list;
+	Ag__Token **list;
 	struct iam_caller caller;
 	const struct iam_node *node;
 	const char *filter;
@@ -219,14 +221,11 @@ iam_on_token_list(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
 	    filter, &limit, &after)) != AG_OK)
 		return err;
-	list = tokens_after(ctx, node, after, &count);
-	reply.items = iam_array(ctx, limit);
-	if (list == NULL || reply.items == NULL)
+	list = tokens_after(ctx, node, after, limit + 1, &count);
+	if (list == NULL)
 		return AG_NO_MEMORY;
-	for (size_t i = 0; i < count && reply.n_items < limit; i++)
-		if ((reply.items[reply.n_items++] = token_view(ctx, list[i])) ==
-		    NULL)
-			return AG_NO_MEMORY;
+	reply.items = list;
+	reply.n_items = count < limit ? count : limit;
 	if (count > limit)
 		reply.next_cursor = iam_cursor(ctx, filter, list[limit - 1]->jti);
 	return ag_reply(ctx, AG_MSG_TOKEN_LIST, &reply);

@@ -621,8 +621,8 @@ test_expiry_said_once(void **state)
 	const struct ag_kit_sent *sent;
 	int said = 0;
 
-	ag_kit_advance(f->kit, 3600 * 1000 + 10000);
-	ag_kit_advance(f->kit, 3600 * 1000);
+	later(f, 3600 * 1000 + 10000);
+	later(f, 60 * 1000);
 	while ((sent = ag_kit_next(f->kit)) != NULL) {
 		const Ag__OutcomeEvent *out = sent->body;
 

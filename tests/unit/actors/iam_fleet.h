@@ -429,6 +429,19 @@ because(struct fleet *f, uint16_t op, const char *token, const char *selector,
 	    err, reason);
 }
 
+/* Time passes, and the journal answers meanwhile. */
+static inline void
+later(struct fleet *f, int64_t ms)
+{
+	enum { STEP_MS = 500 };
+
+	for (; ms > 0; ms -= STEP_MS) {
+		ag_kit_advance(f->kit, ms < STEP_MS ? ms : STEP_MS);
+		while (ag_kit_journal(f->kit))
+			continue;
+	}
+}
+
 /* Another tenant; its first admin's token. */
 static inline char *
 tenant_of(struct fleet *f, const char *name)

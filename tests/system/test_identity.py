@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of agents, roles and tenants through the public socket, and what of it outlives crashes."""
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from conftest import CONFIG, b64, wait_for
+
+SIGN = {"message_b64": b64(b"x")}
+WHY = {"reason": "because"}
+
+
+def refused(got, status, reason):
+    assert (got.status, got.reason) == (status, reason), got
+
+
+def metric(who, name):
+    for line in who.get("/metrics").data.decode().splitlines():
+        if line.split("{")[0].split(" ")[0] == name:
+            return float(line.split(" ")[-1])
+    return None
+
+
+def crash(fleet, name):
+    """kill -9 of one process; waits for the next one."""
+    pid = fleet.processes()[name]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: fleet.processes()[name] not in (0, pid), 30, what="another " + name)
+    wait_for(lambda: fleet.admin().get("/healthz/ready").status == 200, 30, what="the fleet")
+
+
+# ---------------------------------------------------- I32: expiry; I45, M02
+
+def test_expired_once_and_readable_for_ever(fresh_fleet):
+    fleet = fresh_fleet(dict(CONFIG, limits={"ended_kept_s": 60, "tenant": {"agents": 5}}))
+    admin = fleet.admin()
+    agents = [fleet.agent(admin, ["key:a:sign"], ttl_s=600, max_depth=1) for _ in range(3)]
+    agents.append(fleet.agent(agents[0], ["key:a:sign"]))
+    agents.append(fleet.agent(admin, ["key:a:sign"], ttl_s=600))
+    refused(admin.post("/v1/agents/issue", {"label": "more", "scopes": ["key:a:sign"]}), 429, "account")
+    admin.ok("POST", "/v1/agents/%s/revoke" % agents[4].id, WHY)
+    fleet.move_clock(601)
+    said = lambda: [e["resource"]["id"] for e in fleet.events(admin, "event_type=lifecycle")
+                    if e["operation"] == "agent.expire"]
+    wait_for(lambda: len(said()) >= 4, 60, what="the lifecycle events")
+    crash(fleet, "iam")
+    was = dict((a.id, admin.ok("GET", "/v1/agents/" + a.id)) for a in agents)
+    assert [was[a.id]["state"] for a in agents] == ["expired"] * 4 + ["revoked"]
+    fleet.move_clock(120)
+    wait_for(lambda: metric(admin, "aegis_iam_agents") == 0, 30, what="iam to let go of them")
+    for agent in agents:
+        assert admin.ok("GET", "/v1/agents/" + agent.id) == was[agent.id]
+    assert sorted(a["id"] for a in admin.items("/v1/agents?limit=2")) == sorted(was)
+    assert sorted(a["id"] for a in admin.items("/v1/agents?state=expired")) == sorted(a.id for a in agents[:4])
+    fleet.agent(admin, ["key:a:sign"])  # there is room again
+    # Everything of it is in the journal.
+    token = admin.token
+    fleet.stop()
+    shutil.rmtree(os.path.join(fleet.state, "snapshots"))
+    fleet.start()
+    admin = fleet.client(token)
+    for agent in agents:
+        now = admin.ok("GET", "/v1/agents/" + agent.id)
+        assert now == was[agent.id]
+    assert sorted(said()) == sorted(a.id for a in agents[:4])
