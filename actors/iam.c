@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * iam: who is asking, for whom, and whether they may.
- * Hears operations (plane), its own operations judged (risk), ruling_order and
- * act_ask (responder), jwks_ask (plane). Says operations with a grant (risk),
+ * Hears operations (plane), its own operations judged and challenge_ask (risk),
+ * ruling_order and act_ask (responder), jwks_ask (plane). Says operations with a grant (risk),
  * facts (journal), outcomes (audit).
  * Keeps the directory of tenants, principals, agents, tokens and keys in
- * memory, as the journal tells it, with a snapshot; and holds, which are in
- * the snapshot only.
+ * memory, as the journal tells it, with a snapshot; holds and the steps of used
+ * codes, which are in the snapshot only; and challenges, in memory only.
  */
 #include "iam/iam.h"
 
@@ -56,6 +56,7 @@ ready(void *state, struct ag_ctx *ctx)
 	struct iam *iam = state;
 
 	iam->caught_up = true;
+	iam_totp_fetch_key(iam, ctx);
 	iam_fetch_keys(iam, ctx);
 	return AG_OK;
 }
@@ -65,6 +66,7 @@ fini(void *state, struct ag_ctx *ctx)
 {
 	struct iam *iam = state;
 
+	ag_secret_free(&iam->totp_key);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -88,6 +90,9 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ROLE_READ, iam_on_role_read },
 	{ AG_MSG_TENANT_CREATE, iam_on_tenant_create },
 	{ AG_MSG_TENANT_LIST, iam_on_tenant_list },
+	{ AG_MSG_TOTP_BEGIN, iam_on_totp_begin },
+	{ AG_MSG_TOTP_CONFIRM, iam_on_totp_confirm },
+	{ AG_MSG_TOTP_REMOVE, iam_on_totp_remove },
 	{ AG_MSG_AGENT_ISSUE, iam_on_agent_issue },
 	{ AG_MSG_AGENT_LIST, iam_on_agent_list },
 	{ AG_MSG_AGENT_READ, iam_on_agent_read },
@@ -98,6 +103,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AGENT_REVOKE_MANY, iam_on_agent_revoke_many },
 	{ AG_MSG_RULING_ORDER, iam_on_ruling },
 	{ AG_MSG_ACT_ASK, iam_on_act },
+	{ AG_MSG_CHALLENGE_ASK, iam_on_challenge },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },
 };
 
@@ -113,6 +119,8 @@ static const char *const tables[] = {
 	[IAM_T_ENDED] = "ended",
 	[IAM_T_ENDED_OF] = "ended_of",
 	[IAM_T_ENDED_TOKENS] = "ended_tokens",
+	[IAM_T_TOTP] = "totp",
+	[IAM_T_TOTP_STEPS] = "totp_steps",
 	NULL,
 };
 
@@ -133,6 +141,10 @@ static const struct ag_metric_row metrics[] = {
 	    "Agents that live or ended lately", AG_GAUGE },
 	[IAM_M_KEYS] = { "iam_keys", "Keys known", AG_GAUGE },
 	[IAM_M_HOLDS] = { "iam_holds", "Agents held", AG_GAUGE },
+	[IAM_M_CHALLENGES] = { "iam_challenges_total",
+	    "Requests that were asked for a second factor", AG_COUNTER },
+	[IAM_M_STEPPED_UP] = { "iam_stepped_up_total",
+	    "Requests that came with a good second factor", AG_COUNTER },
 };
 
 const struct ag_actor ag_actor_iam = {

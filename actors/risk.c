@@ -2,7 +2,8 @@
 /*
  * risk: how odd is this request for who makes it, and is that too odd?
  * Hears every operation, from iam. Says the same to its executor, with a
- * verdict, or refuses. It can only tighten what iam decided.
+ * verdict, or refuses; asks iam for a challenge where a person's second factor
+ * makes up for it. It can only tighten what iam decided.
  * Keeps a baseline per principal, learned from the audit log's allowed
  * requests only: what was refused must not become ordinary. The store is
  * written on a timer, so a crash may forget some seconds of habits.
@@ -20,6 +21,7 @@ enum {
 	SAVE_MAX = 256, /* baselines written per SAVE_MS */
 	OP_NAMES = 256, /* slots of the index by name; a power of two */
 	OP_TYPES = 0x1000,
+	CHALLENGE_TIMEOUT_MS = 1000,
 };
 
 enum { TABLE_BASELINES };
@@ -238,18 +240,68 @@ verdict_new(struct ag_ctx *ctx, const struct risk *risk,
 }
 
 static ag_err
-refuse(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Verdict *verdict)
+refuse(struct ag_ctx *ctx, const char *reason)
 {
-	const char *reason = "risk_deny";
-
-	ag_set_verdict(ctx, verdict);
-	if (verdict->decision == AG__DECISION__V__step_up)
-		reason = grant->actor_kind == AG__KIND__V__human ?
-		    "step_up_not_enrolled" : "risk_step_up";
-	ag_metric_add(ctx, verdict->decision == AG__DECISION__V__deny ?
-	    COUNT_DENY : COUNT_STEP_UP, 1);
 	return ag_refuse(ctx, AG_PERMISSION_DENIED, reason, NULL,
 	    "This request is too unusual for its principal");
+}
+
+static ag_err
+challenged(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__ChallengeReply *reply = msg;
+	Ag__Verdict *verdict = verdict_new(ctx, state, memo);
+
+	if (verdict == NULL)
+		return AG_NO_MEMORY;
+	ag_set_verdict(ctx, verdict);
+	if (status == AG_PERMISSION_DENIED) /* taken away meanwhile */
+		return refuse(ctx, "step_up_not_enrolled");
+	if (status != AG_OK)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "A second factor is needed, and nobody can ask for it now");
+	ag_refuse_challenge(ctx, reply->challenge_id, reply->expires_at);
+	ag_note_param(ctx, "challenge_id", reply->challenge_id);
+	return ag_refuse(ctx, AG_STEP_UP_REQUIRED, NULL, NULL,
+	    "This request is unusual for its principal; it needs the second factor");
+}
+
+/* A person's second factor makes up for it; nothing does for others. */
+static ag_err
+step_up(struct ag_ctx *ctx, const Ag__Grant *grant,
+    const struct risk_score *score)
+{
+	Ag__ChallengeAsk ask = AG__CHALLENGE_ASK__INIT;
+
+	if (grant->actor_kind != AG__KIND__V__human)
+		return refuse(ctx, "risk_step_up");
+	if (!grant->has_step_up_digest)
+		return refuse(ctx, "step_up_not_enrolled");
+	ask.principal_id = grant->actor_id;
+	ask.digest = grant->step_up_digest;
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_CHALLENGE_ASK,
+	    &ask, AG_MSG_CHALLENGE_REPLY, CHALLENGE_TIMEOUT_MS, challenged, score,
+	    sizeof(*score));
+}
+
+/* Refused, or asked for more; AG_OK: it may go on. */
+static ag_err
+judge(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Verdict *verdict,
+    const struct risk_score *score)
+{
+	if (verdict->decision == AG__DECISION__V__allow) {
+		ag_metric_add(ctx, COUNT_ALLOW, 1);
+		return AG_OK;
+	}
+	ag_set_verdict(ctx, verdict);
+	if (verdict->decision == AG__DECISION__V__deny) {
+		ag_metric_add(ctx, COUNT_DENY, 1);
+		return refuse(ctx, "risk_deny");
+	}
+	ag_metric_add(ctx, COUNT_STEP_UP, 1);
+	/* iam has checked what came with it. */
+	return grant->step_up != NULL ? AG_OK : step_up(ctx, grant, score);
 }
 
 static unsigned
@@ -274,6 +326,7 @@ on_operation(void *state, struct ag_ctx *ctx, const void *msg)
 	struct risk_score score;
 	struct entry *entry;
 	Ag__Verdict *verdict;
+	ag_err err;
 
 	if (op == NULL || grant == NULL || grant->actor_id == NULL)
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No grant");
@@ -284,9 +337,8 @@ on_operation(void *state, struct ag_ctx *ctx, const void *msg)
 	risk_score(&entry->usual, &request, &score);
 	if ((verdict = verdict_new(ctx, risk, &score)) == NULL)
 		return AG_NO_MEMORY;
-	if (verdict->decision != AG__DECISION__V__allow)
-		return refuse(ctx, grant, verdict);
-	ag_metric_add(ctx, COUNT_ALLOW, 1);
+	if ((err = judge(ctx, grant, verdict, &score)) != AG_OK)
+		return err;
 	return ag_pass(ctx, executor_of(ctx, op, grant), NULL, verdict);
 }
 

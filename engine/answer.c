@@ -106,6 +106,17 @@ ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s)
 	ctx->trip->refusal.retry_after_s = retry_after_s;
 }
 
+void
+ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
+    int64_t expires_at)
+{
+	if (ctx->trip == NULL)
+		return;
+	replace(&ctx->trip->refusal.challenge_id, challenge_id);
+	ctx->trip->refusal.has_expires_at = true;
+	ctx->trip->refusal.expires_at = expires_at;
+}
+
 const Ag__Refusal *
 ag_refusal(struct ag_ctx *ctx)
 {
@@ -292,6 +303,21 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 	}
 }
 
+/* Which second factor let it through. */
+static size_t
+add_step_up(struct ag_ctx *ctx, Ag__Pair **out)
+{
+	const Ag__Grant *grant = ctx->trip->grant;
+
+	if (grant == NULL || grant->step_up == NULL ||
+	    (*out = ag_alloc(ctx, sizeof(**out))) == NULL)
+		return 0;
+	ag__pair__init(*out);
+	(*out)->key = (char *)"step_up";
+	(*out)->value = grant->step_up;
+	return 1;
+}
+
 void
 trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out)
 {
@@ -319,13 +345,14 @@ trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out)
 		out->has_journal_prev = true;
 		out->journal_prev = trip->journal_prev;
 	}
-	params = ag_alloc(ctx, trip->param_count * sizeof(*params));
+	params = ag_alloc(ctx, (trip->param_count + 1) * sizeof(*params));
 	if (params == NULL)
 		return;
 	for (size_t i = 0; i < trip->param_count; i++)
 		params[i] = &trip->params[i];
 	out->params = params;
-	out->n_params = trip->param_count;
+	out->n_params = trip->param_count + add_step_up(ctx,
+	    &params[trip->param_count]);
 }
 
 /* ---------------------------------------------------------------- answers */

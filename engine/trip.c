@@ -37,6 +37,7 @@ refusal_clear(Ag__Refusal *r)
 	free(r->detail);
 	free(r->hint);
 	free(r->rule);
+	free(r->challenge_id);
 	ag__refusal__init(r);
 }
 

@@ -4,7 +4,7 @@
  * who has not the master key, and against nothing else; an environment called
  * prod must accept that in writing (rot.software.accept_risk).
  * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask (keys), rot_sign_ask,
- * rot_keys_ask (iam, audit), rot_secret_ask (audit). Says nothing by itself.
+ * rot_keys_ask (iam, audit), rot_secret_ask (iam, audit). Says nothing by itself.
  * Keeps every version's material under a wrapping key of its own, and that
  * under the master key (software/vault.h).
  */
@@ -376,6 +376,24 @@ purpose_open(struct software *s, struct ag_ctx *ctx, int i)
 	return purpose_since(ctx, purpose_names[i], &p->from_at);
 }
 
+/* One's own secret, not another's: audit has no business with second factors. */
+static bool
+is_secret_of(const char *purpose, enum ag_role role)
+{
+	static const struct {
+		const char *purpose;
+		enum ag_role role;
+	} secrets[] = {
+		{ "redaction", AG_ROLE_AUDIT },
+		{ "totp", AG_ROLE_IAM },
+	};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (strcmp(secrets[i].purpose, purpose) == 0)
+			return secrets[i].role == role;
+	return false;
+}
+
 static ag_err
 on_secret_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -385,9 +403,9 @@ on_secret_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	struct ag_secret *material = NULL;
 	ag_err err;
 
-	if (strcmp(ask->purpose, "redaction") != 0)
+	if (!is_secret_of(ask->purpose, ag_from_role(ctx)))
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
-		    "redaction is wanted.");
+		    "redaction (audit) or totp (iam) is wanted.");
 	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
 		    "A key of 32 bytes is wanted.");

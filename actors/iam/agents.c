@@ -421,6 +421,9 @@ iam_on_agent_revoke_many(void *state, struct ag_ctx *ctx, const void *msg)
 	    ask.jti == NULL)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/parent",
 		    "One of parent, root, label and jti.");
+	if (!(ask.has_dry_run && ask.dry_run) &&
+	    (err = iam_step_up_wanted(iam, ctx, &caller)) != AG_OK)
+		return err;
 	ask.parent = (char *)id_of(iam, &caller, ask.parent);
 	ask.root = (char *)id_of(iam, &caller, ask.root);
 	tops = iam_array(ctx, MANY_MAX);

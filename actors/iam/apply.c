@@ -228,6 +228,7 @@ static const struct {
 	{ AG_MSG_AGENT_ISSUED_FACT, on_agent },
 	{ AG_MSG_AGENT_STATE_FACT, on_agent_state },
 	{ AG_MSG_TENANT_FACT, on_tenant },
+	{ AG_MSG_TOTP_FACT, iam_totp_apply },
 };
 
 ag_err

@@ -79,6 +79,7 @@ iam_refresh_keys(void *state, struct ag_ctx *ctx)
 
 	if (!iam->caught_up)
 		return;
+	iam_totp_fetch_key(iam, ctx); /* until it is here */
 	if (iam->ready) {
 		if (++iam->key_ticks < KEYS_EVERY_S * 1000 / RETRY_MS)
 			return;

@@ -30,6 +30,7 @@ struct call {
 	char new_id[AG_ID_SIZE];
 	char *rate[2];
 	char rate_text[RATE_TEXT];
+	uint8_t body_digest[32], step_up_digest[32];
 };
 
 /* Signs the grant, so that the refusal that follows names the actor. */
@@ -44,5 +45,7 @@ ag_err iam_check_networks(struct call *c) AG_MUST;
 ag_err iam_limit_principal(struct call *c) AG_MUST;
 /* Only looked at: a refusal below must not use up others' share. */
 ag_err iam_limit_key(struct call *c) AG_MUST;
+/* A person's answer to a challenge, if the request brings one. */
+ag_err iam_check_step_up(struct call *c) AG_MUST;
 
 #endif

@@ -166,6 +166,7 @@ node_free(struct iam_node *node)
 	free(node->cidrs);
 	free(node->packed);
 	iam_hold_free(node);
+	free(node->totp);
 	iam_scopes_free(&node->scopes);
 	free(node);
 }

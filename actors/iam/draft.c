@@ -65,8 +65,8 @@ iam_draft_keep(struct iam_draft *d, const void *msg, char *const *scopes,
 	return AG_OK;
 }
 
-static unsigned
-rot_slot(struct ag_ctx *ctx)
+unsigned
+iam_rot_slot(struct ag_ctx *ctx)
 {
 	unsigned slot = ag_slot_named(ctx, "software");
 
@@ -142,7 +142,7 @@ ask_signature(struct iam *iam, struct ag_ctx *ctx, const struct signing *signing
 	ask.purpose = (char *)"issuer";
 	ask.message.data = (uint8_t *)d->input;
 	ask.message.len = strlen(d->input);
-	return ag_ask(ctx, rot_slot(ctx), AG_MSG_ROT_SIGN_ASK, &ask,
+	return ag_ask(ctx, iam_rot_slot(ctx), AG_MSG_ROT_SIGN_ASK, &ask,
 	    AG_MSG_ROT_SIGN_REPLY, IAM_ROT_TIMEOUT_MS, on_signature, signing,
 	    sizeof(*signing));
 }
@@ -200,7 +200,7 @@ iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx)
 	if (iam->asking_keys)
 		return;
 	ask.purpose = (char *)"issuer";
-	iam->asking_keys = ag_ask(ctx, rot_slot(ctx), AG_MSG_ROT_KEYS_ASK, &ask,
+	iam->asking_keys = ag_ask(ctx, iam_rot_slot(ctx), AG_MSG_ROT_KEYS_ASK, &ask,
 	    AG_MSG_ROT_KEYS_REPLY, IAM_ROT_TIMEOUT_MS, on_keys, NULL, 0) ==
 	    AG_PENDING;
 }

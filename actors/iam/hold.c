@@ -42,7 +42,7 @@ keep(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
 
 	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
 		ag_log(ctx, AG_ERROR, "HOLD-ROW", "agent=%s", node->id);
-	iam->holds_changed = true;
+	iam->store_changed = true;
 }
 
 ag_err

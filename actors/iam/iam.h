@@ -12,6 +12,7 @@
 
 #include <openssl/evp.h>
 
+#include "otp.h"
 #include "roles.h"
 #include "scope.h"
 
@@ -41,6 +42,12 @@ enum {
 	IAM_WINDOW_PARTS = 10,    /* sub-buckets of a rate window */
 	IAM_ADMIN_TOKEN_S = 30 * 86400,
 	IAM_ROT_TIMEOUT_MS = 1500,
+	IAM_CHALLENGES_MAX = 1024,  /* open step-ups */
+	IAM_CHALLENGES_EACH = 8,    /* of one principal */
+	IAM_CHALLENGE_MS = 5 * 60 * 1000,
+	IAM_CHALLENGE_TRIES = 5,
+	IAM_CODES_WRONG = 20,       /* wrong codes of one principal … */
+	IAM_CODES_WINDOW_MS = 3600 * 1000, /* … in this time */
 };
 #define IAM_ISSUER "aegis"
 #define IAM_FIRST_TENANT "default"
@@ -51,11 +58,13 @@ enum iam_table_name {
 	IAM_T_ENDED,        /* agents that left memory, by id */
 	IAM_T_ENDED_OF,     /* "<tenant>/<id>" of these; no value */
 	IAM_T_ENDED_TOKENS, /* "<principal>/<jti>" */
+	IAM_T_TOTP, IAM_T_TOTP_STEPS,
 };
 
 enum iam_metric {
 	IAM_M_PASSED, IAM_M_REFUSED, IAM_M_HELD, IAM_M_CACHE_HITS,
 	IAM_M_VERIFIED, IAM_M_LIMITED, IAM_M_AGENTS, IAM_M_KEYS, IAM_M_HOLDS,
+	IAM_M_CHALLENGES, IAM_M_STEPPED_UP,
 };
 
 /* ---- table.c: a hash table of pointers, linear probing, grows to `max` */
@@ -133,6 +142,7 @@ struct iam_cidr {
 enum iam_state { IAM_LIVE, IAM_SUSPENDED, IAM_GONE /* revoked, deleted */ };
 
 struct iam_node;
+struct iam_caller;
 struct iam_token {
 	char jti[AG_ID_SIZE];
 	struct iam_node *node;
@@ -142,6 +152,23 @@ struct iam_token {
 	struct iam_token *next;   /* of the same principal */
 };
 struct iam_hold;
+/* A person's second factor, once begun. */
+struct iam_totp {
+	bool confirmed;
+	int64_t confirmed_at;
+	uint8_t wrapped[IAM_OTP_WRAPPED];
+	uint64_t step; /* the newest whose code was taken: none again up to it */
+	struct iam_window wrong;
+};
+/* One request that waits for its caller's code; id "": free. */
+struct iam_challenge {
+	char id[AG_ID_SIZE];
+	const struct iam_node *node;
+	uint8_t digest[32]; /* of the request */
+	int64_t expires_at;
+	unsigned tries;
+	bool spent;
+};
 /* A principal or an agent. */
 struct iam_node {
 	char id[AG_ID_SIZE];
@@ -170,6 +197,7 @@ struct iam_node {
 	size_t packed_len;
 	struct iam_window window;
 	struct iam_hold *hold;
+	struct iam_totp *totp; /* people; NULL: none begun */
 	uint64_t allowed, refused;
 	int64_t last_activity_at;
 	bool expired;  /* and that is journaled */
@@ -234,7 +262,10 @@ struct iam {
 	unsigned quota[IAM_COUNTS];  /* of one tenant */
 	unsigned common[IAM_COUNTS]; /* used beyond the tenants' own shares */
 	unsigned holds, drafts;
-	bool holds_changed; /* to be committed before the turn's messages go */
+	bool store_changed; /* to be committed before the turn's messages go */
+	struct ag_secret *totp_key; /* wraps the secrets of second factors */
+	bool asking_totp_key;
+	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
 	int64_t ended_kept_ms;
 	size_t sweep_at, leave_at;
 	unsigned expiring;
@@ -392,6 +423,26 @@ ag_err iam_hold_load(struct iam *iam, const char *agent_id, const void *events,
     size_t len) AG_MUST;
 ag_handler iam_on_ruling;
 
+/* ---- totp.c: the second factor of people */
+ag_handler iam_on_totp_begin, iam_on_totp_confirm, iam_on_totp_remove;
+void iam_totp_fetch_key(struct iam *iam, struct ag_ctx *ctx);
+ag_err iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+ag_err iam_totp_load(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+bool iam_totp_enrolled(const struct iam_node *node);
+/* The code of a factor that is begun; each is good once, and wrong ones are
+ * few. Otherwise refuses with AG_STEP_UP_FAILED, AG_RATE_LIMITED or
+ * AG_UNAVAILABLE. */
+ag_err iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const char *code) AG_MUST;
+
+/* ---- stepup.c: requests that wait for a code */
+ag_handler iam_on_challenge;
+/* An executor of iam that wants a second factor whatever risk says: AG_OK if
+ * the request came with one, or its caller has none enrolled. */
+ag_err iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_caller *caller) AG_MUST;
+
 /* ---- draft.c: a credential on its way through the root of trust */
 struct iam_draft {
 	char jti[AG_ID_SIZE];
@@ -415,6 +466,8 @@ ag_err iam_draft_new(struct iam *iam, struct ag_ctx *ctx,
 /* Keeps a packed copy of msg, and of the scopes' text. */
 ag_err iam_draft_keep(struct iam_draft *draft, const void *msg,
     char *const *scopes, size_t count) AG_MUST;
+/* The root of trust that signs for us. */
+unsigned iam_rot_slot(struct ag_ctx *ctx);
 /* Takes the draft in any case. Runs `then` with draft->token set, and frees
  * the draft after it. AG_PENDING. */
 ag_err iam_draft_sign(struct iam *iam, struct ag_ctx *ctx,

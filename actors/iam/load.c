@@ -188,6 +188,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		err = ag_store_scan(ctx, IAM_T_ACTIVITY, NULL, 0, visit_activity,
 		    &l);
 	if (err == AG_OK && l.err == AG_OK)
+		err = iam_totp_load(iam, ctx);
+	if (err == AG_OK && l.err == AG_OK)
 		err = ag_store_scan(ctx, IAM_T_HOLDS, NULL, 0, visit_hold, &l);
 	if (err == AG_OK)
 		err = l.err;
@@ -237,8 +239,8 @@ iam_flush(void *state, struct ag_ctx *ctx)
 		node->dirty = false;
 		iam->dirty = node->next_dirty;
 	}
-	if (!iam->holds_changed)
+	if (!iam->store_changed)
 		return AG_OK;
-	iam->holds_changed = false;
+	iam->store_changed = false;
 	return ag_store_commit(ctx);
 }

@@ -386,6 +386,7 @@ judge(struct call *c)
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, check_honey, check_people, check_scope,
 		check_existence, check_quota, say_reach, say_idem,
+		iam_check_step_up,
 	};
 	ag_err err;
 

@@ -24,6 +24,8 @@ enum {
 	CLI_INPUT_MAX = 4 << 20,   /* bytes of --in; the server's limit is below it */
 	CLI_ANSWER_MAX = 64 << 20,
 	CLI_PAGE = 1000,
+	CLI_STEP_UP_MAX = 96,
+	CLI_CODES_ASKED = 3, /* of a person, for one request */
 };
 
 /* Exit statuses (docs/reference.md). */
@@ -107,6 +109,7 @@ struct cli {
 	char url[CLI_URL_MAX];
 	char ca[CLI_PATH_MAX];
 	char token[CLI_TOKEN_MAX];
+	char step_up[CLI_STEP_UP_MAX]; /* Aegis-Step-Up of the next request */
 };
 
 /* ---- table.c: all verbs, and finding one */

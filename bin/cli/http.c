@@ -8,6 +8,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct answer {
 	char *bytes;
@@ -156,6 +157,11 @@ headers_of(const struct cli *cli, bool body)
 		list = curl_slist_append(list, auth);
 		ag_wipe(auth, sizeof(auth));
 	}
+	if (cli->step_up[0] != '\0') {
+		(void)snprintf(auth, sizeof(auth), "Aegis-Step-Up: %s",
+		    cli->step_up);
+		list = curl_slist_append(list, auth);
+	}
 	if (body)
 		list = curl_slist_append(list, "Content-Type: application/json");
 	/* curl would wait a second for "100 Continue" on a large body */
@@ -199,14 +205,67 @@ set_up(struct cli *cli, struct answer *a, const char *method, const char *url,
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
 }
 
+/* ------------------------------------------------------------ second factor */
+
+static bool
+is_code(const json_t *problem, const char *code)
+{
+	return strcmp(cli_member_text(problem, "code"), code) == 0;
+}
+
+/* "<challenge> totp=<code>" of what the person at the terminal types; false:
+ * nobody is there, or nothing like a code came. */
+static bool
+ask_code(struct cli *cli, const char *challenge)
+{
+	char line[32] = "";
+	FILE *tty;
+	bool got;
+
+	if (!isatty(STDERR_FILENO) || (tty = fopen("/dev/tty", "r+")) == NULL)
+		return false;
+	fputs("aegis: this needs your second factor. Code: ", tty);
+	(void)fflush(tty);
+	got = fgets(line, sizeof(line), tty) != NULL;
+	(void)fclose(tty);
+	line[strcspn(line, " \r\n")] = '\0';
+	if (!got || strlen(line) != 6 || strspn(line, "0123456789") != 6)
+		return false;
+	(void)snprintf(cli->step_up, sizeof(cli->step_up), "%.48s totp=%s",
+	    challenge, line);
+	return true;
+}
+
+/* The same request again, with a code, where a person can give one. */
+static bool
+step_up(struct cli *cli, const json_t *problem, unsigned tried)
+{
+	char challenge[64];
+
+	if (tried == CLI_CODES_ASKED)
+		return false;
+	if (is_code(problem, "StepUpRequired"))
+		return ask_code(cli, cli_member_text(problem, "challenge_id"));
+	if (!is_code(problem, "StepUpFailed") || cli->step_up[0] == '\0' ||
+	    strncmp(cli_member_text(problem, "reason_code"), "code_", 5) != 0)
+		return false;
+	(void)snprintf(challenge, sizeof(challenge), "%.*s",
+	    (int)strcspn(cli->step_up, " "), cli->step_up);
+	fputs("aegis: the code was not accepted\n", stderr);
+	return ask_code(cli, challenge);
+}
+
+/* *again: it is to be asked once more, with a code. */
 static enum cli_exit
-judge(const struct cli *cli, const struct answer *a, CURLcode rc, json_t **out)
+judge(struct cli *cli, const struct answer *a, CURLcode rc, unsigned tried,
+    bool *again, json_t **out)
 {
 	json_t *parsed = NULL;
 	json_error_t where;
 	long status = 0;
 	enum cli_exit result = CLI_OK;
 
+	*again = false;
 	if (rc != CURLE_OK && !(a->stopped && rc == CURLE_WRITE_ERROR))
 		return cli_fail(CLI_TRY_AGAIN, "%s: %s", cli->url,
 		    curl_easy_strerror(rc));
@@ -215,11 +274,12 @@ judge(const struct cli *cli, const struct answer *a, CURLcode rc, json_t **out)
 		return CLI_OK;
 	if (a->len > 0)
 		parsed = json_loadb(a->bytes, a->len, JSON_REJECT_DUPLICATES, &where);
-	if (status < 200 || status > 299)
+	*again = status == 401 && step_up(cli, parsed, tried);
+	if (!*again && (status < 200 || status > 299))
 		result = refused(parsed, status);
-	else if (parsed == NULL)
+	else if (!*again && parsed == NULL)
 		result = cli_fail(CLI_FAULT, "%s: the answer is not JSON", cli->url);
-	if (result == CLI_OK && out != NULL)
+	if (!*again && result == CLI_OK && out != NULL)
 		*out = json_incref(parsed);
 	json_decref(parsed);
 	return result;
@@ -232,6 +292,8 @@ perform(struct cli *cli, const char *method, const char *path, const char *body,
 	char url[2 * CLI_URL_MAX];
 	struct curl_slist *headers;
 	enum cli_exit status;
+	unsigned tried = 0;
+	bool again = false;
 
 	if (timeout_ms(cli) <= 0)
 		return cli_fail(CLI_USAGE, "--timeout %s: say 10s, 2m", cli->timeout);
@@ -239,10 +301,16 @@ perform(struct cli *cli, const char *method, const char *path, const char *body,
 	if (a->curl == NULL)
 		return cli_fail(CLI_FAULT, "out of memory");
 	(void)snprintf(url, sizeof(url), "%s%s", cli->url, path);
-	headers = headers_of(cli, body != NULL);
-	set_up(cli, a, method, url, headers, body);
-	status = judge(cli, a, curl_easy_perform(a->curl), out);
-	curl_slist_free_all(headers);
+	do {
+		a->len = 0;
+		curl_easy_reset(a->curl);
+		headers = headers_of(cli, body != NULL);
+		set_up(cli, a, method, url, headers, body);
+		status = judge(cli, a, curl_easy_perform(a->curl), tried++,
+		    &again, out);
+		curl_slist_free_all(headers);
+	} while (again);
+	cli->step_up[0] = '\0';
 	curl_easy_cleanup(a->curl);
 	if (a->bytes != NULL)
 		ag_wipe(a->bytes, a->len); /* it may hold plaintext */

@@ -37,6 +37,13 @@ static const struct cli_option token_options[] = {
 	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the token goes (0600); - is stdout", NULL },
 	{ 0 },
 };
+static const struct cli_option totp_options[] = {
+	P,
+	{ "--confirm", "CODE", CLI_LOCAL, NULL, false, "the first code of the authenticator", NULL },
+	{ "--remove", NULL, CLI_LOCAL, NULL, false, "take another person's away; with --reason", NULL },
+	{ "--reason", "TEXT", CLI_STR, "reason", false, "why it is taken away; recorded", NULL },
+	{ 0 },
+};
 static const struct cli_option grant_options[] = {
 	P,
 	{ "ROLE", "ROLE", CLI_STR, NULL, true, "the role", NULL },
@@ -104,6 +111,46 @@ tenant_create(struct cli *cli)
 	    "NAME:name,STATE:state,ADMIN:admin.id");
 }
 
+/* Enrol, confirm or remove: three routes behind one word. */
+static enum cli_exit
+principal_totp(struct cli *cli)
+{
+	const char *code = cli_get(cli, "--confirm");
+	bool remove = cli_get_all(cli, "--remove")->count > 0;
+	char path[CLI_URL_MAX];
+	json_t *body = NULL, *answer = NULL;
+	enum cli_exit status;
+
+	if (remove != (cli_get(cli, "--reason") != NULL) ||
+	    (remove && code != NULL))
+		return cli_fail(CLI_USAGE,
+		    "say --confirm CODE, or --remove --reason TEXT, or neither");
+	if ((status = cli_resolve(cli, true)) != CLI_OK)
+		return status;
+	if (remove)
+		status = cli_path_query(cli, "/v1/principals/{P}/totp", path,
+		    sizeof(path));
+	else
+		status = cli_path(cli, code != NULL ?
+		    "/v1/principals/{P}/totp/confirm" : "/v1/principals/{P}/totp",
+		    path, sizeof(path));
+	if (status == CLI_OK && code != NULL &&
+	    (body = json_pack("{s:s}", "code", code)) == NULL)
+		status = cli_fail(CLI_USAGE, "--confirm takes six digits");
+	if (status == CLI_OK)
+		status = cli_http(cli, remove ? "DELETE" : "POST", path, body,
+		    &answer);
+	if (status == CLI_OK && cli->json)
+		cli_json_line(answer);
+	else if (status == CLI_OK && remove && !cli->quiet)
+		cli_line(PRINCIPAL_COLUMNS, answer);
+	else if (status == CLI_OK && !remove)
+		cli_object(answer);
+	json_decref(body);
+	json_decref(answer);
+	return status;
+}
+
 const struct cli_verb cli_verbs_identity[] = {
 	{ "login", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_login,
 	    "keep a server and a token (--token-file FILE|-) under a name", NULL, NULL },
@@ -132,6 +179,9 @@ const struct cli_verb cli_verbs_identity[] = {
 	    PRINCIPAL_COLUMNS, NULL, "for ever; revokes all below it", NULL, NULL },
 	{ "principal", "token", token_options, "POST", "/v1/principals/{P}/tokens",
 	    CLI_SILENT, NULL, principal_token, "a credential for it", NULL, NULL },
+	{ "principal", "totp", totp_options, "POST", "/v1/principals/{P}/totp",
+	    CLI_SILENT, NULL, principal_totp,
+	    "a second factor: enrol it, confirm it, or take another's away", NULL, NULL },
 	{ "principal", "grant", grant_options, "PUT",
 	    "/v1/principals/{P}/roles/{ROLE}", CLI_LINE, PRINCIPAL_COLUMNS, NULL,
 	    "give it a role", NULL, NULL },

@@ -162,6 +162,9 @@ ag_err ag_refuse(struct ag_ctx *ctx, ag_err err, const char *reason_code,
 void ag_refuse_hint(struct ag_ctx *ctx, const char *hint);
 void ag_refuse_rule(struct ag_ctx *ctx, const char *rule);
 void ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s);
+/* AG_STEP_UP_REQUIRED: the challenge that the caller is to answer. */
+void ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
+    int64_t expires_at);
 /* What was refused: inside a continuation with status != AG_OK. Never NULL. */
 const Ag__Refusal *ag_refusal(struct ag_ctx *ctx);
 

@@ -130,7 +130,7 @@ send_it(struct conn *conn, unsigned status, size_t body_at, bool wipe)
 static void
 add_challenge(struct text *out, ag_err err, const char *reason)
 {
-	if (err == AG_STEP_UP_REQUIRED)
+	if (err == AG_STEP_UP_REQUIRED || err == AG_STEP_UP_FAILED)
 		text_str(out, "WWW-Authenticate: Bearer "
 		    "error=\"insufficient_user_authentication\", "
 		    "acr_values=\"urn:aegis:acr:totp\"\r\n");
@@ -158,6 +158,19 @@ add_allow(const struct conn *conn, struct text *out)
 }
 
 static void
+add_step_up(struct text *out, const Ag__Refusal *refusal)
+{
+	char until[AG_TIME_TEXT];
+
+	if (refusal->challenge_id == NULL)
+		return;
+	ag_time_text(refusal->expires_at, until);
+	text_str(out, ",\"challenge_id\":");
+	text_json(out, refusal->challenge_id);
+	text_printf(out, ",\"methods\":[\"totp\"],\"expires_at\":\"%s\"", until);
+}
+
+static void
 add_problem(struct conn *conn, struct text *out, unsigned status,
     const Ag__Refusal *refusal)
 {
@@ -178,6 +191,7 @@ add_problem(struct conn *conn, struct text *out, unsigned status,
 		text_str(out, ",\"rule\":");
 		text_json(out, refusal->rule);
 	}
+	add_step_up(out, refusal);
 	text_char(out, '}');
 }
 
@@ -255,7 +269,8 @@ open_reply(struct rest *rest, const struct ag_operation *op,
 		if (sealed == NULL ||
 		    ag_unseal_answer(rest->ctx, sealed, &bytes, &len) != AG_OK)
 			return NULL;
-	} else if ((op->flags & AG_OP_SECRET) != 0) {
+	} else if ((op->flags & AG_OP_SECRET) != 0 && !(deliver->has_replayed &&
+	    deliver->replayed)) { /* what is kept for a repeat holds no secret */
 		return NULL; /* what must come sealed and did not is nobody's */
 	}
 	return ag_unpack(rest->ctx, op->reply, bytes, len);

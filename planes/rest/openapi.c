@@ -254,7 +254,10 @@ print_problem(struct text *out)
 	    "\"request_id\":{\"type\":\"string\"},"
 	    "\"hint\":{\"type\":[\"string\",\"null\"]},"
 	    "\"field\":{\"type\":[\"string\",\"null\"]},"
-	    "\"rule\":{\"type\":\"string\"}}}");
+	    "\"rule\":{\"type\":\"string\"},"
+	    "\"challenge_id\":{\"type\":\"string\"},\"methods\":{\"type\":\"array\","
+	    "\"items\":{\"type\":\"string\"}},"
+	    "\"expires_at\":{\"type\":\"string\",\"format\":\"date-time\"}}}");
 }
 
 /* ------------------------------------------------------------------ paths */

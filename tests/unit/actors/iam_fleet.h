@@ -89,6 +89,23 @@ rot_sign(struct fleet *f, const struct ag_kit_sent *sent)
 	ag_kit_answer(f->kit, sent, AG_MSG_ROT_SIGN_REPLY, &reply);
 }
 
+/* The kit's own seal: it seals to itself. */
+static inline void
+rot_secret(struct fleet *f, const struct ag_kit_sent *sent)
+{
+	const Ag__RotSecretAsk *ask = sent->body;
+	Ag__RotSecretReply reply = AG__ROT_SECRET_REPLY__INIT;
+	Ag__Sealed sealed = AG__SEALED__INIT;
+	uint8_t key[32];
+
+	memset(key, 7, sizeof(key));
+	assert_string_equal(ask->purpose, "totp");
+	assert_int_equal(ag_seal(ag_kit_ctx(f->kit), ask->reply_key.data, key,
+	    sizeof(key), &sealed), AG_OK);
+	reply.material = &sealed;
+	ag_kit_answer(f->kit, sent, AG_MSG_ROT_SECRET_REPLY, &reply);
+}
+
 /* Back to iam, as risk sends it on. */
 static inline void
 from_risk(struct fleet *f, const struct ag_kit_sent *sent)
@@ -145,6 +162,8 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 			return;
 		if (sent->type == AG_MSG_ROT_KEYS_ASK) {
 			rot_keys(f, sent);
+		} else if (sent->type == AG_MSG_ROT_SECRET_ASK) {
+			rot_secret(f, sent);
 		} else if (sent->type == AG_MSG_ROT_SIGN_ASK) {
 			rot_sign(f, sent);
 		} else if (sent->type == AG_MSG_OUTCOME_EVENT && e != NULL) {
@@ -173,7 +192,8 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 }
 
 struct asking {
-	const char *token, *selector, *address, *if_match, *scope_op, *idem;
+	const char *token, *selector, *address, *if_match, *scope_op, *idem,
+	    *step_up;
 	uint32_t items;
 	Ag__Refusal *refusal;
 	unsigned plane;
@@ -201,6 +221,10 @@ deliver(struct fleet *f, uint16_t op, const struct asking *a, const void *body,
 	rq.if_match = (char *)a->if_match;
 	rq.scope_op = (char *)a->scope_op;
 	rq.idempotency_key = (char *)a->idem;
+	rq.step_up = (char *)a->step_up;
+	rq.has_reply_key = true;
+	rq.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(f->kit));
+	rq.reply_key.len = AG_SEAL_KEY_BYTES;
 	rq.has_items = a->items != 0;
 	rq.items = a->items;
 	rq.refusal = a->refusal;

@@ -137,6 +137,87 @@ refuses(void **state)
 	    AG__DECISION__V__step_up);
 }
 
+static void
+person_init(Ag__Grant *g, struct ag_kit *kit, uint8_t digest[32])
+{
+	grant_init(g, kit);
+	g->actor_id = (char *)"hum_0123456789abcdef0123456789abcdef";
+	g->actor_kind = AG__KIND__V__human;
+	memset(digest, 5, 32);
+	g->has_step_up_digest = 1;
+	g->step_up_digest.data = digest;
+	g->step_up_digest.len = 32;
+}
+
+/* Who has a second factor is asked for it, by a challenge of iam's. */
+static void
+asks_for_a_factor(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk,
+	    "risk: {step_up: 0, deny: 0.9}\n", NULL);
+	Ag__ChallengeReply reply = AG__CHALLENGE_REPLY__INIT;
+	const struct ag_kit_sent *sent;
+	const Ag__OutcomeEvent *o;
+	Ag__SignAsk ask = sign_ask();
+	uint8_t digest[32];
+	Ag__Grant g;
+
+	person_init(&g, kit, digest);
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_CHALLENGE_ASK);
+	assert_non_null(sent);
+	assert_int_equal(sent->to_role, AG_ROLE_IAM);
+	assert_memory_equal(((const Ag__ChallengeAsk *)sent->body)->digest.data,
+	    digest, 32);
+	reply.challenge_id = (char *)"chl_0123456789abcdef0123456789abcdef";
+	reply.expires_at = 42;
+	ag_kit_answer(kit, sent, AG_MSG_CHALLENGE_REPLY, &reply);
+	sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+	assert_non_null(sent);
+	o = sent->body;
+	assert_int_equal(o->refusal->err, AG_STEP_UP_REQUIRED);
+	assert_string_equal(o->refusal->challenge_id, reply.challenge_id);
+	assert_int_equal(o->refusal->expires_at, 42);
+	assert_int_equal(o->verdict->decision, AG__DECISION__V__step_up);
+	/* Nobody to ask: refused, not let through. */
+	person_init(&g, kit, digest);
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_CHALLENGE_ASK);
+	ag_kit_answer_error(kit, sent, AG_UNAVAILABLE, NULL);
+	sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+	assert_int_equal(((const Ag__OutcomeEvent *)sent->body)->refusal->err,
+	    AG_UNAVAILABLE);
+	ag_kit_free(&kit);
+}
+
+/* A good code makes up for a step-up, never for a denial; and not for agents. */
+static void
+a_factor_makes_up(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk,
+	    "risk: {step_up: 0, deny: 0.9}\n", NULL);
+	const struct ag_kit_sent *sent;
+	Ag__SignAsk ask = sign_ask();
+	uint8_t digest[32];
+	Ag__Grant g;
+
+	person_init(&g, kit, digest);
+	g.step_up = (char *)"chl_0123456789abcdef0123456789abcdef";
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_find(kit, AG_MSG_KEY_SIGN);
+	assert_non_null(sent);
+	assert_int_equal(sent->to_role, AG_ROLE_KEYS);
+	assert_int_equal(sent->env->verdict->decision,
+	    AG__DECISION__V__step_up);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_risk, "risk: {step_up: 0, deny: 0}\n", NULL);
+	person_init(&g, kit, digest);
+	g.step_up = (char *)"chl_0123456789abcdef0123456789abcdef";
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	assert_null(ag_kit_find(kit, AG_MSG_KEY_SIGN));
+	ag_kit_free(&kit);
+}
+
 /* No grant: nothing is passed on, and the process lives. */
 static void
 survives_no_grant(void **state)
@@ -227,6 +308,8 @@ main(void)
 		cmocka_unit_test(passes_to_the_shard),
 		cmocka_unit_test(passes_other_nouns),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(asks_for_a_factor),
+		cmocka_unit_test(a_factor_makes_up),
 		cmocka_unit_test(survives_no_grant),
 		cmocka_unit_test(learns_and_remembers),
 	};

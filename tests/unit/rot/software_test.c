@@ -31,14 +31,15 @@ static uint64_t corr;
 
 /* One ask; the answer's type is checked unless 0. Borrowed until the next. */
 static const struct ag_kit_sent *
-ask(struct ag_kit *kit, uint16_t type, const void *body, uint16_t reply_type)
+ask_as(struct ag_kit *kit, enum ag_role from, uint16_t type, const void *body,
+    uint16_t reply_type)
 {
 	Ag__Envelope env = AG__ENVELOPE__INIT;
 	const struct ag_kit_sent *sent;
 
 	env.has_corr = true;
 	env.corr = ++corr;
-	ag_kit_deliver(kit, AG_ROLE_KEYS, 0, type, &env, body);
+	ag_kit_deliver(kit, from, 0, type, &env, body);
 	ag_kit_work(kit);
 	sent = ag_kit_next(kit);
 	assert_non_null(sent);
@@ -46,6 +47,12 @@ ask(struct ag_kit *kit, uint16_t type, const void *body, uint16_t reply_type)
 	if (reply_type != 0)
 		assert_int_equal(sent->type, reply_type);
 	return sent;
+}
+
+static const struct ag_kit_sent *
+ask(struct ag_kit *kit, uint16_t type, const void *body, uint16_t reply_type)
+{
+	return ask_as(kit, AG_ROLE_KEYS, type, body, reply_type);
 }
 
 static const Ag__RotGenerateReply *
@@ -476,7 +483,7 @@ test_gives_the_secret_of_its_purpose(void **state)
 {
 	char dir[] = "/tmp/aegis-rot-XXXXXX";
 	Ag__RotSecretAsk a = AG__ROT_SECRET_ASK__INIT;
-	uint8_t first[64], again[64];
+	uint8_t first[64], again[64], other[64];
 	const Ag__RotSecretReply *r;
 	struct ag_kit *kit;
 
@@ -487,19 +494,32 @@ test_gives_the_secret_of_its_purpose(void **state)
 
 		kit = ag_kit_new(&ag_actor_software, NULL, dir);
 		a.purpose = (char *)(uintptr_t)"redaction";
-		r = ask(kit, AG_MSG_ROT_SECRET_ASK, &a, AG_MSG_ROT_SECRET_REPLY)->body;
+		r = ask_as(kit, AG_ROLE_AUDIT, AG_MSG_ROT_SECRET_ASK, &a,
+		    AG_MSG_ROT_SECRET_REPLY)->body;
 		assert_int_equal(r->material->box.len, 32 + crypto_box_MACBYTES);
 		assert_int_equal(crypto_box_open_easy(out, r->material->box.data,
 		    r->material->box.len, r->material->nonce.data,
 		    r->material->sender.data, sk), 0);
 		a.purpose = (char *)(uintptr_t)"checkpoint";
-		assert_int_equal(ask(kit, AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status,
-		    AG_INVALID_FIELD);
+		assert_int_equal(ask_as(kit, AG_ROLE_AUDIT,
+		    AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status, AG_INVALID_FIELD);
 		a.purpose = (char *)(uintptr_t)"redaction";
 		a.reply_key.len = 31;
-		assert_int_equal(ask(kit, AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status,
-		    AG_INVALID_FIELD);
+		assert_int_equal(ask_as(kit, AG_ROLE_AUDIT,
+		    AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status, AG_INVALID_FIELD);
 		a.reply_key.len = 32;
+		/* Another's is not given out, whichever way round. */
+		assert_int_equal(ask_as(kit, AG_ROLE_IAM,
+		    AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status, AG_INVALID_FIELD);
+		a.purpose = (char *)(uintptr_t)"totp";
+		assert_int_equal(ask_as(kit, AG_ROLE_AUDIT,
+		    AG_MSG_ROT_SECRET_ASK, &a, 0)->env->status, AG_INVALID_FIELD);
+		r = ask_as(kit, AG_ROLE_IAM, AG_MSG_ROT_SECRET_ASK, &a,
+		    AG_MSG_ROT_SECRET_REPLY)->body;
+		assert_int_equal(crypto_box_open_easy(other, r->material->box.data,
+		    r->material->box.len, r->material->nonce.data,
+		    r->material->sender.data, sk), 0);
+		assert_memory_not_equal(out, other, 32);
 		ag_kit_free(&kit);
 	}
 	assert_memory_equal(first, again, 32);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Step-up: risk (or an operation of iam's own) wants a second factor of a
+ * person. The request is refused with a challenge; when the identical request
+ * (operation, selector, body) comes back with the challenge and a good code,
+ * its grant says so, and it runs once. Challenges are in memory only: one that
+ * a restart of iam forgot is answered as one that expired.
+ */
+#include "call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { METHOD_AT = AG_ID_SIZE - 4 /* of "chl_" + 32 hex */ };
+
+/* ---------------------------------------------------------------- the table */
+
+static struct iam_challenge *
+challenge_find(struct iam *iam, const char *id)
+{
+	for (size_t i = 0; i < IAM_CHALLENGES_MAX; i++)
+		if (strcmp(iam->challenges[i].id, id) == 0)
+			return &iam->challenges[i];
+	return NULL;
+}
+
+/* A free or expired one; else this principal's oldest if it has its share;
+ * else the oldest of all. */
+static struct iam_challenge *
+challenge_slot(struct iam *iam, const struct iam_node *node, int64_t now)
+{
+	struct iam_challenge *free_one = NULL, *oldest = iam->challenges,
+	    *own = NULL;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < IAM_CHALLENGES_MAX; i++) {
+		struct iam_challenge *c = &iam->challenges[i];
+
+		if (c->id[0] == '\0' || c->expires_at <= now) {
+			free_one = c;
+			continue;
+		}
+		if (c->expires_at < oldest->expires_at)
+			oldest = c;
+		if (c->node != node)
+			continue;
+		count++;
+		if (own == NULL || c->expires_at < own->expires_at)
+			own = c;
+	}
+	return count >= IAM_CHALLENGES_EACH ? own :
+	    free_one != NULL ? free_one : oldest;
+}
+
+static const struct iam_challenge *
+challenge_new(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
+    const uint8_t digest[32])
+{
+	int64_t now = ag_now_ms(ctx);
+	struct iam_challenge *c = challenge_slot(iam, node, now);
+
+	memset(c, 0, sizeof(*c));
+	ag_id_new(ctx, "chl", c->id);
+	c->node = node;
+	memcpy(c->digest, digest, sizeof(c->digest));
+	c->expires_at = now + IAM_CHALLENGE_MS;
+	ag_metric_add(ctx, IAM_M_CHALLENGES, 1);
+	return c;
+}
+
+ag_err
+iam_on_challenge(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__ChallengeAsk *ask = msg;
+	Ag__ChallengeReply reply = AG__CHALLENGE_REPLY__INIT;
+	const struct iam_node *node = iam_node_find(state, ask->principal_id);
+	const struct iam_challenge *c;
+
+	if (node == NULL || !iam_totp_enrolled(node) || ask->digest.len != 32)
+		return ag_refuse(ctx, AG_PERMISSION_DENIED,
+		    "step_up_not_enrolled", NULL, "There is no second factor.");
+	c = challenge_new(state, ctx, node, ask->digest.data);
+	reply.challenge_id = (char *)(uintptr_t)c->id;
+	reply.expires_at = c->expires_at;
+	return ag_reply(ctx, AG_MSG_CHALLENGE_REPLY, &reply);
+}
+
+ag_err
+iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_caller *caller)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	const struct iam_challenge *c;
+
+	if (!iam_totp_enrolled(caller->node) || grant->step_up != NULL)
+		return AG_OK;
+	if (!grant->has_step_up_digest || grant->step_up_digest.len != 32)
+		return AG_BAD_MESSAGE;
+	c = challenge_new(iam, ctx, caller->node, grant->step_up_digest.data);
+	ag_refuse_challenge(ctx, c->id, c->expires_at);
+	ag_note_param(ctx, "challenge_id", c->id);
+	return ag_refuse(ctx, AG_STEP_UP_REQUIRED, NULL, NULL,
+	    "This needs your second factor.");
+}
+
+/* ------------------------------------------------------- what came with it */
+
+/* What makes two requests the same; the body's digest is in the grant, too. */
+static void
+digest(struct call *c)
+{
+	char head[AG_NAME_MAX + 16];
+	uint8_t both[64];
+	size_t len;
+	const uint8_t *body = ag_body(c->ctx, &len);
+
+	ag_sha256(body, len, c->body_digest);
+	c->grant.has_body_digest = true;
+	c->grant.body_digest = (ProtobufCBinaryData){ 32, c->body_digest };
+	snprintf(head, sizeof(head), "%u\n%s", c->op->type,
+	    c->rq->selector == NULL ? "" : c->rq->selector);
+	ag_sha256(head, strlen(head), both);
+	memcpy(both + 32, c->body_digest, 32);
+	ag_sha256(both, sizeof(both), c->step_up_digest);
+	c->grant.has_step_up_digest = true;
+	c->grant.step_up_digest = (ProtobufCBinaryData){ 32,
+		c->step_up_digest };
+}
+
+static ag_err
+failed(struct call *c, const char *reason, const char *detail)
+{
+	return REFUSE(c, AG_STEP_UP_FAILED, reason, "Aegis-Step-Up", "%s",
+	    detail);
+}
+
+/* "<challenge_id> totp=123456" */
+static bool
+parse(const char *text, char id[AG_ID_SIZE], const char **code)
+{
+	static const char method[] = " totp=";
+
+	if (strlen(text) != METHOD_AT + sizeof(method) - 1 + IAM_OTP_DIGITS ||
+	    memcmp(text + METHOD_AT, method, sizeof(method) - 1) != 0)
+		return false;
+	memcpy(id, text, METHOD_AT);
+	id[METHOD_AT] = '\0';
+	*code = text + METHOD_AT + sizeof(method) - 1;
+	return ag_id_valid(id, "chl") && iam_otp_valid(*code);
+}
+
+static ag_err
+answer(struct call *c, struct iam_challenge *challenge, const char *code)
+{
+	ag_err err;
+
+	if (challenge->spent || challenge->tries >= IAM_CHALLENGE_TRIES)
+		return failed(c, "challenge_spent",
+		    "The challenge was answered, or tried too often.");
+	if (memcmp(challenge->digest, c->step_up_digest, 32) != 0)
+		return failed(c, "request_changed",
+		    "The challenge is for another request.");
+	/* Counted first, and signed: whatever is refused below has an actor. */
+	challenge->tries++;
+	if ((err = iam_call_sign(c)) != AG_OK ||
+	    (err = iam_totp_take(c->iam, c->ctx, c->node, code)) != AG_OK)
+		return err;
+	challenge->spent = true;
+	c->grant.step_up = challenge->id;
+	ag_metric_add(c->ctx, IAM_M_STEPPED_UP, 1);
+	return AG_OK;
+}
+
+ag_err
+iam_check_step_up(struct call *c)
+{
+	struct iam_challenge *challenge;
+	char id[AG_ID_SIZE];
+	const char *code;
+
+	/* Whoever has no second factor gets risk's word as it is. */
+	if (c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node))
+		return AG_OK;
+	digest(c);
+	if (c->rq->step_up == NULL)
+		return AG_OK;
+	if (!parse(c->rq->step_up, id, &code))
+		return REFUSE(c, AG_INVALID_FIELD, "wrong_type", "Aegis-Step-Up",
+		    "It is <challenge_id> totp=<six digits>.");
+	challenge = challenge_find(c->iam, id);
+	/* Another's looks like none. */
+	if (challenge == NULL || challenge->node != c->node ||
+	    challenge->expires_at <= c->now)
+		return failed(c, "challenge_expired",
+		    "The challenge has expired.");
+	return answer(c, challenge, code);
+}
