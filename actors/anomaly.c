@@ -6,19 +6,27 @@
  * event whose agent iam holds, because the hold waits for the ruling.
  * Keeps a row per detector and actor, and what is not settled yet, in the
  * store with the cursor: a restart goes on as if it had not happened. Events
- * that detection and response made themselves are never looked at.
+ * that detection and response made themselves are never looked at. Two events
+ * change what is usual by themselves: an agent was issued (its scopes seed its
+ * line's rows), and a person dismissed a recommendation with `learn`.
  */
 #include <aegis/aegis.h>
 #include <aegis/event.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "anomaly/detector.h"
 #include "anomaly/pending.h"
+#include "habit.h"
 #include "rows.h"
 
-enum { DETECTORS_MAX = PENDING_DETECTIONS_MAX, ACTORS_MAX = 8192 };
+enum {
+	DETECTORS_MAX = 16,
+	ACTORS_MAX = 8192, /* rows of a detector; the one used longest ago goes */
+	WINDOW_MIN_MS = 1000,
+};
 
 enum { TABLE_ROWS, TABLE_PENDING };
 static const char *const tables[] = { "rows", "pending", NULL };
@@ -40,8 +48,8 @@ struct anomaly {
 struct result {
 	Ag__AssessPending pending;
 	Ag__AssessAsk ask;
-	Ag__Recommendation *recommendations[DETECTORS_MAX];
-	Ag__OutcomeEvent *detections[DETECTORS_MAX];
+	Ag__Recommendation *recommendations[PENDING_DETECTIONS_MAX];
+	Ag__OutcomeEvent *detections[PENDING_DETECTIONS_MAX];
 };
 
 struct pending_ring *
@@ -193,14 +201,22 @@ detection_new(struct ag_ctx *ctx, const Ag__Event *event,
 static ag_err
 add(struct result *result, struct ag_ctx *ctx,
     const struct anomaly_detector *detector, const Ag__Event *event,
-    const struct anomaly_finding *finding)
+    const struct anomaly_finding *finding, const char *baseline)
 {
 	size_t n = result->ask.n_recommendations;
-	Ag__Recommendation *r = recommendation_new(ctx, detector, event,
-	    finding);
-	Ag__OutcomeEvent *o = r != NULL ? detection_new(ctx, event, r) : NULL;
+	Ag__Recommendation *r;
+	Ag__OutcomeEvent *o;
 
+	if (n == PENDING_DETECTIONS_MAX) {
+		ag_log(ctx, AG_WARN, "DETECTED-MORE", "detector=%s actor=%s",
+		    detector->name, event->actor->id);
+		return AG_OK;
+	}
+	r = recommendation_new(ctx, detector, event, finding);
+	o = r != NULL ? detection_new(ctx, event, r) : NULL;
 	if (o == NULL)
+		return AG_NO_MEMORY;
+	if (baseline != NULL && (r->baseline = ag_strdup(ctx, baseline)) == NULL)
 		return AG_NO_MEMORY;
 	result->recommendations[n] = r;
 	result->detections[n] = o;
@@ -217,7 +233,7 @@ add(struct result *result, struct ag_ctx *ctx,
 
 static ag_err
 row_of(struct anomaly *anomaly, struct ag_ctx *ctx, unsigned d,
-    const char *actor, void **row)
+    const char *id, void **row)
 {
 	char evicted[AG_ID_SIZE], key[128];
 	int n;
@@ -225,9 +241,8 @@ row_of(struct anomaly *anomaly, struct ag_ctx *ctx, unsigned d,
 	*row = NULL;
 	if (anomaly->rows[d] == NULL)
 		return AG_OK;
-	if ((*row = rows_get(anomaly->rows[d], actor, evicted)) == NULL)
+	if ((*row = rows_get(anomaly->rows[d], id, evicted)) == NULL)
 		return AG_INVALID_FIELD;
-	rows_touch(anomaly->rows[d], *row);
 	if (evicted[0] == '\0')
 		return AG_OK;
 	n = snprintf(key, sizeof(key), "%s:%s", anomaly_detectors[d]->name,
@@ -241,24 +256,128 @@ static ag_err
 look(struct anomaly *anomaly, struct ag_ctx *ctx, const Ag__Event *event,
     struct result *result)
 {
+	char line[AG_ID_SIZE];
+
+	habit_line(event->actor->id, event->chain, event->n_chain, NULL, line);
 	for (unsigned d = 0; d < anomaly_detector_count; d++) {
 		const struct anomaly_detector *detector = anomaly_detectors[d];
+		const char *id = detector->of_line ? line : event->actor->id;
 		struct anomaly_finding finding = { 0 };
+		bool found;
 		void *row;
 		ag_err err;
 
 		if (!anomaly->limits[d].enabled || !detector->wants(event))
 			continue;
 		/* An actor without a proper id: nothing to remember it by. */
-		if (row_of(anomaly, ctx, d, event->actor->id, &row) != AG_OK)
+		if (row_of(anomaly, ctx, d, id, &row) != AG_OK)
 			continue;
-		if (!detector->look(row, &anomaly->limits[d], event, &finding))
+		found = detector->look(row, &anomaly->limits[d], event, &finding);
+		if (row != NULL && !finding.same)
+			rows_touch(anomaly->rows[d], row);
+		if (!found)
 			continue;
-		err = add(result, ctx, detector, event, &finding);
+		err = add(result, ctx, detector, event, &finding,
+		    detector->learn != NULL ? id : NULL);
 		if (err != AG_OK)
 			return err;
 	}
 	return AG_OK;
+}
+
+/* ------------------------------------------------------------- being told */
+
+static const char *
+param(const Ag__Event *event, const char *key)
+{
+	for (size_t i = 0; i < event->n_params; i++)
+		if (strcmp(event->params[i]->key, key) == 0)
+			return event->params[i]->value;
+	return NULL;
+}
+
+/* The line of the agent that was issued. Of a chain that the caller is no part
+ * of only the root is known, if the parent is one. */
+static void
+issued_line(const Ag__Event *event, char line[AG_ID_SIZE])
+{
+	const char *parent = param(event, "parent");
+	Ag__Link root = AG__LINK__INIT, *chain = &root;
+
+	line[0] = '\0';
+	if (parent == NULL || event->resource == NULL ||
+	    event->resource->alias == NULL)
+		return;
+	root.id = (char *)parent;
+	if (strcmp(parent, event->actor->id) == 0)
+		habit_line(parent, event->chain, event->n_chain,
+		    event->resource->alias, line);
+	else if (strncmp(parent, "agt_", 4) != 0)
+		habit_line(parent, &chain, 1, event->resource->alias, line);
+}
+
+static void
+seed_row(const struct anomaly_detector *detector, void *row,
+    const Ag__Event *event)
+{
+	for (size_t i = 0; i < event->n_params; i++)
+		if (strncmp(event->params[i]->key, "scope_", 6) == 0 &&
+		    event->params[i]->value != NULL)
+			detector->seed(row, event, event->params[i]->value);
+}
+
+static void
+seed(struct anomaly *anomaly, struct ag_ctx *ctx, const Ag__Event *event)
+{
+	char line[AG_ID_SIZE];
+	void *row;
+
+	issued_line(event, line);
+	for (unsigned d = 0; d < anomaly_detector_count; d++) {
+		if (anomaly_detectors[d]->seed == NULL ||
+		    row_of(anomaly, ctx, d, line, &row) != AG_OK)
+			continue;
+		seed_row(anomaly_detectors[d], row, event);
+		rows_touch(anomaly->rows[d], row);
+	}
+}
+
+/* The responder wrote down what is to be learned: of which detector, for whom,
+ * since when. */
+static void
+learn(struct anomaly *anomaly, struct ag_ctx *ctx, const Ag__Event *event)
+{
+	const char *detector = param(event, "detector");
+	const char *baseline = param(event, "baseline");
+	const char *since = param(event, "since_ms");
+	void *row;
+
+	if (param(event, "learn") == NULL || detector == NULL ||
+	    baseline == NULL || since == NULL)
+		return;
+	for (unsigned d = 0; d < anomaly_detector_count; d++) {
+		if (strcmp(anomaly_detectors[d]->name, detector) != 0 ||
+		    anomaly_detectors[d]->learn == NULL ||
+		    row_of(anomaly, ctx, d, baseline, &row) != AG_OK)
+			continue;
+		anomaly_detectors[d]->learn(row, &anomaly->limits[d],
+		    strtoll(since, NULL, 10));
+		rows_touch(anomaly->rows[d], row);
+		ag_log(ctx, AG_INFO, "LEARNED", "detector=%s baseline=%s",
+		    detector, baseline);
+	}
+}
+
+/* What changes the idea of what is usual, besides what is done. */
+static void
+take_in(struct anomaly *anomaly, struct ag_ctx *ctx, const Ag__Event *event)
+{
+	if (!anomaly_is_allowed(event))
+		return;
+	if (strcmp(event->operation, "agent.issue") == 0)
+		seed(anomaly, ctx, event);
+	else if (strcmp(event->operation, "system.dismiss") == 0)
+		learn(anomaly, ctx, event);
 }
 
 static void
@@ -298,6 +417,7 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 		return AG_FULL;
 	ag_metric_add(ctx, EVENTS, 1);
 	result_init(&result, event);
+	take_in(anomaly, ctx, event);
 	if ((err = look(anomaly, ctx, event, &result)) != AG_OK)
 		return err;
 	if (result.ask.n_recommendations == 0 && !result.ask.held)
@@ -387,8 +507,13 @@ limits_read(struct ag_ctx *ctx, const char *name, struct anomaly_limits *out)
 	out->medium = ag_config_number(ctx, PATH("medium"));
 	out->high = ag_config_number(ctx, PATH("high"));
 	out->cooldown_ms = ag_config_int(ctx, PATH("cooldown_s")) * 1000;
+	out->window_ms = ag_config_int(ctx, PATH("window_s")) * 1000;
+	out->history_ms = ag_config_int(ctx, PATH("history_s")) * 1000;
+	if (out->window_ms < WINDOW_MIN_MS)
+		out->window_ms = WINDOW_MIN_MS;
 #undef PATH
-	out->ordinary = window_s > 0 ? rate * ANOMALY_WINDOW_S / window_s : 0;
+	out->ordinary = window_s > 0 ?
+	    rate * (double)out->window_ms / 1000 / window_s : 0;
 }
 
 static ag_err

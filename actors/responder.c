@@ -411,6 +411,26 @@ on_read(void *state, struct ag_ctx *ctx, const void *msg)
 	return ag_reply(ctx, AG_MSG_RECOMMENDATION_READ, r);
 }
 
+/* What anomaly reads in the audit log: so it is learned once, in order, and
+ * whatever was learned can be read there. */
+static ag_err
+note_learning(struct ag_ctx *ctx, const Ag__Recommendation *r)
+{
+	const char *since = ag_printf(ctx, "%lld", (long long)r->occurred_at);
+
+	if (since == NULL)
+		return AG_NO_MEMORY;
+	if (r->baseline == NULL)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "conflicting_fields",
+		    "/learn", "%s has no idea of what is usual: there is "
+		    "nothing to learn", r->detector);
+	ag_note_param(ctx, "learn", "true");
+	ag_note_param(ctx, "detector", r->detector);
+	ag_note_param(ctx, "baseline", r->baseline);
+	ag_note_param(ctx, "since_ms", since);
+	return AG_OK;
+}
+
 static ag_err
 on_dismiss(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -425,15 +445,14 @@ on_dismiss(void *state, struct ag_ctx *ctx, const void *msg)
 	if (ask->reason[0] == '\0')
 		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/reason",
 		    "A reason is needed");
-	if (ask->has_learn && ask->learn)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/learn",
-		    "Baselines learn from what is allowed, not from this");
 	if ((r = named(ctx, &version, &err)) == NULL)
 		return err;
 	list.stream = ag_printf(ctx, "recommendation:%s", r->id);
 	if (list.stream == NULL)
 		return AG_NO_MEMORY;
 	if ((err = ag_enter(ctx, list.stream, true)) != AG_OK)
+		return err;
+	if (ask->learn && (err = note_learning(ctx, r)) != AG_OK)
 		return err;
 	ag_note_reason(ctx, ask->reason);
 	shown = *r;

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "habit.h"
 #include "risk/score.h"
 #include "rows.h"
 
@@ -174,7 +175,7 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 		return AG_OK;
 	request.at_ms = event->occurred_at;
 	request.op = op_named(risk, event->operation);
-	request.address = risk_hash_network(event->source_address);
+	request.address = habit_network(event->source_address);
 	if (event->resource != NULL)
 		request.key = key_hash(event->resource->type,
 		    event->resource->id, event->operation);
@@ -193,7 +194,7 @@ request_of(const struct risk *risk, const struct ag_operation *op,
 	*out = (struct risk_request){
 		.at_ms = grant->occurred_at,
 		.op = risk->op_of_type[op->type & 0xfff],
-		.address = risk_hash_network(grant->source_address),
+		.address = habit_network(grant->source_address),
 		.key = key_hash(grant->resource_type, grant->resource_id,
 		    op->operation),
 		.kind = kind_of(grant->actor_kind),

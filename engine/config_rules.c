@@ -279,7 +279,7 @@ static ag_err
 check_detectors(const struct ag_config *c, const struct complaint *to)
 {
 	static const char *const names[] = {
-#define DETECTOR(name, low, medium, high, cooldown_s, what) #name,
+#define DETECTOR(name, ...) #name,
 		DETECTORS
 #undef DETECTOR
 	};

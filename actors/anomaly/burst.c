@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sliding window in buckets of a second, and bursts with hysteresis.
+ * A sliding window of sixty buckets, and bursts with hysteresis.
  */
 #include "detector.h"
 
@@ -9,34 +9,36 @@
 #include <string.h>
 
 static void
-window_forward(struct anomaly_window *window, int64_t second)
+window_forward(struct anomaly_window *window, int64_t bucket)
 {
-	int64_t steps = second - window->last_s;
+	int64_t steps = bucket - window->last;
 
-	if (steps >= ANOMALY_WINDOW_S || steps <= -ANOMALY_WINDOW_S) {
+	if (steps >= ANOMALY_BUCKETS || steps <= -ANOMALY_BUCKETS) {
 		/* All of it is past (or the clock was set back). */
 		memset(window, 0, sizeof(*window));
-		window->last_s = second;
+		window->last = bucket;
 		return;
 	}
 	for (; steps > 0; steps--) {
-		uint32_t *bucket;
+		uint32_t *next;
 
-		window->last_s++;
-		bucket = &window->buckets[window->last_s % ANOMALY_WINDOW_S];
-		window->sum -= *bucket;
-		*bucket = 0;
+		window->last++;
+		next = &window->buckets[window->last % ANOMALY_BUCKETS];
+		window->sum -= *next;
+		*next = 0;
 	}
 }
 
 uint32_t
-anomaly_window_add(struct anomaly_window *window, int64_t at_ms, uint32_t n)
+anomaly_window_add(struct anomaly_window *window, int64_t window_ms,
+    int64_t at_ms, uint32_t n)
 {
-	int64_t second = at_ms > 0 ? at_ms / 1000 : 0;
+	int64_t bucket_ms = window_ms / ANOMALY_BUCKETS;
+	int64_t bucket = at_ms > 0 ? at_ms / (bucket_ms > 0 ? bucket_ms : 1) : 0;
 
-	window_forward(window, second);
+	window_forward(window, bucket);
 	/* An event that comes late goes where it belongs. */
-	window->buckets[second % ANOMALY_WINDOW_S] += n;
+	window->buckets[bucket % ANOMALY_BUCKETS] += n;
 	window->sum += n;
 	return window->sum;
 }
@@ -101,4 +103,30 @@ anomaly_is_agent(const Ag__Event *event)
 {
 	return event->actor->has_kind &&
 	    event->actor->kind == AG__KIND__V__agent;
+}
+
+bool
+anomaly_is_allowed(const Ag__Event *event)
+{
+	return event->outcome == AG__OUTCOME_KIND__V__allowed;
+}
+
+const char *
+anomaly_key(const Ag__Event *event)
+{
+	if (event->resource == NULL || event->resource->id == NULL ||
+	    event->resource->type == NULL ||
+	    strcmp(event->resource->type, "key") != 0 ||
+	    strcmp(event->operation, "key.create") == 0 ||
+	    strcmp(event->operation, "key.import") == 0)
+		return NULL;
+	return event->resource->id;
+}
+
+uint16_t
+anomaly_day(int64_t at_ms)
+{
+	int64_t day = at_ms / 86400000;
+
+	return (uint16_t)(day < 0 ? 0 : day > UINT16_MAX ? UINT16_MAX : day);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A detector: a pure function over one event and a row of memory about its
- * actor. A new one is one file here and one line in table.c.
+ * actor. A new one is anomaly/<name>.c, which defines anomaly_<name>, and one
+ * line in the table DETECTORS of <aegis/config.def>.
  */
 #ifndef ANOMALY_DETECTOR_H
 #define ANOMALY_DETECTOR_H
@@ -10,7 +11,7 @@
 
 enum {
 	ANOMALY_DETAILS_MAX = 6,
-	ANOMALY_WINDOW_S = 60,
+	ANOMALY_BUCKETS = 60, /* of a window */
 };
 
 /* anomaly.<detector>.* of the configuration. */
@@ -18,6 +19,8 @@ struct anomaly_limits {
 	bool enabled;
 	double low, medium, high;
 	int64_t cooldown_ms;
+	int64_t window_ms;
+	int64_t history_ms;
 	/* Requests a window that the principal limit allows; 0: no limit. */
 	double ordinary;
 };
@@ -30,6 +33,8 @@ struct anomaly_detail {
 /* What a detector found. Zeroed before. */
 struct anomaly_finding {
 	Ag__Severity__V severity;
+	/* Said or not: the row is as it was, and need not be written. */
+	bool same;
 	/* The event with which it began, if it is not this one: then the same
 	 * recommendation, now more severe. */
 	char since[AG_ID_SIZE];
@@ -43,37 +48,56 @@ struct anomaly_detector {
 	/* What it remembers of one actor; it survives a restart. 0: nothing, and
 	 * row is NULL. Rows begin zeroed. */
 	size_t row_size;
+	/* The row is not the actor's own but its line's (habit.h): for habits that
+	 * outlive an agent. */
+	bool of_line;
 	/* Cheap: does this event concern it? Its actor's id is there. */
 	bool (*wants)(const Ag__Event *event);
-	/* True: it found something. Time is the event's. */
+	/* True: it found something. Time is the event's. O(1), no allocation. */
 	bool (*look)(void *row, const struct anomaly_limits *limits,
 	    const Ag__Event *event, struct anomaly_finding *out);
+	/* This scope was given to the actor by this event, before it did anything:
+	 * using it will be nothing new. NULL: scopes mean nothing to it. */
+	void (*seed)(void *row, const Ag__Event *event, const char *scope);
+	/* A person said that what began at this time was right: add it to what is
+	 * usual. NULL: there is nothing usual about what it looks for. */
+	void (*learn)(void *row, const struct anomaly_limits *limits,
+	    int64_t since_ms);
 };
 
 extern const struct anomaly_detector *const anomaly_detectors[];
 extern const unsigned anomaly_detector_count;
 
-/* One file each. */
-extern const struct anomaly_detector anomaly_scope_violation;
-extern const struct anomaly_detector anomaly_rate_spike;
-extern const struct anomaly_detector anomaly_refusal_burst;
-extern const struct anomaly_detector anomaly_honey_key;
+/* One file each: anomaly_scope_violation and so on. */
+#define CFG(path, type, fallback, range, help)
+#include <aegis/config.def>
+#undef CFG
+#define DETECTOR(name, ...) extern const struct anomaly_detector anomaly_##name;
+DETECTORS
+#undef DETECTOR
 
 void anomaly_detail(struct anomaly_finding *finding, const char *key,
     const char *fmt, ...) AG_PRINTF(3, 4);
 bool anomaly_is_agent(const Ag__Event *event);
+/* Allowed, and by somebody: what habits are made of. */
+bool anomaly_is_allowed(const Ag__Event *event);
+/* The key that was chosen: its id, or NULL. Naming one that is only being made
+ * is no choice. */
+const char *anomaly_key(const Ag__Event *event);
+/* Days since 1970, from 0 to 65535. */
+uint16_t anomaly_day(int64_t at_ms);
 
 /* ---- burst.c: what counting detectors share */
 
-/* How many in the last ANOMALY_WINDOW_S seconds, this one included. */
+/* How many in the last window_ms, this one included; to a sixtieth of it. */
 struct anomaly_window {
-	int64_t last_s;
+	int64_t last; /* bucket, since 1970 */
 	uint32_t sum;
 	uint32_t unused;
-	uint32_t buckets[ANOMALY_WINDOW_S];
+	uint32_t buckets[ANOMALY_BUCKETS];
 };
-uint32_t anomaly_window_add(struct anomaly_window *window, int64_t at_ms,
-    uint32_t n);
+uint32_t anomaly_window_add(struct anomaly_window *window, int64_t window_ms,
+    int64_t at_ms, uint32_t n);
 
 /*
  * A burst begins when the factor meets `low` and ends when it falls under half

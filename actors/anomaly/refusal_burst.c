@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Somebody is refused again and again: permission denied (403), or something
- * that is not there (404), counted in a minute. Not counted: rate limits,
+ * that is not there (404), counted in a window (a minute). Not counted: rate limits,
  * credentials, and refusals that a suspension causes.
  */
 #include "detector.h"
@@ -27,14 +27,17 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
     struct anomaly_finding *out)
 {
 	struct row *row = memory;
-	uint32_t count = anomaly_window_add(&row->window, event->occurred_at, 1);
+	uint32_t count = anomaly_window_add(&row->window, limits->window_ms,
+	    event->occurred_at, 1);
 
 	if (!anomaly_burst_step(&row->burst, limits, count, event, out))
 		return false;
 	snprintf(out->summary, sizeof(out->summary),
-	    "%u refusals within %d seconds", count, ANOMALY_WINDOW_S);
+	    "%u refusals within %lld seconds", count,
+	    (long long)limits->window_ms / 1000);
 	anomaly_detail(out, "refusals", "%u", count);
-	anomaly_detail(out, "window_s", "%d", ANOMALY_WINDOW_S);
+	anomaly_detail(out, "window_s", "%lld",
+	    (long long)limits->window_ms / 1000);
 	return true;
 }
 

@@ -3,7 +3,7 @@
  * An agent asked for a key that exists and that it has no scope for. A key
  * that does not exist is a typing mistake or a probe: refusal_burst counts it.
  * Critical: the key is labelled tier=critical, or it is the third distinct one
- * (anomaly.scope_violation.high) within ten minutes. High: any other.
+ * (anomaly.scope_violation.high) within the window (ten minutes). High: any other.
  */
 #include "detector.h"
 
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DISTINCT_MAX = 8, DISTINCT_MS = 600000 };
+enum { DISTINCT_MAX = 8 };
 
 struct row {
 	struct {
@@ -37,9 +37,9 @@ wants(const Ag__Event *event)
 	    strcmp(event->resource->type, "key") == 0;
 }
 
-/* Notes the key; how many distinct ones the last ten minutes saw. */
+/* Notes the key; how many distinct ones the window saw. */
 static unsigned
-distinct(struct row *row, const char *key_id, int64_t now)
+distinct(struct row *row, const char *key_id, int64_t now, int64_t window_ms)
 {
 	uint32_t key = rows_hash(key_id, strlen(key_id));
 	unsigned slot = 0, count = 0;
@@ -56,7 +56,7 @@ distinct(struct row *row, const char *key_id, int64_t now)
 	row->seen[slot].at_ms = now;
 	for (unsigned i = 0; i < DISTINCT_MAX; i++)
 		count += row->seen[i].key != 0 &&
-		    now - row->seen[i].at_ms <= DISTINCT_MS;
+		    now - row->seen[i].at_ms <= window_ms;
 	return count;
 }
 
@@ -67,7 +67,8 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
 	struct row *row = memory;
 	const char *name = event->resource->alias != NULL ?
 	    event->resource->alias : event->resource->id;
-	unsigned keys = distinct(row, event->resource->id, event->occurred_at);
+	unsigned keys = distinct(row, event->resource->id, event->occurred_at,
+	    limits->window_ms);
 
 	out->severity = event->tier_critical || keys >= limits->high ?
 	    AG__SEVERITY__V__critical : AG__SEVERITY__V__high;

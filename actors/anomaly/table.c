@@ -5,11 +5,8 @@
  */
 #include "detector.h"
 
-const struct anomaly_detector *const anomaly_detectors[] = {
-	&anomaly_honey_key,
-	&anomaly_scope_violation,
-	&anomaly_rate_spike,
-	&anomaly_refusal_burst,
-};
+#define DETECTOR(name, ...) &anomaly_##name,
+const struct anomaly_detector *const anomaly_detectors[] = { DETECTORS };
+#undef DETECTOR
 const unsigned anomaly_detector_count =
     sizeof(anomaly_detectors) / sizeof(anomaly_detectors[0]);

@@ -12,6 +12,7 @@ enum {
 	TTL_S_DEFAULT = 3600, TTL_S_MIN = 60,
 	LABEL_MAX = 128, MODEL_MAX = 128, PURPOSE_MAX = 256, /* bytes */
 	ASKED_DEPTH_MAX = 10, STREAM_MAX = 64,
+	SCOPES_NOTED_MAX = 24, /* in the event: what seeds the agent's habits */
 };
 
 struct wish {
@@ -345,7 +346,7 @@ issue(struct wish *w)
 	ag_note_resource(w->ctx, "agent", id, w->ask->label);
 	ag_note_param(w->ctx, "parent", w->parent->id);
 	ag_note_param(w->ctx, "model", w->model == NULL ? "" : w->model);
-	for (size_t i = 0; i < w->scope_count && i < 8; i++)
+	for (size_t i = 0; i < w->scope_count && i < SCOPES_NOTED_MAX; i++)
 		ag_note_param(w->ctx, ag_printf(w->ctx, "scope_%zu", i),
 		    w->scopes[i]);
 	if ((err = keep_agent(w, d, id)) != AG_OK)

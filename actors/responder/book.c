@@ -107,6 +107,7 @@ book_public(Ag__Recommendation *r)
 	r->key_id = NULL;
 	r->event_id = NULL;
 	r->top_agent = NULL;
+	r->baseline = NULL;
 }
 
 /* ----------------------------------------------------------------- pages */

@@ -39,25 +39,6 @@ clamp(double v)
 	return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
-uint32_t
-risk_hash_network(const char *address)
-{
-	const char *end;
-
-	if (address == NULL || *address == '\0')
-		return 0;
-	if (strchr(address, ':') == NULL) {
-		end = strrchr(address, '.');
-		return rows_hash(address,
-		    end != NULL ? (size_t)(end - address) : strlen(address));
-	}
-	end = address; /* three groups of an IPv6 address */
-	for (int i = 0; i < 3 && end != NULL; i++)
-		end = strchr(end + (i > 0), ':');
-	return rows_hash(address,
-	    end != NULL ? (size_t)(end - address) : strlen(address));
-}
-
 static unsigned
 hour_of_week(int64_t at_ms)
 {

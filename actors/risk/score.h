@@ -65,7 +65,7 @@ struct risk_request {
 	int64_t at_ms;
 	double per_s;      /* its principal's requests a second, this one included */
 	uint32_t op;       /* < RISK_OPS */
-	uint32_t address;  /* of the /24 or /48; 0: unknown, neutral */
+	uint32_t address;  /* habit_network; 0: unknown, neutral */
 	uint32_t key;      /* 0: no existing key is named */
 	enum risk_kind kind;
 	int64_t credential_age_ms; /* < 0: unknown, neutral */
@@ -97,8 +97,5 @@ struct risk_pulse {
 /* Counts n requests at this monotonic time; how many came in the second up to
  * it. */
 double risk_pulse(struct risk_pulse *pulse, uint64_t mono_ms, uint32_t n);
-
-/* Hash of the network part of an address in text: /24 for IPv4, /48 for IPv6. */
-uint32_t risk_hash_network(const char *address);
 
 #endif

@@ -15,11 +15,12 @@ enum { ACTORS = 1024 };
 struct actor {
 	struct risk_baseline usual;
 	struct risk_pulse pulse;
-	void *rows[8]; /* a detector's each */
+	void *rows[16]; /* a detector's each */
 };
 
 static struct actor *actors;
-static const struct anomaly_limits limits = { true, 1e9, 2e9, 3e9, 60000, 0 };
+static const struct anomaly_limits limits = { .enabled = true, .low = 1e9,
+	.medium = 2e9, .high = 3e9, .cooldown_ms = 60000, .window_ms = 60000 };
 static double sum;
 
 static void
@@ -74,7 +75,7 @@ int
 main(void)
 {
 	actors = calloc(ACTORS, sizeof(*actors));
-	if (actors == NULL || anomaly_detector_count > 8)
+	if (actors == NULL || anomaly_detector_count > 16)
 		return 1;
 	for (unsigned a = 0; a < ACTORS; a++)
 		for (unsigned d = 0; d < anomaly_detector_count; d++)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Risk, detection, response: what is odd is scored, what is wrong is stopped
 before anything else of it succeeds, and all of it is in the log."""
+import datetime
 import os
 import signal
+import time
 
 from conftest import b64, wait_for
 
@@ -229,6 +231,112 @@ def test_rate_spike_is_said_once_and_stopped(fresh_fleet, unique):
         sign(agent, good)
     wait_for(lambda: sign(agent, good).reason in ("by_responder", "principal"), what="the suspension")
     assert len(about(admin, agent)) == 1
+
+
+# ---- N02 N04: what is usual, and what people say is ----------------------------
+
+HABITS = ("new_address", "new_operation", "unusual_key", "off_hours")
+
+
+class Worker:
+    """The first admin, signing with one key from one network; and a reader who looks at what was found."""
+
+    def __init__(self, fleet, unique):
+        self.fleet, self.admin = fleet, fleet.admin()
+        reader = fleet.person(unique("reader"))
+        made = self.admin.ok("POST", "/v1/principals/%s/tokens" % reader.name, {"ttl_s": 30 * 86400})
+        self.reader = fleet.client(made["token"])
+        self.id = self.admin.ok("GET", "/v1/whoami")["id"]
+        self.own, self.other = unique("own"), unique("other")
+        fleet.key(self.admin, self.own)
+        fleet.key(self.reader, self.other)  # what one makes oneself is usual
+
+    def sign(self, key=None, address="10.1.2.3"):
+        got = self.admin.post("/v1/keys/%s/sign" % (key or self.own), SIGN, headers={"X-Forwarded-For": address})
+        assert got.status == 200, got
+
+    def found(self, detector, n=1):
+        """The n findings of a detector, newest first, once there is an action in each."""
+        def look():
+            got = recommendations(self.reader, "actor=%s&detector=%s" % (self.id, detector))
+            return got if len(got) >= n and all(r["action"] for r in got) else None
+        got = wait_for(look, what="%d of %s" % (n, detector))
+        assert len(got) == n, got
+        return got
+
+    def move(self, seconds):
+        """Moves the clock and waits until a request is dated after it."""
+        self.fleet.move_clock(seconds)
+        floor = self.fleet.now() - 1
+
+        def there():
+            (event,) = self.fleet.event_of(self.reader, self.reader.get("/v1/whoami"))
+            at = datetime.datetime.fromisoformat(event["occurred_at"].replace("Z", "+00:00"))
+            return at.timestamp() >= floor
+        wait_for(there, what="the clock")
+
+    def office(self, days):
+        """Days of work, nine to five, from a midnight to a midnight."""
+        for _ in range(days):
+            self.move(9 * 3600)
+            for _ in range(8):
+                self.sign()
+                self.move(3600)
+            self.move(7 * 3600)
+
+
+def test_habits_are_learned_and_people_may_teach(fresh_fleet, unique):
+    fleet = fresh_fleet({"rest": {"trusted_proxies": ["127.0.0.1/32"]},
+                         "anomaly": {name: {"history_s": 86400} for name in HABITS}})
+    worker = Worker(fleet, unique)
+    now = datetime.datetime.fromtimestamp(time.time(), datetime.timezone.utc)
+    week_s = now.weekday() * 86400 + now.hour * 3600 + now.minute * 60 + now.second
+    worker.move(7 * 86400 - week_s)  # Monday, midnight
+    worker.office(3)
+    assert recommendations(worker.reader, "actor=" + worker.id) == []
+    worker.move(3 * 3600)
+    worker.sign()  # Thursday, 03:00
+    (night,) = worker.found("off_hours")
+    assert (night["severity"], night["details"]["weekday"], night["details"]["hour"]) == ("medium", "Thursday", "3")
+    assert night["action"]["name"] == "alert" and night["state"] == "open"
+    worker.move(7 * 3600)
+    worker.sign(address="192.0.2.9")
+    (away,) = worker.found("new_address")
+    assert (away["severity"], away["details"]["network"]) == ("low", "192.0.2.0/24")
+    worker.sign(worker.other)
+    (key,) = worker.found("unusual_key")
+    assert key["details"]["alias"] == worker.other
+    worker.admin.ok("POST", "/v1/keys/%s/freeze" % worker.own, {"reason": "a drill"})
+    (new,) = worker.found("new_operation")
+    assert new["details"]["operation"] == "key.freeze"
+    worker.admin.ok("POST", "/v1/keys/%s/unfreeze" % worker.own, {"reason": "a drill"})
+    # A person says that the address is right; nobody says so of another.
+    worker.move(2 * 3600)
+    worker.sign(address="198.51.100.9")
+    worker.found("new_address", 2)
+    gone = fleet.run("recommendation", "dismiss", away["id"], "--reason", "the new office", "--learn", check=0)
+    assert "dismissed" in worker.reader.ok("GET", "/v1/recommendations/" + away["id"])["state"], gone
+    (event,) = fleet.events(worker.reader, "operation=system.dismiss")
+    assert event["params"]["learn"] == "true" and event["params"]["detector"] == "new_address"
+    kill(fleet, "anomaly")
+    worker.move(15 * 86400)
+    for address in ("192.0.2.9", "198.51.100.9"):
+        worker.sign(address=address)
+    again = worker.found("new_address", 3)[0]
+    assert again["details"]["network"] == "198.51.100.0/24"
+
+
+def test_only_people_teach_and_only_what_is_learned(fleet, admin, unique):
+    agent, _, bad, _ = rogue(fleet, admin, unique)
+    sign(agent, bad)
+    (found,) = settled(admin, agent)
+    path = "/v1/recommendations/%s/dismiss" % found["id"]
+    got = admin.post(path, {"reason": "a drill", "learn": True})
+    assert (got.status, got.reason, got.json["field"]) == (400, "conflicting_fields", "/learn")
+    assert admin.ok("GET", "/v1/recommendations/" + found["id"])["state"] == "acted"
+    other = fleet.agent(admin, ["key:%s:sign" % bad])
+    got = other.post(path, {"reason": "I am fine", "learn": True})
+    assert (got.status, got.reason) == (403, "not_for_agents")
 
 
 # ---- F01 F03: risk -----------------------------------------------------------

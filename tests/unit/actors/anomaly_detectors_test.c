@@ -33,7 +33,10 @@ begin(struct fixture *f, const struct anomaly_detector *detector)
 	memset(f, 0, sizeof(*f));
 	f->detector = detector;
 	f->limits = (struct anomaly_limits){ .enabled = true, .low = 1,
-		.medium = 2, .high = 3, .cooldown_ms = 300000, .ordinary = 400 };
+		.medium = 2, .high = 3, .cooldown_ms = 300000,
+		.window_ms = detector == &anomaly_scope_violation ? 600000 :
+		    60000,
+		.ordinary = 400 };
 	f->row = calloc(1, detector->row_size + 1);
 	ag__event__init(&f->event);
 	ag__event_actor__init(&f->actor);
@@ -341,6 +344,352 @@ hostile_times_and_names(void **state)
 	end(&f);
 }
 
+/* ------------------------------------------------------------- habits */
+
+#define HOUR INT64_C(3600000)
+#define DAY (24 * HOUR)
+/* 2026-01-05, a Monday, midnight UTC. */
+static const int64_t monday_ms = INT64_C(1767571200000);
+
+static void
+habits(struct fixture *f, const struct anomaly_detector *detector)
+{
+	begin(f, detector);
+	f->limits.cooldown_ms = HOUR;
+	f->limits.window_ms = HOUR;
+	f->limits.history_ms = detector == &anomaly_off_hours ? 5 * DAY : 3 * DAY;
+	if (detector == &anomaly_off_hours) {
+		f->limits.low = 3;
+		f->limits.medium = 6;
+		f->limits.high = 9;
+	}
+	f->event.outcome = AG__OUTCOME_KIND__V__allowed;
+	f->event.source_address = (char *)"10.1.2.3";
+	f->resource.alias = (char *)"invoices";
+}
+
+/* Office hours (9 to 17), Monday to Friday, twice an hour, for n days; what was
+ * found. Ends on day n, midnight. */
+static int
+office(struct fixture *f, int first_day, int days)
+{
+	int found = 0;
+
+	for (int day = first_day; day < first_day + days; day++)
+		for (int half = 18; day % 7 < 5 && half < 34; half++) {
+			f->event.occurred_at = monday_ms + day * DAY +
+			    half * HOUR / 2;
+			found += see(f) != 0;
+		}
+	f->event.occurred_at = monday_ms + (first_day + days) * DAY;
+	return found;
+}
+
+/* N04: a week of the ordinary, then 03:00, a new /24 and the first decrypt are
+ * each found within one event. */
+static void
+each_within_one_event(void **state)
+{
+	struct fixture f;
+
+	habits(&f, &anomaly_off_hours);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.event.occurred_at = monday_ms + 7 * DAY + 3 * HOUR;
+	assert_int_equal(see(&f), AG__SEVERITY__V__medium);
+	end(&f);
+	habits(&f, &anomaly_new_address);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.event.source_address = (char *)"10.1.2.99"; /* the same network */
+	assert_int_equal(see(&f), 0);
+	f.event.source_address = (char *)"10.1.3.3";
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	assert_string_equal(f.found.details[0].value, "10.1.3.0/24");
+	end(&f);
+	habits(&f, &anomaly_new_operation);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.event.operation = (char *)"key.decrypt";
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	end(&f);
+	habits(&f, &anomaly_unusual_key);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.resource.id = (char *)"key_b";
+	f.resource.alias = (char *)"payroll";
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	end(&f);
+}
+
+/* Before the history is long enough, nothing is odd. */
+static void
+nobody_is_judged_at_once(void **state)
+{
+	static const struct anomaly_detector *const all[] = {
+		&anomaly_off_hours, &anomaly_new_address,
+		&anomaly_new_operation, &anomaly_unusual_key };
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		habits(&f, all[i]);
+		assert_int_equal(office(&f, 0, 2), 0);
+		f.event.occurred_at = monday_ms + DAY + 3 * HOUR;
+		f.event.source_address = (char *)"10.9.9.9";
+		f.event.operation = (char *)"key.decrypt";
+		f.resource.id = (char *)"key_b";
+		assert_int_equal(see(&f), 0);
+		end(&f);
+	}
+}
+
+/* How many new ones there are in the window says how bad it is; then there is
+ * silence for the cool-down. */
+static void
+novelties_escalate(void **state)
+{
+	struct fixture f;
+	char key[16], since[AG_ID_SIZE];
+	int expected[] = { AG__SEVERITY__V__low, AG__SEVERITY__V__medium,
+		AG__SEVERITY__V__high, 0, 0 };
+
+	habits(&f, &anomaly_unusual_key);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.resource.id = key;
+	f.resource.alias = NULL;
+	for (int i = 0; i < 5; i++) {
+		snprintf(key, sizeof(key), "key_new%d", i);
+		assert_int_equal(see(&f), expected[i]);
+		if (i == 0)
+			memcpy(since, f.found.since, sizeof(since));
+		else if (expected[i] != 0)
+			assert_string_equal(since, f.found.since);
+		assert_int_equal(see(&f), 0); /* said once */
+	}
+	f.event.occurred_at += HOUR + HOUR / 2; /* a new window, no cool-down */
+	snprintf(key, sizeof(key), "key_later");
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	end(&f);
+}
+
+/* What is odd stays odd for three different days; or a person says it is right. */
+static void
+probation_and_learning(void **state)
+{
+	struct fixture f;
+
+	for (int learned = 0; learned < 2; learned++) {
+		int64_t since;
+
+		habits(&f, &anomaly_new_address);
+		assert_int_equal(office(&f, 0, 7), 0);
+		since = f.event.occurred_at;
+		f.event.source_address = (char *)"192.0.2.1";
+		assert_int_equal(see(&f), AG__SEVERITY__V__low);
+		if (learned)
+			f.detector->learn(f.row, &f.limits, since);
+		/* A month later a probation is forgotten, knowledge is not. */
+		f.event.source_address = (char *)"10.1.2.3";
+		assert_int_equal(office(&f, 7, 28), 0);
+		f.event.source_address = (char *)"192.0.2.1";
+		assert_int_equal(see(&f) != 0, !learned);
+		end(&f);
+	}
+	habits(&f, &anomaly_new_address);
+	assert_int_equal(office(&f, 0, 7), 0);
+	f.event.source_address = (char *)"192.0.2.1";
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	assert_int_equal(office(&f, 7, 3), 0); /* three days of it */
+	f.event.source_address = (char *)"10.1.2.3";
+	assert_int_equal(office(&f, 10, 28), 0);
+	f.event.source_address = (char *)"192.0.2.1";
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
+/* N02: denied calls are never learned, nor looked at. */
+static void
+habits_ignore_refusals(void **state)
+{
+	static const struct anomaly_detector *const all[] = {
+		&anomaly_off_hours, &anomaly_new_address,
+		&anomaly_new_operation, &anomaly_unusual_key };
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		habits(&f, all[i]);
+		assert_int_equal(office(&f, 0, 7), 0);
+		f.event.occurred_at = monday_ms + 7 * DAY + 3 * HOUR;
+		f.event.source_address = (char *)"10.9.9.9";
+		f.event.operation = (char *)"key.decrypt";
+		f.resource.id = (char *)"key_a";
+		if (all[i] == &anomaly_unusual_key)
+			f.resource.id = (char *)"key_b";
+		f.resource.alias = NULL;
+		f.event.outcome = AG__OUTCOME_KIND__V__denied;
+		for (int n = 0; n < 1000; n++)
+			assert_int_equal(see(&f), 0);
+		f.event.outcome = AG__OUTCOME_KIND__V__allowed;
+		assert_int_not_equal(see(&f), 0);
+		end(&f);
+	}
+}
+
+/* The first decrypt with a key that was only encrypted with, by who decrypts
+ * with others. */
+static void
+new_operation_of_a_key(void **state)
+{
+	struct fixture f;
+
+	habits(&f, &anomaly_new_operation);
+	for (int n = 0; n < 100; n++) {
+		f.event.occurred_at = monday_ms + n * HOUR;
+		f.resource.id = (char *)(n % 2 ? "key_a" : "key_b");
+		f.event.operation = (char *)(n % 2 ? "key.encrypt" : "key.decrypt");
+		assert_int_equal(see(&f), 0);
+	}
+	f.resource.id = (char *)"key_a";
+	f.event.operation = (char *)"key.decrypt";
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	assert_non_null(strstr(f.found.summary, "with this key"));
+	f.resource.id = (char *)"key_c"; /* unusual_key's */
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
+/* N02: what an issued scope names is expected, by alias or id. */
+static void
+scopes_are_seeds(void **state)
+{
+	static const struct anomaly_detector *const both[] = {
+		&anomaly_new_operation, &anomaly_unusual_key };
+	struct fixture f;
+
+	for (size_t i = 0; i < 2; i++) {
+		habits(&f, both[i]);
+		f.event.occurred_at = monday_ms;
+		f.detector->seed(f.row, &f.event, "key:payroll:decrypt");
+		f.detector->seed(f.row, &f.event, "key:key_c:encrypt");
+		f.detector->seed(f.row, &f.event, "key:*:sign");
+		f.detector->seed(f.row, &f.event, "key:label=env=prod:verify");
+		f.detector->seed(f.row, &f.event, "key:everything:*");
+		f.detector->seed(f.row, &f.event, "no scope");
+		f.detector->seed(f.row, &f.event, "::");
+		assert_int_equal(office(&f, 0, 7), 0);
+		f.resource.id = (char *)"key_b";
+		f.resource.alias = (char *)"payroll";
+		f.event.operation = (char *)"key.decrypt";
+		assert_int_equal(see(&f), 0);
+		f.resource.id = (char *)"key_c";
+		f.resource.alias = NULL;
+		f.event.operation = (char *)"key.encrypt";
+		assert_int_equal(see(&f), 0);
+		f.resource.id = (char *)"key_d"; /* by neither */
+		f.event.operation = (char *)"key.wrap";
+		assert_int_equal(see(&f), AG__SEVERITY__V__low);
+		end(&f);
+	}
+}
+
+/* Who is known for many new keys an hour, is not told of for one more. */
+static void
+churn_is_usual_for_some(void **state)
+{
+	struct fixture f;
+	char key[24];
+	int found = 0;
+
+	habits(&f, &anomaly_unusual_key);
+	f.resource.id = key;
+	f.resource.alias = NULL;
+	for (int day = 0; day < 14; day++)
+		for (int n = 0; n < 20; n++) {
+			snprintf(key, sizeof(key), "key_%d_%d", day, n);
+			f.event.occurred_at = monday_ms + day * DAY +
+			    12 * HOUR + n * 60000;
+			found += see(&f) != 0;
+		}
+	assert_int_equal(found, 0);
+	for (int n = 0; n < 100; n++) {
+		snprintf(key, sizeof(key), "key_burst_%d", n);
+		f.event.occurred_at = monday_ms + 15 * DAY + n * 1000;
+		found += see(&f) != 0;
+	}
+	assert_int_equal(found, 3); /* low, medium, high */
+	end(&f);
+}
+
+/* N04: thirty days of several people's and machines' ordinary work: fewer than
+ * one event in a thousand is called odd. */
+static void
+clean_trace(void **state)
+{
+	static const struct anomaly_detector *const all[] = {
+		&anomaly_off_hours, &anomaly_new_address,
+		&anomaly_new_operation, &anomaly_unusual_key };
+	unsigned seen = 0, found = 0, random = 7;
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		habits(&f, all[i]);
+		f.resource.alias = NULL;
+		for (int hour = 0; hour < 30 * 24; hour++) {
+			int day = hour / 24, h = hour % 24;
+
+			if (day % 7 > 4 || h < 8 || h > 18)
+				continue;
+			for (int n = 0; n < 10; n++) {
+				char key[16], address[32];
+
+				random = random * 1103515245u + 12345u;
+				snprintf(key, sizeof(key), "key_%u",
+				    (random >> 16) % 12);
+				snprintf(address, sizeof(address), "10.0.%u.9",
+				    (random >> 20) % 3);
+				f.resource.id = key;
+				f.event.source_address = address;
+				f.event.operation = (char *)
+				    ((random >> 18) % 4 ? "key.sign" : "key.verify");
+				f.event.occurred_at = monday_ms + hour * HOUR +
+				    n * 300000;
+				seen++;
+				found += see(&f) != 0;
+			}
+		}
+		end(&f);
+	}
+	assert_true(seen > 5000);
+	assert_true(found * 1000 < seen);
+}
+
+/* Clocks that jump: no crash, and time goes on. */
+static void
+hostile_habits(void **state)
+{
+	static const int64_t times[] = { INT64_MIN, -1, 0, INT64_MAX, 1,
+		INT64_C(1767571200000), INT64_MIN / 2 };
+	static const struct anomaly_detector *const all[] = {
+		&anomaly_off_hours, &anomaly_new_address,
+		&anomaly_new_operation, &anomaly_unusual_key };
+	static char name[4096];
+	struct fixture f;
+
+	memset(name, ':', sizeof(name) - 1);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		habits(&f, all[i]);
+		for (size_t n = 0; n < 7000; n++) {
+			f.event.occurred_at = times[n % 7];
+			f.event.source_address = (char *)(n % 3 ? name : "::");
+			f.resource.id = f.event.operation = name;
+			(void)see(&f);
+			assert_true(strlen(f.found.summary) <
+			    sizeof(f.found.summary));
+		}
+		if (f.detector->seed != NULL)
+			f.detector->seed(f.row, &f.event, name);
+		f.detector->learn(f.row, &f.limits, INT64_MIN);
+		f.detector->learn(f.row, &f.limits, INT64_MAX);
+		end(&f);
+	}
+}
+
 int
 main(void)
 {
@@ -358,6 +707,16 @@ main(void)
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(honey),
 		cmocka_unit_test(hostile_times_and_names),
+		cmocka_unit_test(each_within_one_event),
+		cmocka_unit_test(nobody_is_judged_at_once),
+		cmocka_unit_test(novelties_escalate),
+		cmocka_unit_test(probation_and_learning),
+		cmocka_unit_test(habits_ignore_refusals),
+		cmocka_unit_test(new_operation_of_a_key),
+		cmocka_unit_test(scopes_are_seeds),
+		cmocka_unit_test(churn_is_usual_for_some),
+		cmocka_unit_test(clean_trace),
+		cmocka_unit_test(hostile_habits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

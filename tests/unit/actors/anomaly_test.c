@@ -314,6 +314,167 @@ same_after_restarts(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Twelve days of people's work with something new now and then; a restart at
+ * random events. What was found goes to `found`. */
+static size_t
+habits(unsigned seed, const char *dir, bool restarts, char found[][AG_ID_SIZE],
+    size_t max)
+{
+	static const char *const operations[] = { "key.sign", "key.verify",
+		"key.encrypt", "key.decrypt", "key.rotate" };
+	struct ag_kit *kit = ag_kit_new(&ag_actor_anomaly, NULL, dir);
+	const struct ag_kit_sent *sent;
+	char who[AG_ID_SIZE], key[AG_ID_SIZE], address[32];
+	unsigned random = seed, restart = seed;
+	size_t n = 0;
+
+	for (unsigned i = 1; i <= 1500; i++) {
+		struct event e;
+		unsigned rare;
+
+		random = random * 1103515245u + 12345u;
+		restart = restart * 69069u + 1u;
+		rare = (random >> 24) % 64 == 0;
+		event_init(&e, i);
+		snprintf(who, sizeof(who), "hum_%032u", (random >> 16) % 3);
+		snprintf(key, sizeof(key), "key_%032u", (random >> 18) % 3 +
+		    rare * ((random >> 12) % 9));
+		snprintf(address, sizeof(address), "10.0.%u.1",
+		    rare * ((random >> 14) % 9));
+		e.actor.id = e.links[0].id = who;
+		e.actor.kind = AG__KIND__V__human;
+		e.event.n_chain = 1;
+		e.resource.id = key;
+		e.resource.alias = NULL;
+		e.event.source_address = address;
+		e.event.operation = (char *)operations[(random >> 20) % 2 +
+		    rare * ((random >> 10) % 4)];
+		/* Every 11 minutes, but at night only what is rare. */
+		e.event.occurred_at = INT64_C(1767571200000) + i * 660000ll;
+		if (e.event.occurred_at / 3600000 % 24 < 7 && !rare)
+			continue;
+		assert_int_equal(ag_kit_audit(kit, &e.event, i), AG_OK);
+		while ((sent = ag_kit_next(kit)) != NULL) {
+			const Ag__AssessAsk *ask = sent->body;
+
+			if (sent->type != AG_MSG_ASSESS_ASK)
+				continue;
+			for (size_t k = 0; k < ask->n_recommendations; k++) {
+				assert_true(n < max);
+				strcpy(found[n++],
+				    ask->recommendations[k]->event_id);
+			}
+			ag_kit_answer(kit, sent, AG_MSG_DONE_REPLY,
+			    &(Ag__Done)AG__DONE__INIT);
+		}
+		if (restarts && (restart >> 20) % 40 == 0) {
+			ag_kit_free(&kit);
+			kit = ag_kit_new(&ag_actor_anomaly, NULL, dir);
+		}
+	}
+	ag_kit_free(&kit);
+	return n;
+}
+
+static void
+same_habits_after_random_restarts(void **state)
+{
+	static char once[400][AG_ID_SIZE], again[400][AG_ID_SIZE];
+	char command[128];
+
+	for (unsigned seed = 1; seed <= 3; seed++) {
+		char dir_a[] = "/tmp/aegis-anomaly-XXXXXX";
+		char dir_b[] = "/tmp/aegis-anomaly-XXXXXX";
+		size_t n, m;
+
+		assert_non_null(mkdtemp(dir_a));
+		assert_non_null(mkdtemp(dir_b));
+		n = habits(seed, dir_a, false, once, 400);
+		m = habits(seed, dir_b, true, again, 400);
+		assert_true(n > 10);
+		assert_int_equal(n, m);
+		for (size_t i = 0; i < n; i++)
+			assert_string_equal(once[i], again[i]);
+		snprintf(command, sizeof(command), "rm -rf %s %s", dir_a,
+		    dir_b);
+		assert_int_equal(system(command), 0);
+	}
+}
+
+/* A person dismissed it with learn: what it was about is usual from then on;
+ * and it stays so over a restart. */
+static void
+learns_what_people_dismiss(void **state)
+{
+	static char home[] = "10.0.0.1", away[] = "192.0.2.1";
+	char dir[] = "/tmp/aegis-anomaly-XXXXXX", command[64], since[24];
+	struct ag_kit *kit;
+	const struct ag_kit_sent *sent;
+	const Ag__Recommendation *r;
+	Ag__Pair pairs[4], *params[4];
+	char *values[4][2] = { { (char *)"learn", (char *)"true" },
+		{ (char *)"detector", (char *)"new_address" },
+		{ (char *)"baseline", NULL }, { (char *)"since_ms", since } };
+	struct event e;
+	char baseline[AG_ID_SIZE];
+	unsigned pos = 1;
+
+	assert_non_null(mkdtemp(dir));
+	kit = ag_kit_new(&ag_actor_anomaly, NULL, dir);
+	for (; pos <= 100; pos++) {
+		event_init(&e, pos);
+		e.event.occurred_at += pos * 3600000ll;
+		e.event.source_address = home;
+		assert_int_equal(ag_kit_audit(kit, &e.event, pos), AG_OK);
+	}
+	assert_null(ag_kit_find(kit, AG_MSG_ASSESS_ASK));
+	event_init(&e, pos);
+	e.event.occurred_at += pos * 3600000ll;
+	e.event.source_address = away;
+	assert_int_equal(ag_kit_audit(kit, &e.event, pos), AG_OK);
+	sent = ag_kit_find(kit, AG_MSG_ASSESS_ASK);
+	assert_non_null(sent);
+	r = ((const Ag__AssessAsk *)sent->body)->recommendations[0];
+	assert_string_equal(r->detector, "new_address");
+	assert_non_null(r->baseline);
+	strcpy(baseline, r->baseline);
+	snprintf(since, sizeof(since), "%lld", (long long)r->occurred_at);
+	ag_kit_answer(kit, sent, AG_MSG_DONE_REPLY,
+	    &(Ag__Done)AG__DONE__INIT);
+	event_init(&e, ++pos);
+	values[2][1] = baseline;
+	for (int i = 0; i < 4; i++) {
+		ag__pair__init(&pairs[i]);
+		pairs[i].key = values[i][0];
+		pairs[i].value = values[i][1];
+		params[i] = &pairs[i];
+	}
+	e.event.operation = (char *)"system.dismiss";
+	e.event.params = params;
+	e.event.n_params = 4;
+	assert_int_equal(ag_kit_audit(kit, &e.event, pos), AG_OK);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_anomaly, NULL, dir);
+	for (int day = 0; day < 30; day++) {
+		event_init(&e, ++pos);
+		e.event.occurred_at += 200 * 3600000ll + day * 86400000ll;
+		e.event.source_address = day < 29 ? home : away;
+		assert_int_equal(ag_kit_audit(kit, &e.event, pos), AG_OK);
+	}
+	/* (Earlier findings that were never settled are asked again.) */
+	while ((sent = ag_kit_find(kit, AG_MSG_ASSESS_ASK)) != NULL) {
+		const Ag__AssessAsk *ask = sent->body;
+
+		for (size_t i = 0; i < ask->n_recommendations; i++)
+			assert_false(strcmp(ask->recommendations[i]->detector,
+			    "new_address") == 0 &&
+			    strcmp(ask->event_id, e.id) == 0);
+	}
+	ag_kit_free(&kit);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 /* What was not answered before a restart is asked after it. */
 static void
 pending_survives(void **state)
@@ -396,6 +557,8 @@ main(void)
 		cmocka_unit_test(asks_again),
 		cmocka_unit_test(asks_again_for_a_lost_response),
 		cmocka_unit_test(same_after_restarts),
+		cmocka_unit_test(same_habits_after_random_restarts),
+		cmocka_unit_test(learns_what_people_dismiss),
 		cmocka_unit_test(pending_survives),
 		cmocka_unit_test(stops_when_full),
 		cmocka_unit_test(survives_odd_events),

@@ -588,9 +588,46 @@ dismisses(void **state)
 		assert_string_equal(r->state, "dismissed");
 		ag__recommendation__free_unpacked(r, NULL);
 	}
+	ag_kit_free(&kit);
+}
+
+static const char *
+param(const Ag__OutcomeEvent *o, const char *name)
+{
+	for (size_t i = 0; i < o->n_params; i++)
+		if (strcmp(o->params[i]->key, name) == 0)
+			return o->params[i]->value;
+	return "";
+}
+
+/* What is to be learned is written down for anomaly; where nothing is learned,
+ * it is refused and nothing changes. */
+static void
+dismisses_and_teaches(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_responder, NULL, NULL);
+	Ag__DismissAsk ask = AG__DISMISS_ASK__INIT;
+	const Ag__OutcomeEvent *o;
+	struct ask a;
+
+	ask.reason = (char *)"a drill";
 	ask.has_learn = ask.learn = 1;
-	assert_int_equal(refused_with(operate(kit, AG_MSG_RECOMMENDATION_DISMISS,
-	    "default", a.id, false, &ask)), AG_INVALID_FIELD);
+	ask_init(&a, 1, "refusal_burst", AG__SEVERITY__V__low);
+	respond(kit, &a);
+	o = operate(kit, AG_MSG_RECOMMENDATION_DISMISS, "default", a.id, false,
+	    &ask);
+	assert_int_equal(refused_with(o), AG_INVALID_FIELD);
+	assert_string_equal(param(o, "learn"), "");
+	ask_init(&a, 2, "new_address", AG__SEVERITY__V__low);
+	a.r.baseline = (char *)"lin_" HEX "f";
+	respond(kit, &a);
+	o = operate(kit, AG_MSG_RECOMMENDATION_DISMISS, "default", a.id, false,
+	    &ask);
+	assert_int_equal(refused_with(o), AG_OK);
+	assert_string_equal(param(o, "learn"), "true");
+	assert_string_equal(param(o, "detector"), "new_address");
+	assert_string_equal(param(o, "baseline"), "lin_" HEX "f");
+	assert_string_equal(param(o, "since_ms"), "1002");
 	ag_kit_free(&kit);
 }
 
@@ -632,6 +669,7 @@ main(void)
 		cmocka_unit_test(filters_and_tenants),
 		cmocka_unit_test(reads_and_hides),
 		cmocka_unit_test(dismisses),
+		cmocka_unit_test(dismisses_and_teaches),
 		cmocka_unit_test(shows_rules),
 	};
 

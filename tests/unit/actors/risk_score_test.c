@@ -299,23 +299,6 @@ pulse(void **state)
 	assert_float_equal(risk_pulse(&p, 14000, 1), 1, 1e-6);
 }
 
-static void
-networks(void **state)
-{
-	assert_true(risk_hash_network(NULL) == 0);
-	assert_true(risk_hash_network("") == 0);
-	assert_true(risk_hash_network("10.1.2.3") ==
-	    risk_hash_network("10.1.2.200"));
-	assert_true(risk_hash_network("10.1.2.3") !=
-	    risk_hash_network("10.1.3.3"));
-	assert_true(risk_hash_network("2001:db8:1:2::3") ==
-	    risk_hash_network("2001:db8:1:ffff::1"));
-	assert_true(risk_hash_network("2001:db8:1::3") !=
-	    risk_hash_network("2001:db8:2::3"));
-	assert_true(risk_hash_network("::1") == risk_hash_network("::1"));
-	assert_true(risk_hash_network("no address at all") != 0);
-}
-
 /* Not a benchmark: a bound that only a mistake can miss. */
 static void
 constant_time(void **state)
@@ -353,7 +336,6 @@ main(void)
 		cmocka_unit_test(benchmark),
 		cmocka_unit_test(histograms_never_overflow),
 		cmocka_unit_test(pulse),
-		cmocka_unit_test(networks),
 		cmocka_unit_test(constant_time),
 	};
 
