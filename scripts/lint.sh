@@ -7,7 +7,7 @@ build=${1:-build}
 mkdir -p "$build/cppcheck"
 cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
 	--error-exitcode=1 -j2 --cppcheck-build-dir="$build/cppcheck" \
-	--suppressions-list=scripts/cppcheck.txt --library=scripts/cppcheck.cfg -D_GNU_SOURCE -DAG_VERSION='""' \
+	--suppressions-list=scripts/cppcheck.txt --library=scripts/cppcheck.cfg -D_GNU_SOURCE -DAG_VERSION='""' -DAG_MANUAL_DATE='""' \
 	-I include -I proto -I engine -I bin \
 	bin broker engine actors planes policy rot sinks
 echo "lint: nothing found"

@@ -182,6 +182,11 @@ enum cli_exit cli_http(struct cli *cli, const char *method, const char *path,
 enum cli_exit cli_http_lines(struct cli *cli, const char *path,
     bool (*line)(void *arg, const char *text), void *arg);
 
+/* GET without a token at cli->url. NULL, *status and *answer (may be NULL); or
+ * why there was no answer. */
+const char *cli_http_probe(struct cli *cli, const char *path, long *status,
+    json_t **answer);
+
 /* ---- call.c: from options to a request and back */
 enum cli_exit cli_body(const struct cli *cli, json_t **body);
 enum cli_exit cli_path(const struct cli *cli, const char *template, char *out,
@@ -239,6 +244,7 @@ extern const struct cli_verb cli_verbs_fleet[], cli_verbs_identity[],
 
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_doc(struct cli *cli);
+enum cli_exit cli_doctor(struct cli *cli);
 enum cli_exit cli_completion(struct cli *cli);
 
 #endif

@@ -31,6 +31,11 @@ static const struct cli_option status_options[] = {
 	{ "--watch", NULL, CLI_LOCAL, NULL, false, "again every second", NULL },
 	{ 0 },
 };
+static const struct cli_option doctor_options[] = {
+	{ "--config", "FILE", CLI_LOCAL, NULL, false, "the file that the fleet has or will have", NULL },
+	{ "--listen", "HOST:PORT", CLI_LOCAL, NULL, false, "instead of rest.listen", NULL },
+	{ 0 },
+};
 static const struct cli_option enroll_options[] = {
 	{ "NAME", "NAME", CLI_LOCAL, NULL, true, "what the process will be called", NULL },
 	{ "--role", "subscriber|actor", CLI_LOCAL, NULL, true, "what it may do", NULL },
@@ -250,6 +255,9 @@ const struct cli_verb cli_verbs_fleet[] = {
 	    "--timeout 1m" },
 	{ "status", "", status_options, NULL, NULL, CLI_SILENT, NULL, status,
 	    "the fleet's processes", NULL, "--watch" },
+	{ "doctor", "", doctor_options, NULL, NULL, CLI_SILENT, NULL, cli_doctor,
+	    "what is wrong with this installation, and what to type", NULL,
+	    "--config aegis.yaml" },
 	{ "actor", "enroll", enroll_options, NULL, NULL, CLI_SILENT, NULL, enroll,
 	    "let a process of yours join", NULL, "siem --role subscriber" },
 	{ 0 },

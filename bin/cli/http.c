@@ -318,6 +318,29 @@ perform(struct cli *cli, const char *method, const char *path, const char *body,
 	return status;
 }
 
+/* Without a token and without a word: the caller says what it means. */
+const char *
+cli_http_probe(struct cli *cli, const char *path, long *status, json_t **answer)
+{
+	struct answer a = { .curl = curl_easy_init() };
+	char url[2 * CLI_URL_MAX];
+	CURLcode rc;
+
+	if (a.curl == NULL || timeout_ms(cli) <= 0) {
+		curl_easy_cleanup(a.curl);
+		return "--timeout: say 10s, 2m";
+	}
+	(void)snprintf(url, sizeof(url), "%s%s", cli->url, path);
+	set_up(cli, &a, "GET", url, NULL, NULL);
+	rc = curl_easy_perform(a.curl);
+	(void)curl_easy_getinfo(a.curl, CURLINFO_RESPONSE_CODE, status);
+	*answer = a.len > 0 ? json_loadb(a.bytes, a.len, JSON_REJECT_DUPLICATES,
+	    NULL) : NULL;
+	curl_easy_cleanup(a.curl);
+	free(a.bytes);
+	return rc == CURLE_OK ? NULL : curl_easy_strerror(rc);
+}
+
 enum cli_exit
 cli_http(struct cli *cli, const char *method, const char *path,
     const json_t *body, json_t **answer)

@@ -129,6 +129,7 @@ on_status(struct supervisor *sup, json_t *ask)
 {
 	static const char *const phases[] = { "starting", "running", "draining" };
 	struct ag_metrics_block *blocks = NULL;
+	char config[PATH_MAX];
 	size_t count = 0;
 	json_t *list = json_array();
 
@@ -138,8 +139,10 @@ on_status(struct supervisor *sup, json_t *ask)
 		json_array_append_new(list, describe(&sup->children[i],
 		    block_named(blocks, count, &sup->children[i])));
 	free(blocks);
-	return json_pack("{s:b, s:s, s:s, s:i, s:o}", "ok", 1, "rest", sup->url,
-	    "phase", phases[sup->phase], "pid", (int)getpid(), "processes", list);
+	return json_pack("{s:b, s:s, s:s, s:i, s:s?, s:o}", "ok", 1, "rest",
+	    sup->url, "phase", phases[sup->phase], "pid", (int)getpid(), "config",
+	    sup->config_file == NULL ? NULL : realpath(sup->config_file, config),
+	    "processes", list);
 }
 
 static json_t *

@@ -6,6 +6,8 @@
  */
 #include "supervisor.h"
 
+#include "doctor.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -13,15 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-	BACKLOG = 1024,
-	FILES_SPARE = 128, /* beside the connections: bus, logs, libraries */
-};
+enum { BACKLOG = 1024 };
 
 bool
 ag_listen_split(const char *text, char *host, size_t host_size, char *port,
@@ -185,58 +183,36 @@ ag_config_check(struct supervisor *sup)
 	return EXIT_BAD_INPUT;
 }
 
-static int
-check_files(const struct supervisor *sup)
-{
-	struct rlimit limit;
-	rlim_t wanted = FILES_SPARE + (rlim_t)ag_config_get_int(sup->config,
-	    "rest.limits.connections", 0);
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return EXIT_YES;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit); /* children inherit it */
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted)
-		return EXIT_YES;
-	ag_sup_complain("up", "open files: the hard limit is %llu, and "
-	    "rest.limits.connections needs %llu (ulimit -n %llu)",
-	    (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
-	    (unsigned long long)wanted);
-	return EXIT_BAD_INPUT;
-}
-
-/* Every child locks its secrets; whether one may is tried, not computed. */
-static int
-check_locked_memory(void)
-{
-	struct rlimit limit;
-	void *region;
-	bool locked;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_MEMLOCK, &limit);
-	}
-	region = mmap(NULL, AG_SECRET_REGION_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (region == MAP_FAILED)
-		return EXIT_YES; /* memory is short; the children will say so */
-	locked = mlock(region, AG_SECRET_REGION_BYTES) == 0;
-	munmap(region, AG_SECRET_REGION_BYTES);
-	if (locked)
-		return EXIT_YES;
-	ag_sup_complain("up", "locked memory: each process needs %d KiB, the "
-	    "limit is %llu KiB (ulimit -l %d, or LimitMEMLOCK= in the unit)",
-	    AG_SECRET_REGION_BYTES / 1024,
-	    (unsigned long long)(limit.rlim_max / 1024),
-	    AG_SECRET_REGION_BYTES / 1024);
-	return EXIT_BAD_INPUT;
-}
-
+/* What would stop the fleet anyway is said now, in the words of the doctor. */
 int
-ag_limits_check(struct supervisor *sup)
+ag_site_check(struct supervisor *sup)
 {
-	int status = check_files(sup);
+	char dir[STATE_PATH_MAX];
+	const struct ag_site site = { .state_dir = dir, .config = sup->config,
+		.config_file = sup->config_file, .listen = sup->listen };
+	const struct ag_check *check;
+	struct rlimit limit;
 
-	return status != EXIT_YES ? status : check_locked_memory();
+	if (!ag_state_dir_find(sup->state_option, dir, sizeof(dir))) {
+		ag_sup_complain("up", "--state: no usable directory (name one)");
+		return EXIT_BAD_INPUT;
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit); /* children inherit it */
+	}
+	for (unsigned i = 0; (check = ag_check_at(i)) != NULL; i++) {
+		struct ag_finding finding = { .grade = AG_UNKNOWN };
+
+		if (!check->at_start)
+			continue;
+		check->look(&site, &finding);
+		if (finding.grade != AG_WRONG)
+			continue;
+		ag_sup_complain("up", "%s", finding.what);
+		if (finding.type[0] != '\0')
+			fprintf(stderr, "hint: %s\n", finding.type);
+		return finding.exit_status;
+	}
+	return EXIT_YES;
 }

@@ -5,6 +5,8 @@
  */
 #include "supervisor.h"
 
+#include "doctor.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -84,28 +86,19 @@ make_dir(const char *path)
 static int
 claim_dir(const char *path)
 {
-	struct stat st;
+	struct ag_finding finding = { .grade = AG_UNKNOWN };
 
-	if (make_dir(path) != 0 || lstat(path, &st) != 0) {
+	if (make_dir(path) != 0) {
 		ag_sup_complain("up", "%s: cannot be made: %s", path,
 		    strerror(errno));
 		return EXIT_BAD_INPUT;
 	}
-	if (!S_ISDIR(st.st_mode)) {
-		ag_sup_complain("up", "%s: is not a directory", path);
-		return EXIT_BAD_INPUT;
+	ag_look_dir(path, &finding);
+	if (finding.grade == AG_WRONG) {
+		ag_sup_complain("up", "%s", finding.what);
+		return finding.exit_status;
 	}
-	if (st.st_uid != geteuid()) {
-		ag_sup_complain("up", "%s: belongs to uid %u, not to you (%u)",
-		    path, st.st_uid, geteuid());
-		return EXIT_BAD_INPUT;
-	}
-	if ((st.st_mode & 022) != 0) {
-		ag_sup_complain("up", "%s: others may write to it (mode %o); "
-		    "it must be 0700", path, st.st_mode & 07777);
-		return EXIT_BAD_INPUT;
-	}
-	if ((st.st_mode & 07777) != 0700 && chmod(path, 0700) != 0) {
+	if (finding.grade == AG_ODD && chmod(path, 0700) != 0) {
 		ag_sup_complain("up", "%s: chmod 0700: %s", path,
 		    strerror(errno));
 		return EXIT_BAD_INPUT;
@@ -148,27 +141,17 @@ ag_state_has(const struct supervisor *sup, const char *name)
 static int
 check_version(struct supervisor *sup)
 {
-	char path[PATH_MAX], line[64] = "";
-	FILE *f;
+	struct ag_finding finding = { .grade = AG_UNKNOWN };
 
-	snprintf(path, sizeof(path), "%s/VERSION", sup->state_dir);
-	f = fopen(path, "re");
-	if (f != NULL) {
-		if (fgets(line, sizeof(line), f) == NULL)
-			line[0] = '\0';
-		fclose(f);
-		line[strcspn(line, "\n")] = '\0';
+	ag_look_version(sup->state_dir, &finding);
+	if (finding.grade == AG_WRONG) {
+		ag_sup_complain("up", "%s", finding.what);
+		return finding.exit_status;
 	}
-	if (strverscmp(line, AG_VERSION) > 0) {
-		ag_sup_complain("up", "%s: was written by version %s; this is %s, "
-		    "which is older and may not understand it", path, line,
-		    AG_VERSION);
-		return EXIT_CONFLICT;
-	}
-	if (strcmp(line, AG_VERSION) != 0 &&
-	    ag_state_put(sup->state_dir, "VERSION", AG_VERSION "\n",
+	if (ag_state_put(sup->state_dir, "VERSION", AG_VERSION "\n",
 	        strlen(AG_VERSION "\n")) != AG_OK) {
-		ag_sup_complain("up", "%s: %s", path, strerror(errno));
+		ag_sup_complain("up", "%s/VERSION: %s", sup->state_dir,
+		    strerror(errno));
 		return EXIT_BAD_INPUT;
 	}
 	return EXIT_YES;

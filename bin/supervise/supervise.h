@@ -29,8 +29,8 @@ int ag_cmd_enroll(const char *state, const char *name, const char *role,
 
 /*
  * Asks the running supervisor over run/control.sock. The answer's object (the
- * caller decrefs), or NULL after complaining in the name of verb, and
- * *exit_status. ask is taken. *fd, if fd is not NULL, stays open; it closes
+ * caller decrefs), or NULL after complaining in the name of verb (NULL: not a
+ * word), and *exit_status. ask is taken. *fd, if fd is not NULL, stays open; it closes
  * when the fleet is gone.
  */
 json_t *ag_control_ask(const char *verb, const char *state_option, json_t *ask,

@@ -209,7 +209,7 @@ int ag_endpoints_write(struct supervisor *sup);
 /* ---- listen.c: the public listener, and what the machine must allow */
 int ag_listen_open(struct supervisor *sup);
 int ag_config_check(struct supervisor *sup); /* what only `up` can know */
-int ag_limits_check(struct supervisor *sup);
+int ag_site_check(struct supervisor *sup);
 /* "host:port" or "[v6]:port"; false if malformed. */
 bool ag_listen_split(const char *text, char *host, size_t host_size,
     char *port, size_t port_size);

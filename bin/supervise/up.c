@@ -123,7 +123,7 @@ catch_signals(struct supervisor *sup)
 
 static int (*const preparations[])(struct supervisor *) = {
 	load_config,
-	ag_limits_check,
+	ag_site_check,
 	place_clock,
 	ag_state_open,
 	open_log,
