@@ -59,6 +59,27 @@ init_fleet(struct ag_ctx *ctx)
 }
 
 static ag_err
+take_master_lock(struct ag_ctx *ctx)
+{
+	const ProtobufCBinaryData *given = &ctx->boot->master_lock;
+	ag_err err = AG_BAD_MESSAGE;
+
+	if (given->len == AG_MASTER_KDF_BYTES + AG_MASTER_BYTES) {
+		memcpy(ctx->master_lock.kdf, given->data, AG_MASTER_KDF_BYTES);
+		err = ag_secret_copy(given->data + AG_MASTER_KDF_BYTES,
+		    AG_MASTER_BYTES, &ctx->master_lock.key);
+	}
+	ag_wipe(given->data, given->len);
+	return err;
+}
+
+const struct ag_master_lock *
+ag_master_lock(struct ag_ctx *ctx)
+{
+	return &ctx->master_lock;
+}
+
+static ag_err
 init_secrets(struct ag_ctx *ctx)
 {
 	struct ag_secret *sk = NULL;
@@ -72,6 +93,8 @@ init_secrets(struct ag_ctx *ctx)
 		    ctx->boot->mac_key.len, &ctx->mac);
 		ag_wipe(ctx->boot->mac_key.data, ctx->boot->mac_key.len);
 	}
+	if (err == AG_OK && ctx->boot->has_master_lock)
+		err = take_master_lock(ctx);
 	ag_random(&ctx->boot_id, sizeof(ctx->boot_id));
 	ctx->boot_id >>= 1; /* printable as a signed number everywhere */
 	return err;
@@ -192,6 +215,7 @@ ctx_fini(struct ag_ctx *ctx)
 	ag_arena_free(&ctx->arena);
 	if (ctx->boot != NULL)
 		ag__boot__free_unpacked(ctx->boot, NULL);
+	ag_master_lock_free(&ctx->master_lock);
 	free(ctx->state);
 }
 

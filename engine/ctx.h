@@ -8,6 +8,8 @@
 
 #include "engine.h"
 
+#include <aegis/master.h>
+
 #include <event2/event.h>
 
 enum {
@@ -132,6 +134,7 @@ struct ag_ctx {
 	uint64_t boot_id;
 	uint8_t seal_pk[AG_SEAL_KEY_BYTES];
 	struct ag_sealer *sealer;
+	struct ag_master_lock master_lock; /* roots of trust */
 	struct ag_mac *mac; /* NULL: the role vouches for and checks nothing */
 	struct slot slots[AG_SLOTS_MAX];
 	unsigned slot_count;

@@ -107,6 +107,25 @@ add_fleet(Ag__Boot *boot, const struct ag_actor *actor)
 	}
 }
 
+static const struct ag_master_lock *given_lock;
+
+void
+ag_kit_master_lock(const struct ag_master_lock *lock)
+{
+	given_lock = lock;
+}
+
+static void
+boot_lock(Ag__Boot *boot, const struct ag_master_lock *lock)
+{
+	boot->has_master_lock = true;
+	boot->master_lock.len = AG_MASTER_KDF_BYTES + AG_MASTER_BYTES;
+	boot->master_lock.data = malloc(boot->master_lock.len);
+	memcpy(boot->master_lock.data, lock->kdf, AG_MASTER_KDF_BYTES);
+	memcpy(boot->master_lock.data + AG_MASTER_KDF_BYTES,
+	    ag_secret_bytes(lock->key), AG_MASTER_BYTES);
+}
+
 static Ag__Boot *
 kit_boot(const struct ag_actor *actor, const char *yaml, const char *dir)
 {
@@ -132,6 +151,8 @@ kit_boot(const struct ag_actor *actor, const char *yaml, const char *dir)
 	boot->mac_key.len = 32;
 	boot->mac_key.data = malloc(32);
 	memset(boot->mac_key.data, 7, 32);
+	if (given_lock != NULL)
+		boot_lock(boot, given_lock);
 	boot->has_credit_requests = boot->has_credit_bytes = true;
 	boot->credit_requests = 4096;
 	boot->credit_bytes = 64 << 20;

@@ -23,6 +23,7 @@ static const struct cli_option up_options[] = {
 	{ "--config", "FILE", CLI_LOCAL, NULL, false, "what is not as by default (aegis config init)", NULL },
 	{ "--listen", "HOST:PORT", CLI_LOCAL, NULL, false, "instead of rest.listen; port 0 picks a free one", NULL },
 	{ "--detach", NULL, CLI_LOCAL, NULL, false, "return when it is ready, and leave it running", NULL },
+	{ "--passphrase-file", "FILE", CLI_LOCAL, NULL, false, "the master key's; absent: it is asked for", NULL },
 	{ "--unsafe-dev-identity", NULL, CLI_LOCAL, NULL, false, "reserved; refused", NULL },
 	{ "--unsafe-test-clock", "FILE", CLI_LOCAL, NULL, false, "for tests: seconds to add to the clock", NULL },
 	{ 0 },
@@ -48,6 +49,7 @@ up(struct cli *cli)
 {
 	struct ag_up ask = { .config_file = cli_get(cli, "--config"),
 		.state = cli->state, .listen = cli_get(cli, "--listen"),
+		.passphrase_file = cli_get(cli, "--passphrase-file"),
 		.clock_file = cli_get(cli, "--unsafe-test-clock"),
 		.detach = cli_get(cli, "--detach") != NULL, .quiet = cli->quiet };
 

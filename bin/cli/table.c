@@ -13,6 +13,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_keys,
 	cli_verbs_agents,
 	cli_verbs_audit,
+	cli_verbs_rot,
 };
 
 /* What people type besides. */

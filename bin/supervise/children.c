@@ -167,6 +167,7 @@ add_child(struct supervisor *sup, const char *name, enum ag_role role)
 	child->stage = stage_of[role];
 	child->wants_mac = mac_for[role];
 	child->is_plane = role == AG_ROLE_PLANE;
+	child->is_rot = role == AG_ROLE_ROT;
 	return child;
 }
 

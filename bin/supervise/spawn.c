@@ -130,6 +130,8 @@ tell_boot(struct supervisor *sup, const struct child *child,
 	static struct table table; /* large, and used for the length of a call */
 	Ag__Boot boot = AG__BOOT__INIT;
 	Ag__BootRow self = AG__BOOT_ROW__INIT;
+	uint8_t lock[AG_MASTER_KDF_BYTES + AG_MASTER_BYTES];
+	ag_err err;
 
 	fill_table(sup, &table, child->is_broker);
 	fill_common(sup, &boot, &table);
@@ -156,7 +158,17 @@ tell_boot(struct supervisor *sup, const struct child *child,
 		boot.credit_requests = CREDIT_REQUESTS / sup->plane_count;
 		boot.credit_bytes = CREDIT_BYTES / sup->plane_count;
 	}
-	return ag_boot_write(fd, &boot);
+	if (child->is_rot && sup->master_lock.key != NULL) {
+		memcpy(lock, sup->master_lock.kdf, AG_MASTER_KDF_BYTES);
+		memcpy(lock + AG_MASTER_KDF_BYTES,
+		    ag_secret_bytes(sup->master_lock.key), AG_MASTER_BYTES);
+		boot.has_master_lock = 1;
+		boot.master_lock.data = lock;
+		boot.master_lock.len = sizeof(lock);
+	}
+	err = ag_boot_write(fd, &boot);
+	ag_wipe(lock, sizeof(lock));
+	return err;
 }
 
 ag_err

@@ -159,35 +159,35 @@ check_version(struct supervisor *sup)
 
 /* A record lock goes when its process does, however that ends, and tells who
  * holds it. Children do not inherit it. */
-static int
-take_lock(struct supervisor *sup)
+int
+ag_state_take(const char *verb, const char *dir, int *fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct flock holder = lock;
 	char path[PATH_MAX], pid[24];
 	int n;
 
-	snprintf(path, sizeof(path), "%s/lock", sup->state_dir);
-	sup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (sup->lock_fd < 0) {
-		ag_sup_complain("up", "%s: %s", path, strerror(errno));
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0) {
+		ag_sup_complain(verb, "%s: %s", path, strerror(errno));
 		return EXIT_BAD_INPUT;
 	}
-	if (fcntl(sup->lock_fd, F_SETLK, &lock) != 0) {
+	if (fcntl(*fd, F_SETLK, &lock) != 0) {
 		long who = 0;
 
-		if (fcntl(sup->lock_fd, F_GETLK, &holder) == 0 &&
+		if (fcntl(*fd, F_GETLK, &holder) == 0 &&
 		    holder.l_type != F_UNLCK)
 			who = holder.l_pid;
-		ag_sup_complain("up", "%s: a fleet runs here already (aegis up, "
+		ag_sup_complain(verb, "%s: a fleet runs here already (aegis up, "
 		    "pid %ld); stop it with: aegis down --state %s",
-		    sup->state_dir, who, sup->state_dir);
-		close(sup->lock_fd);
-		sup->lock_fd = -1; /* nothing here is ours to tidy up */
+		    dir, who, dir);
+		close(*fd);
+		*fd = -1; /* nothing here is ours to tidy up */
 		return EXIT_CONFLICT;
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(sup->lock_fd, 0) != 0 || write(sup->lock_fd, pid, n) != n)
+	if (ftruncate(*fd, 0) != 0 || write(*fd, pid, n) != n)
 		ag_log_plain(AG_WARN, "LOCK-NOTE", "error=%s", strerror(errno));
 	return EXIT_YES;
 }
@@ -242,7 +242,7 @@ ag_state_open(struct supervisor *sup)
 		return EXIT_BAD_INPUT;
 	}
 	snprintf(sup->run_dir, sizeof(sup->run_dir), "%s/run", sup->state_dir);
-	if ((status = take_lock(sup)) != EXIT_YES ||
+	if ((status = ag_state_take("up", sup->state_dir, &sup->lock_fd)) != EXIT_YES ||
 	    (status = check_version(sup)) != EXIT_YES ||
 	    (status = make_run(sup)) != EXIT_YES)
 		return status;

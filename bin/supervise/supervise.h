@@ -14,7 +14,7 @@
 
 /* `aegis up`; what was not given is NULL. */
 struct ag_up {
-	const char *config_file, *state, *listen, *clock_file;
+	const char *config_file, *state, *listen, *clock_file, *passphrase_file;
 	bool detach, quiet;
 };
 

@@ -11,6 +11,8 @@
 
 #include "engine.h"
 
+#include <aegis/master.h>
+
 #include <jansson.h>
 #include <limits.h>
 #include <sys/types.h>
@@ -45,6 +47,8 @@ enum {
 	EXIT_YES = 0,
 	EXIT_NO = 1,
 	EXIT_BAD_INPUT = 2,
+	EXIT_UNAUTHENTICATED = 3,
+	EXIT_NOT_FOUND = 4,
 	EXIT_CONFLICT = 6,
 	EXIT_TRY_AGAIN = 7,
 	EXIT_FAULT = 8,
@@ -74,6 +78,7 @@ struct child {
 	bool is_broker, is_plane, is_stdout;
 	bool is_local;  /* of actors.d: nobody waits for it */
 	bool wants_mac;
+	bool is_rot;
 
 	enum child_state state;
 	pid_t pid;
@@ -113,6 +118,7 @@ enum { CLIENTS_MAX = 8 };
 struct supervisor {
 	/* options */
 	const char *config_file, *state_option, *listen, *clock_option;
+	const char *passphrase_file;
 	bool detach, quiet;
 	/* files */
 	char state_dir[STATE_PATH_MAX];
@@ -125,6 +131,8 @@ struct supervisor {
 	char *config_text;
 	char level[8]; /* log.level as it was read again; "": never */
 	uint8_t mac_key[32];
+	struct ag_master_lock master_lock; /* key NULL: none */
+	int tty_fd; /* where a passphrase is asked for; or -1 */
 	unsigned plane_count;
 	/* the public side */
 	int listen_fd;
@@ -200,6 +208,9 @@ ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
 /* Makes it, checks owner and mode, VERSION, takes the lock, sweeps run/. */
 int ag_state_open(struct supervisor *sup);
 void ag_state_close(struct supervisor *sup); /* run/ goes */
+/* The lock that a running fleet holds, until *fd is closed. EXIT_CONFLICT: one
+ * runs; says which. */
+int ag_state_take(const char *verb, const char *dir, int *fd);
 /* Whole file, 0600, by rename. */
 ag_err ag_state_put(const char *dir, const char *name, const void *bytes,
     size_t len) AG_MUST;
@@ -213,6 +224,12 @@ int ag_site_check(struct supervisor *sup);
 /* "host:port" or "[v6]:port"; false if malformed. */
 bool ag_listen_split(const char *text, char *host, size_t host_size,
     char *port, size_t port_size);
+
+/* ---- unlock.c: the master key's passphrase, before anything is started */
+int ag_unlock(struct supervisor *sup);
+/* Where the master key is. */
+void ag_master_path(const struct ag_config *config, const char *state_dir,
+    char *out, size_t size);
 
 /* ---- guests.c */
 int ag_guests_load(struct supervisor *sup);

@@ -126,6 +126,7 @@ static int (*const preparations[])(struct supervisor *) = {
 	ag_site_check,
 	place_clock,
 	ag_state_open,
+	ag_unlock,
 	open_log,
 	ag_listen_open,
 	ag_children_plan,
@@ -439,6 +440,7 @@ finish(struct supervisor *sup)
 		close(sup->listen_fd);
 	ag_state_close(sup);
 	ag_wipe(sup->mac_key, sizeof(sup->mac_key));
+	ag_master_lock_free(&sup->master_lock);
 	ag_children_free(sup);
 	ag_config_free(&sup->config);
 	free(sup->config_text);
@@ -489,7 +491,7 @@ ag_cmd_up(const struct ag_up *ask)
 {
 	static struct supervisor sup = { .lock_fd = -1, .listen_fd = -1,
 		.log_fd = -1, .stdout_fd = -1, .ready_fd = -1, .signal_fd = -1,
-		.control_fd = -1 };
+		.control_fd = -1, .tty_fd = -1 };
 	int status = GO_ON;
 
 	sup.config_file = ask->config_file;
@@ -498,6 +500,9 @@ ag_cmd_up(const struct ag_up *ask)
 	sup.clock_option = ask->clock_file;
 	sup.detach = ask->detach;
 	sup.quiet = ask->quiet;
+	sup.passphrase_file = ask->passphrase_file;
+	/* Before the session of its own, which has no terminal. */
+	sup.tty_fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (sup.detach)
 		status = detach(&sup);
 	if (status != GO_ON)

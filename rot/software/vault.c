@@ -327,84 +327,36 @@ refuse(struct ag_ctx *ctx, const char *event, const char *path, const char *what
 	return AG_USAGE;
 }
 
-static ag_err
-sync_dir(const char *path)
-{
-	char dir[PATH_BYTES + 32];
-	char *slash;
-	int fd, rc;
-
-	snprintf(dir, sizeof(dir), "%s", path);
-	if ((slash = strrchr(dir, '/')) == NULL)
-		return AG_OK;
-	*slash = '\0';
-	if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-		return AG_IO;
-	rc = fsync(fd);
-	close(fd);
-	return rc == 0 ? AG_OK : AG_IO;
-}
-
-/* Whole or not at all: a key file cut short by a crash could not be told from
- * a damaged one, and is refused for ever. link() never replaces a key. */
+/* Never a new one over existing keys. */
 static ag_err
 master_create(struct vault *v, struct ag_ctx *ctx, const char *path)
 {
-	char made[PATH_BYTES + 8];
-	bool ok;
-	int fd;
+	ag_err err = ag_secret_new(AG_MASTER_BYTES, &v->master);
 
-	snprintf(made, sizeof(made), "%s.new", path);
-	unlink(made); /* of a start that did not get further */
-	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
+	if (err != AG_OK)
+		return err;
+	if (RAND_priv_bytes(ag_secret_bytes(v->master), AG_MASTER_BYTES) != 1)
+		return AG_GENERAL_FAILURE;
+	if (ag_master_write(path, ag_master_lock(ctx), v->master) != AG_OK)
 		return refuse(ctx, "ROT-MASTER", path, strerror(errno));
-	ok = RAND_priv_bytes(ag_secret_bytes(v->master), MASTER_BYTES) == 1 &&
-	    fchmod(fd, 0600) == 0 &&
-	    write(fd, ag_secret_bytes(v->master), MASTER_BYTES) == MASTER_BYTES &&
-	    fsync(fd) == 0;
-	close(fd);
-	ok = ok && link(made, path) == 0;
-	unlink(made);
-	if (!ok || sync_dir(path) != AG_OK)
-		return refuse(ctx, "ROT-MASTER", path, "it cannot be written");
-	ag_log(ctx, AG_INFO, "ROT-MASTER-MADE", "file=%s", path);
-	return AG_OK;
-}
-
-static ag_err
-master_read(struct vault *v, struct ag_ctx *ctx, const char *path, int fd)
-{
-	struct stat st;
-	uint8_t more;
-
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return refuse(ctx, "ROT-MASTER", path, "it is no regular file");
-	if ((st.st_mode & 077) != 0 || st.st_uid != geteuid())
-		return refuse(ctx, "ROT-MASTER-MODE", path,
-		    "only its owner, who is us, may have any right on it: chmod 600");
-	if (read(fd, ag_secret_bytes(v->master), MASTER_BYTES) != MASTER_BYTES ||
-	    read(fd, &more, 1) != 0)
-		return refuse(ctx, "ROT-MASTER", path, "it is not 32 bytes long");
+	ag_log(ctx, AG_INFO, "ROT-MASTER-MADE", "file=%s passphrase=%s", path,
+	    ag_master_lock(ctx)->key != NULL ? "yes" : "no");
 	return AG_OK;
 }
 
 static ag_err
 master_open(struct vault *v, struct ag_ctx *ctx, const char *path, bool first_start)
 {
-	int fd;
-	ag_err err = ag_secret_new(MASTER_BYTES, &v->master);
+	const char *why = NULL;
+	ag_err err = ag_master_read(path, ag_master_lock(ctx), &v->master, &why);
 
-	if (err != AG_OK)
-		return err;
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && first_start)
+	if (err == AG_ITEM_NOT_FOUND && first_start)
 		return master_create(v, ctx, path);
-	if (fd < 0)
-		return refuse(ctx, "ROT-MASTER", path, errno == ENOENT ?
-		    "it is missing, and there are keys under it" : strerror(errno));
-	err = master_read(v, ctx, path, fd);
-	close(fd);
+	if (err == AG_ITEM_NOT_FOUND)
+		return refuse(ctx, "ROT-MASTER", path,
+		    "it is missing, and there are keys under it");
+	if (err == AG_USAGE || err == AG_UNAUTHENTICATED)
+		return refuse(ctx, "ROT-MASTER", path, why);
 	return err;
 }
 
@@ -455,7 +407,7 @@ slots_open(struct vault *v, struct ag_ctx *ctx, const char *path, bool *first_st
 		return AG_NO_MEMORY;
 	v->used[0] = 1;
 	v->first_free = 1;
-	return sync_dir(path);
+	return ag_dir_sync(path);
 }
 
 /* --------------------------------------------------- the crash before this */

@@ -2,7 +2,7 @@
 /*
  * Where the software root of trust keeps keys.
  *
- *   master.key      32 random bytes, 0600
+ *   master.key      32 random bytes, 0600 (aegis/master.h)
  *   wrapping.keys   slots of 64 bytes; slot 0 proves the master key
  *   blobs/          store: tenant 0 key id 0 version BE4 → blob
  *
@@ -22,11 +22,11 @@
 #define SOFTWARE_VAULT_H
 
 #include <aegis/aegis.h>
+#include <aegis/master.h>
 
 enum {
 	VAULT_TABLE_BLOBS,
 	VAULT_TABLE_NOTES, /* purpose → when its key was made */
-	MASTER_BYTES = 32,
 	SLOT_BYTES = 64,
 	SLOTS_MAX = 1 << 22,
 	MATERIAL_BYTES_MAX = 16384,

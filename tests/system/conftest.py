@@ -138,6 +138,7 @@ class Fleet:
         self.listen = listen
         self.process = None
         self.offset = 0
+        self.options = []  # more words of aegis up
         self.configure(CONFIG if config is None else config)
         self.move_clock(0)
 
@@ -152,7 +153,7 @@ class Fleet:
         with open(self.log, "ab") as log, open(self.said_file, "wb") as out:
             self.process = subprocess.Popen(
                 [AEGIS, "up", "--state", self.state, "--config", self.config_file, "--listen", self.listen,
-                 "--unsafe-test-clock", self.clock], stdout=out, stderr=log, start_new_session=True)
+                 "--unsafe-test-clock", self.clock, *self.options], stdout=out, stderr=log, start_new_session=True)
         self.said = ""
 
         def ready():

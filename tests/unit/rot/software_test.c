@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <aegis/kit.h>
+#include <aegis/master.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -415,6 +416,40 @@ test_master_key_elsewhere(void **state)
 	remove_dir(dir);
 }
 
+/* Under a passphrase: only who was given what opens it comes up. */
+static void
+test_master_key_locked(void **state)
+{
+	struct ag_master_lock lock = { .key = NULL }, other = { .key = NULL };
+	uint8_t before[64], after[64];
+	struct ag_kit *kit;
+	char dir[64];
+
+	ag_master_kdf_new(lock.kdf);
+	assert_int_equal(ag_secret_copy("the key that a passphrase gives.", 32, &lock.key), AG_OK);
+	other = lock;
+	assert_int_equal(ag_secret_copy("the key of another passphrase...", 32, &other.key), AG_OK);
+	strcpy(dir, new_dir());
+	ag_kit_master_lock(&lock);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(load(kit, KEY_A, 1, before), 32);
+	ag_kit_free(&kit);
+	ag_kit_master_lock(NULL);
+	assert_false(starts(dir, NULL));
+	ag_kit_master_lock(&other);
+	assert_false(starts(dir, NULL));
+	ag_kit_master_lock(&lock);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	assert_int_equal(load(kit, KEY_A, 1, after), 32);
+	assert_memory_equal(before, after, 32);
+	ag_kit_free(&kit);
+	ag_kit_master_lock(NULL);
+	ag_master_lock_free(&lock);
+	ag_master_lock_free(&other);
+	remove_dir(dir);
+}
+
 /* A first start that died while it wrote the key: the next one is the first. */
 static void
 test_master_key_half_made(void **state)
@@ -541,12 +576,13 @@ main(void)
 		cmocka_unit_test(test_swapped_slots_do_not_open),
 		cmocka_unit_test(test_start_conditions),
 		cmocka_unit_test(test_master_key_elsewhere),
+		cmocka_unit_test(test_master_key_locked),
 		cmocka_unit_test(test_master_key_half_made),
 		cmocka_unit_test(test_signs_for_its_purposes),
 		cmocka_unit_test(test_gives_the_secret_of_its_purpose),
 	};
 
-	if (sodium_init() < 0)
+	if (ag_secret_init() != AG_OK)
 		return 1;
 	crypto_box_keypair(pk, sk);
 	return cmocka_run_group_tests(tests, NULL, NULL);
