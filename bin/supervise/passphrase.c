@@ -99,9 +99,11 @@ type_line(const struct passphrase_ask *ask, int tty, const char *prompt,
 		return -1;
 	quiet = was;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+	/* First no echo, and what was typed before is dropped; then the question. */
+	if (tcsetattr(tty, TCSAFLUSH, &quiet) != 0)
+		return -1;
 	dprintf(tty, "%s: ", prompt);
-	if (tcsetattr(tty, TCSAFLUSH, &quiet) == 0 && poll(fds, 2, -1) > 0 &&
-	    fds[1].revents == 0)
+	if (poll(fds, 2, -1) > 0 && fds[1].revents == 0)
 		n = read(tty, bytes, size);
 	tcsetattr(tty, TCSAFLUSH, &was);
 	dprintf(tty, "\n");

@@ -142,6 +142,8 @@ def typed(fleet, answers, until):
                 os.write(terminal, answers.pop(0)[1] + b"\n")
     finally:
         fleet.run("down")
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
         for _ in range(1000):
             try:
                 said += os.read(terminal, 4096)
