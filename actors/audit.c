@@ -437,6 +437,7 @@ on_second(void *state, struct ag_ctx *ctx)
 	a->refused_budget = REFUSED_PER_S;
 	ag_metric_set(ctx, M_REDACTED, a->redact.count);
 	seen_tick(a, ctx);
+	retain_tick(a, ctx);
 	if (a->full) {
 		ag_set_ready(ctx, false, "no space for the audit log");
 		make_spare(a, ctx);
@@ -463,7 +464,8 @@ init(void *state, struct ag_ctx *ctx)
 	a->refused_budget = REFUSED_PER_S;
 	if ((err = redact_init(&a->redact, ctx)) != AG_OK)
 		return err;
-	if ((err = recover(a, ctx)) != AG_OK)
+	if ((err = recover(a, ctx)) != AG_OK ||
+	    (err = retain_init(a, ctx)) != AG_OK)
 		return err;
 	if ((err = ag_every(ctx, TICK_MS, on_tick)) != AG_OK)
 		return err;
@@ -508,6 +510,7 @@ fini(void *state, struct ag_ctx *ctx)
 		free(a->boots[i].bits);
 	free(a->scratch);
 	redact_fini(&a->redact);
+	retain_fini(a);
 }
 
 static const struct ag_row rows[] = {
@@ -539,6 +542,10 @@ static const struct ag_metric_row metrics[] = {
 	    AG_COUNTER },
 	[M_REDACTED] = { "audit_redacted_total",
 	    "Values that were replaced by their keyed hash", AG_COUNTER },
+	[M_CUTS] = { "audit_segments_removed_total",
+	    "Oldest segments removed by retention", AG_COUNTER },
+	[M_FIRST] = { "audit_first", "Position of the oldest event kept", AG_GAUGE },
+	[M_BYTES] = { "audit_bytes", "Size of the log's files", AG_GAUGE },
 };
 
 const struct ag_actor ag_actor_audit = {

@@ -209,6 +209,9 @@ on_second(void *state, struct ag_ctx *ctx)
 	struct history *h = state;
 
 	h->want_wait = true; /* the net under a lost poke */
+	if (index_cut(h, ctx) != AG_OK)
+		ag_log(ctx, AG_WARN, "HISTORY-UNCUT", "first=%llu",
+		    (unsigned long long)h->first);
 	stream_tick(h, ctx);
 }
 
@@ -260,6 +263,7 @@ fini(void *state, struct ag_ctx *ctx)
 	ag_segs_close(&h->index_reader);
 	ag_segs_close(&h->scan_reader);
 	free(h->blocks);
+	free(h->anchors);
 }
 
 static const struct ag_row rows[] = {

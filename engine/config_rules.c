@@ -6,6 +6,8 @@
 #include "cfg.h"
 #include "engine.h"
 
+#include <aegis/seglog.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +222,22 @@ check_redact(const struct ag_config *c, const struct complaint *to)
 	return AG_OK;
 }
 
+/* Two segments are kept whatever happens, a third goes, a spare is made. */
+static ag_err
+check_retention(const struct ag_config *c, const struct complaint *to)
+{
+	int64_t bytes = ag_config_get_int(c, "audit.max_bytes", 0);
+	int64_t segment = ag_config_get_int(c, "audit.segment_bytes", 0);
+
+	if (segment < AG_SEG_BYTES_MIN)
+		segment = AG_SEG_BYTES_MIN;
+	if (bytes == 0 || bytes >= 4 * segment)
+		return AG_OK;
+	return complain(to, ag_config_get_where(c, "audit.max_bytes", 0),
+	    "audit.max_bytes", "0, or at least four segments: %lld",
+	    (long long)(4 * segment));
+}
+
 /* ------------------------------------------------- keys that go together */
 
 static ag_err
@@ -317,7 +335,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
-	check_needed, check_redact, check_sinks, check_issuers, check_tls, check_plain,
+	check_needed, check_redact, check_retention, check_sinks, check_issuers, check_tls, check_plain,
 	check_risk, check_detectors, check_prod,
 };
 

@@ -159,6 +159,14 @@ on_audit_pulled(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	(void)state;
 	(void)memo;
 	ctx->pulling = false;
+	/* Older than the log is kept: nobody can have it any more. */
+	if (err == AG_OK && reply->has_first_pos &&
+	    reply->first_pos > ctx->audit_pos) {
+		ag_log(ctx, AG_WARN, "AUDIT-MISSED", "from=%llu to=%llu",
+		    (unsigned long long)ctx->audit_pos,
+		    (unsigned long long)reply->first_pos - 1);
+		ctx->audit_pos = reply->first_pos;
+	}
 	for (size_t i = 0; err == AG_OK && i < reply->n_items; i++) {
 		const Ag__AuditItem *item = reply->items[i];
 

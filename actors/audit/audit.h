@@ -25,6 +25,8 @@ enum {
 	HEAD_MS = 1000,       /* a signed head at least this often */
 	POKE_DELAY_MS = 5,    /* for who is in no hurry */
 	STATE_TENANTS = 256,  /* per STATE record */
+	CUT_BYTES = 256,      /* of a CUT record, without its chains */
+	CUT_CHAIN_BYTES = 160, /* of one of them */
 	ROT_TIMEOUT_MS = 2000,
 };
 
@@ -74,6 +76,7 @@ struct audit {
 	unsigned given_next;
 
 	uint64_t head_pos; /* newest durable event */
+	uint64_t first_pos; /* oldest that is kept */
 	struct ag_segs *pullers[AG_SLOTS_MAX];
 	bool waiting[AG_SLOTS_MAX];
 	bool poke_planned;
@@ -97,11 +100,25 @@ struct audit {
 	bool cut_signing;
 
 	struct redact redact;
+	struct retain {
+		enum {
+			RETAIN_IDLE,
+			RETAIN_SIGNING,  /* the cut is at the root of trust */
+			RETAIN_RECORDED, /* the cut is durable: the file may go */
+			RETAIN_REMOVING,
+		} phase;
+		int64_t keep_ms;    /* 0: for ever */
+		uint64_t max_bytes; /* 0: no bound */
+		struct ag_segs *segs;
+		Ag__LogCut *cut;
+		uint64_t oldest, first; /* the segment that goes, and the next */
+	} retain;
 };
 
 enum audit_metric {
 	M_EVENTS, M_DUPLICATES, M_LATE, M_UNACCOUNTED, M_REFUSED, M_BAD_MAC,
 	M_SYNCS, M_SYNC_US, M_CHECKPOINTS, M_HEAD, M_FULL, M_POKES, M_REDACTED,
+	M_CUTS, M_FIRST, M_BYTES,
 };
 
 /* ---- chain.c: what is appended */
@@ -145,12 +162,23 @@ const char *event_plane(struct ag_ctx *ctx, unsigned slot);
 ag_err on_audit_pull(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_marks(void *state, struct ag_ctx *ctx, const void *msg);
 void pull_poke(struct audit *a, struct ag_ctx *ctx);
+/* Lets go of segments before `first`: their files are gone. */
+void pull_forget(struct audit *a, uint64_t first);
 void pull_fini(struct audit *a);
 
 /* ---- sign.c */
+unsigned sign_rot(struct ag_ctx *ctx);
+/* AG_PENDING: `then` gets a RotSignReply of the purpose "checkpoint". */
+ag_err sign_text(struct ag_ctx *ctx, char *text, size_t len, ag_then *then)
+    AG_MUST;
 void sign_heads(struct audit *a, struct ag_ctx *ctx, bool now);
 void sign_cut(struct audit *a, struct ag_ctx *ctx);
 void sign_keys(struct audit *a, struct ag_ctx *ctx);
+
+/* ---- retain.c: the oldest segments go */
+ag_err retain_init(struct audit *a, struct ag_ctx *ctx) AG_MUST;
+void retain_tick(struct audit *a, struct ag_ctx *ctx);
+void retain_fini(struct audit *a);
 
 /* ---- recover.c: where the log ends, at start */
 ag_err recover(struct audit *a, struct ag_ctx *ctx) AG_MUST;

@@ -146,20 +146,12 @@ static ag_err
 load_tenant(struct audit *a, const Ag__LogTenant *from)
 {
 	struct tenant *t = chain_tenant(a, from->tenant, true);
-	size_t peak = 0;
 
-	if (t == NULL || from->hash.len != AG_HASH_BYTES)
+	if (t == NULL || !ag_seg_tree(from, &t->tree))
 		return AG_CORRUPT;
-	t->seq = t->tree.size = from->seq;
+	t->seq = from->seq;
 	t->signed_size = from->signed_size;
 	memcpy(t->hash, from->hash.data, AG_HASH_BYTES);
-	for (unsigned i = 0; i < AG_MERKLE_DEPTH_MAX; i++) {
-		if (!(t->tree.size >> i & 1))
-			continue;
-		if (peak == from->n_peaks || from->peaks[peak].len != AG_HASH_BYTES)
-			return AG_CORRUPT;
-		memcpy(t->tree.peaks[i], from->peaks[peak++].data, AG_HASH_BYTES);
-	}
 	return AG_OK;
 }
 
@@ -188,6 +180,14 @@ chain_state_load(struct audit *a, const Ag__LogState *state)
 }
 
 /* --------------------------------------------------------------- appending */
+
+/* What a CUT record may take. It is left free in every segment, so that a full
+ * disk does not keep the log from making room. */
+static size_t
+cut_reserve(const struct audit *a)
+{
+	return ag_seglog_cost(0, CUT_BYTES + a->tenant_count * CUT_CHAIN_BYTES);
+}
 
 /* Room for one record, in a new segment if need be. An I/O error here leaves
  * the disk in a state that nobody knows: the process ends. */
@@ -236,7 +236,8 @@ chain_append(struct audit *a, struct ag_ctx *ctx, Ag__Event *event)
 	len = ag__event__get_packed_size(event);
 	if (len > AG_SEG_BODY_MAX)
 		return AG_REQUEST_TOO_LARGE;
-	if ((err = room(a, ag_seglog_cost(strlen(t->name), len))) != AG_OK)
+	err = room(a, ag_seglog_cost(strlen(t->name), len) + cut_reserve(a));
+	if (err != AG_OK)
 		return err;
 	if ((p = scratch(a, AG_HASH_BYTES + 4 + len)) == NULL)
 		return AG_NO_MEMORY;
@@ -263,10 +264,12 @@ chain_control(struct audit *a, enum ag_seg_kind kind, const char *tenant,
     int64_t at, const void *msg)
 {
 	size_t len = protobuf_c_message_get_packed_size(msg);
+	size_t reserve = kind == AG_SEG_CUT ? 0 : cut_reserve(a);
 	uint8_t hash[AG_HASH_BYTES], *p;
 	ag_err err;
 
-	if ((err = room(a, ag_seglog_cost(strlen(tenant), len))) != AG_OK)
+	err = room(a, ag_seglog_cost(strlen(tenant), len) + reserve);
+	if (err != AG_OK)
 		return err;
 	if ((p = scratch(a, len + 1)) == NULL)
 		return AG_NO_MEMORY;

@@ -72,11 +72,11 @@ gather(struct audit *a, struct ag_ctx *ctx, unsigned slot, uint64_t pos,
 		if (record.kind != AG_SEG_EVENT)
 			continue;
 		looked++;
-		pos++;
+		pos = record.pos + 1; /* what was asked for may be cut off */
 		if (!is_wanted(ctx, slot, &record))
 			continue;
 		ag__audit_item__init(item);
-		item->pos = pos - 1;
+		item->pos = record.pos;
 		item->event.data = (uint8_t *)record.body;
 		item->event.len = record.body_len;
 		reply->items[reply->n_items++] = item;
@@ -100,6 +100,8 @@ on_audit_pull(void *state, struct ag_ctx *ctx, const void *msg)
 		return AG_BAD_MESSAGE;
 	reply.next_pos = pos;
 	reply.head_pos = a->head_pos;
+	reply.has_first_pos = a->first_pos > 1;
+	reply.first_pos = a->first_pos;
 	if (pos <= a->head_pos && ask->max > 0) {
 		err = gather(a, ctx, slot, pos, ask->max, &reply);
 		if (err != AG_OK) {
@@ -177,6 +179,20 @@ pull_poke(struct audit *a, struct ag_ctx *ctx)
 		return;
 	if (ag_after(ctx, POKE_DELAY_MS, poke_later, NULL, 0) != AG_PENDING)
 		poke_later(a, ctx, AG_OK, NULL, NULL);
+}
+
+void
+pull_forget(struct audit *a, uint64_t first)
+{
+	uint64_t segment, offset, pos;
+
+	for (unsigned slot = 0; slot < AG_SLOTS_MAX; slot++) {
+		if (a->pullers[slot] == NULL)
+			continue;
+		ag_segs_where(a->pullers[slot], &segment, &offset, &pos);
+		if (segment < first)
+			ag_segs_close(&a->pullers[slot]);
+	}
 }
 
 void

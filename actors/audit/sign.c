@@ -19,8 +19,8 @@ struct head {
 	int64_t created_at;
 };
 
-static unsigned
-rot(struct ag_ctx *ctx)
+unsigned
+sign_rot(struct ag_ctx *ctx)
 {
 	unsigned slot = ag_slot_named(ctx, "software");
 
@@ -36,8 +36,14 @@ ask_signature(struct ag_ctx *ctx, char *text, size_t len, ag_then *then,
 	ask.purpose = (char *)"checkpoint";
 	ask.message.data = (uint8_t *)text;
 	ask.message.len = len;
-	return ag_ask(ctx, rot(ctx), AG_MSG_ROT_SIGN_ASK, &ask,
+	return ag_ask(ctx, sign_rot(ctx), AG_MSG_ROT_SIGN_ASK, &ask,
 	    AG_MSG_ROT_SIGN_REPLY, ROT_TIMEOUT_MS, then, memo, memo_size);
+}
+
+ag_err
+sign_text(struct ag_ctx *ctx, char *text, size_t len, ag_then *then)
+{
+	return ask_signature(ctx, text, len, then, NULL, 0);
 }
 
 /* ------------------------------------------------------------------ heads */
@@ -94,7 +100,7 @@ sign_heads(struct audit *a, struct ag_ctx *ctx, bool now)
 {
 	uint64_t mono_ms = ag_mono_ms(ctx);
 
-	if (!ag_slot_up(ctx, rot(ctx)))
+	if (!ag_slot_up(ctx, sign_rot(ctx)))
 		return;
 	for (unsigned i = 0; i < a->tenant_count; i++) {
 		struct tenant *t = a->tenants[i];
@@ -138,7 +144,7 @@ sign_cut(struct audit *a, struct ag_ctx *ctx)
 	char text[TEXT_MAX];
 	size_t len;
 
-	if (a->cut.bytes == 0 || a->cut_signing || !ag_slot_up(ctx, rot(ctx)))
+	if (a->cut.bytes == 0 || a->cut_signing || !ag_slot_up(ctx, sign_rot(ctx)))
 		return;
 	len = ag_seg_recovered_text(text, sizeof(text), a->cut.segment,
 	    a->cut.offset, a->cut.bytes, a->cut_digest, a->cut.pos,
@@ -234,11 +240,11 @@ sign_keys(struct audit *a, struct ag_ctx *ctx)
 {
 	Ag__RotKeysAsk ask = AG__ROT_KEYS_ASK__INIT;
 
-	redact_ask_key(&a->redact, ctx, rot(ctx), on_redaction_key);
-	if (a->keys_written || !ag_slot_up(ctx, rot(ctx)))
+	redact_ask_key(&a->redact, ctx, sign_rot(ctx), on_redaction_key);
+	if (a->keys_written || !ag_slot_up(ctx, sign_rot(ctx)))
 		return;
 	ask.purpose = (char *)"checkpoint";
-	if (ag_ask(ctx, rot(ctx), AG_MSG_ROT_KEYS_ASK, &ask,
+	if (ag_ask(ctx, sign_rot(ctx), AG_MSG_ROT_KEYS_ASK, &ask,
 	        AG_MSG_ROT_KEYS_REPLY, ROT_TIMEOUT_MS, on_keys, NULL, 0) !=
 	    AG_PENDING)
 		ag_log(ctx, AG_WARN, "AUDIT-KEY-UNASKED", "purpose=checkpoint");

@@ -45,8 +45,10 @@ id_time(const char *event_id)
 static bool
 is_near(const struct history *h, const struct find *f, uint64_t b)
 {
-	return h->blocks[b].min_at - NEAR_MS <= f->made_at &&
-	    f->made_at <= h->blocks[b].max_at + NEAR_MS;
+	const struct block *block = block_at(h, b);
+
+	return block != NULL && block->min_at - NEAR_MS <= f->made_at &&
+	    f->made_at <= block->max_at + NEAR_MS;
 }
 
 static ag_err
@@ -93,9 +95,11 @@ find_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	memcpy(&f, memo, sizeof(f));
 	if (status != AG_OK)
 		return f.then(h, ctx, status, NULL, &found);
-	if (f.block == 0 || f.block > h->block_count)
-		f.block = h->block_count;
-	while (f.block > 0 && looked < SCAN_STEP) {
+	if (index_cut(h, ctx) != AG_OK)
+		return f.then(h, ctx, AG_CORRUPT, NULL, &found);
+	if (f.block == 0 || f.block > block_end(h))
+		f.block = block_end(h);
+	while (f.block > h->block_base && looked < SCAN_STEP) {
 		uint64_t b = f.block - 1;
 
 		if (is_near(h, &f, b) == f.near) {
@@ -105,12 +109,12 @@ find_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 			looked += BLOCK_EVENTS;
 		}
 		f.block--;
-		if (f.block == 0 && f.near) {
+		if (f.block == h->block_base && f.near) {
 			f.near = false;
-			f.block = h->block_count;
+			f.block = block_end(h);
 		}
 	}
-	if (f.block == 0)
+	if (f.block <= h->block_base)
 		return f.then(h, ctx, AG_ITEM_NOT_FOUND, NULL, &found);
 	return ag_after(ctx, 0, find_step, &f, sizeof(f));
 }

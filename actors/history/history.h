@@ -24,6 +24,7 @@ enum {
 	GROUP_LEVEL = 8,
 	PROOF_PATH_MAX = 64,
 	NEEDLES_MAX = 8,
+	TENANT_KEY = AG_SEG_TENANT_MAX + 1 + 8, /* tenant, 0, size */
 };
 
 enum history_table { T_BLOCKS, T_CHECKPOINTS };
@@ -31,7 +32,16 @@ enum history_table { T_BLOCKS, T_CHECKPOINTS };
 /* BLOCK_EVENTS events, beginning at pos 1 + BLOCK_EVENTS * its index. */
 struct block {
 	uint64_t segment, offset;
+	uint64_t pos; /* of its first event that is kept */
 	int64_t min_at, max_at;
+};
+
+/* Where a tenant's chain stands before the first event that is kept. */
+struct anchor {
+	char tenant[AG_SEG_TENANT_MAX + 1];
+	uint64_t seq;
+	uint8_t hash[AG_HASH_BYTES];
+	struct ag_merkle tree;
 };
 
 struct history {
@@ -42,7 +52,11 @@ struct history {
 	struct ag_segs *index_reader;
 	struct ag_segs *scan_reader;
 	uint64_t indexed;  /* next pos */
+	uint64_t first;    /* oldest pos that is kept */
+	struct anchor *anchors;
+	size_t anchor_count, anchor_cap;
 	struct block *blocks;
+	uint64_t block_base; /* index of blocks[0]: older ones are gone */
 	size_t block_count, block_cap; /* the last one may be incomplete */
 	struct stream *streams[STREAMS_MAX];
 	unsigned stream_count;
@@ -61,6 +75,9 @@ ag_err index_init(struct history *h, struct ag_ctx *ctx) AG_MUST;
 /* Indexes up to INDEX_STEP events; *more: there is more to do. */
 ag_err index_step(struct history *h, struct ag_ctx *ctx, bool *more) AG_MUST;
 uint64_t block_of(uint64_t pos);
+struct block *block_at(const struct history *h, uint64_t block);
+uint64_t block_end(const struct history *h); /* behind the last one */
+void index_restart(struct history *h); /* from the log's beginning */
 /* Brings a reader to the head of a block. */
 ag_err block_seek(struct history *h, struct ag_segs *segs, uint64_t block)
     AG_MUST;
@@ -75,6 +92,12 @@ bool event_is(const uint8_t *body, size_t len, const char *event_id);
 /* As the public sees it: what is not shown cleared, the hashes filled in. */
 void event_public(Ag__Event *event, const uint8_t hash[AG_HASH_BYTES],
     const uint8_t prev[AG_HASH_BYTES]);
+
+/* ---- cut.c: where the log begins */
+/* Follows audit, which removes old segments; nothing to do as a rule. */
+ag_err index_cut(struct history *h, struct ag_ctx *ctx) AG_MUST;
+/* NULL: the tenant's chain begins with its first event. */
+const struct anchor *index_anchor(const struct history *h, const char *tenant);
 
 /* ---- filter.c: which events a question means */
 struct filter {
@@ -124,6 +147,6 @@ void stream_pump(struct history *h, struct ag_ctx *ctx);
 void stream_tick(struct history *h, struct ag_ctx *ctx);
 void stream_drop_slot(struct history *h, unsigned slot);
 void stream_fini(struct history *h);
-void proof_fini(struct history *h);
+void proof_fini(struct history *h); /* forgets all; begins anew when asked */
 
 #endif

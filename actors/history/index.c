@@ -11,12 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_ROW = 32, TENANT_KEY = AG_SEG_TENANT_MAX + 1 + 8 };
+enum { BLOCK_ROW = 32 };
 
 uint64_t
 block_of(uint64_t pos)
 {
 	return (pos - 1) / BLOCK_EVENTS;
+}
+
+uint64_t
+block_end(const struct history *h)
+{
+	return h->block_base + h->block_count;
+}
+
+struct block *
+block_at(const struct history *h, uint64_t block)
+{
+	if (block < h->block_base || block >= block_end(h))
+		return NULL;
+	return &h->blocks[block - h->block_base];
 }
 
 static struct block *
@@ -54,38 +68,52 @@ load_block(void *arg, const uint8_t *key, size_t key_len, const uint8_t *row,
 	struct history *h = arg;
 	struct block *b;
 
+	if (key_len != 8 || len != BLOCK_ROW)
+		return false;
+	if (h->block_count == 0)
+		h->block_base = ag_get_be64(key);
 	/* Complete ones only, without a gap; the rest is indexed anew. */
-	if (key_len != 8 || len != BLOCK_ROW || ag_get_be64(key) != h->block_count ||
-	    (b = block_add(h)) == NULL)
+	if (ag_get_be64(key) != block_end(h) || (b = block_add(h)) == NULL)
 		return false;
 	b->segment = ag_get_be64(row);
 	b->offset = ag_get_be64(row + 8);
+	b->pos = 1 + (block_end(h) - 1) * BLOCK_EVENTS;
 	b->min_at = (int64_t)ag_get_be64(row + 16);
 	b->max_at = (int64_t)ag_get_be64(row + 24);
 	return true;
 }
 
+void
+index_restart(struct history *h)
+{
+	h->block_count = 0;
+	h->block_base = block_of(h->first);
+	h->indexed = h->first;
+}
+
 ag_err
 index_init(struct history *h, struct ag_ctx *ctx)
 {
+	const struct block *last;
 	ag_err err;
 
+	h->first = 1;
 	if ((err = ag_segs_open(h->dir, &h->index_reader)) != AG_OK ||
 	    (err = ag_segs_open(h->dir, &h->scan_reader)) != AG_OK ||
-	    (err = ag_store_scan(ctx, T_BLOCKS, NULL, 0, load_block, h)) != AG_OK)
+	    (err = ag_store_scan(ctx, T_BLOCKS, NULL, 0, load_block, h)) != AG_OK ||
+	    (err = index_cut(h, ctx)) != AG_OK)
 		return err;
-	h->indexed = 1;
-	if (h->block_count == 0)
+	if (h->block_count == 0) {
+		index_restart(h);
 		return AG_OK;
+	}
 	/* Read the last one again: that is where the rest goes on. */
-	h->block_count--;
-	h->indexed = 1 + h->block_count * BLOCK_EVENTS;
-	err = ag_segs_seek(h->index_reader, h->blocks[h->block_count].segment,
-	    h->blocks[h->block_count].offset, h->indexed);
-	if (err == AG_OK)
-		return AG_OK;
-	h->block_count = 0; /* of another log than this one: from its start */
-	h->indexed = 1;
+	last = &h->blocks[--h->block_count];
+	h->indexed = last->pos;
+	err = ag_segs_seek(h->index_reader, last->segment, last->offset,
+	    last->pos);
+	if (err != AG_OK)
+		index_restart(h); /* of another log than this one */
 	return AG_OK;
 }
 
@@ -96,9 +124,10 @@ take_event(struct history *h, struct ag_ctx *ctx,
 	struct block *b;
 	ag_err err;
 
-	if (block_of(record->pos) == h->block_count) {
+	if (block_of(record->pos) == block_end(h)) {
 		if ((b = block_add(h)) == NULL)
 			return AG_NO_MEMORY;
+		b->pos = record->pos;
 		b->segment = record->segment;
 		b->offset = record->offset;
 		b->min_at = b->max_at = record->at;
@@ -111,7 +140,7 @@ take_event(struct history *h, struct ag_ctx *ctx,
 	h->indexed = record->pos + 1;
 	if (record->pos % BLOCK_EVENTS != 0)
 		return AG_OK;
-	err = block_store(ctx, h->block_count - 1, b);
+	err = block_store(ctx, block_end(h) - 1, b);
 	ag_metric_add(ctx, M_INDEXED, BLOCK_EVENTS);
 	return err;
 }
@@ -153,6 +182,8 @@ index_step(struct history *h, struct ag_ctx *ctx, bool *more)
 	*more = false;
 	if (h->head == 0)
 		return AG_OK;
+	if ((err = index_cut(h, ctx)) != AG_OK)
+		return err;
 	while (err == AG_OK && budget-- > 0) {
 		ag_segs_where(h->index_reader, &segment, &offset, &pos);
 		err = ag_segs_next(h->index_reader, &record);
@@ -180,10 +211,11 @@ index_step(struct history *h, struct ag_ctx *ctx, bool *more)
 ag_err
 block_seek(struct history *h, struct ag_segs *segs, uint64_t block)
 {
-	if (block >= h->block_count)
+	const struct block *b = block_at(h, block);
+
+	if (b == NULL)
 		return AG_ITEM_NOT_FOUND;
-	return ag_segs_seek(segs, h->blocks[block].segment,
-	    h->blocks[block].offset, 1 + block * BLOCK_EVENTS);
+	return ag_segs_seek(segs, b->segment, b->offset, b->pos);
 }
 
 ag_err
@@ -191,13 +223,19 @@ index_previous(struct history *h, const char *tenant, uint64_t below,
     uint8_t hash[AG_HASH_BYTES], uint64_t *pos, uint64_t *seq)
 {
 	struct ag_seg_record record;
+	const struct anchor *anchor = index_anchor(h, tenant);
 	ag_err err;
 
 	memset(hash, 0, AG_HASH_BYTES);
 	*pos = *seq = 0;
-	if (below <= 1)
+	if (anchor != NULL) {
+		memcpy(hash, anchor->hash, AG_HASH_BYTES);
+		*seq = anchor->seq;
+	}
+	if (below <= h->first)
 		return AG_OK;
-	for (uint64_t b = block_of(below - 1) + 1; b-- > 0 && *pos == 0;) {
+	for (uint64_t b = block_of(below - 1) + 1;
+	    b-- > h->block_base && *pos == 0;) {
 		if ((err = block_seek(h, h->scan_reader, b)) != AG_OK)
 			return err;
 		for (;;) {

@@ -21,7 +21,9 @@ struct group {
 struct tree {
 	struct tree *next;
 	char tenant[AG_SEG_TENANT_MAX + 1];
-	struct group *groups; /* the last one may be incomplete */
+	struct ag_merkle gone; /* leaves that were cut off: only their peaks */
+	uint64_t base;         /* groups before this one are gone altogether */
+	struct group *groups;  /* from base on; the last one may be incomplete */
 	size_t count, cap;
 	struct ag_merkle part; /* of the last group */
 };
@@ -50,6 +52,7 @@ struct proof {
 static struct tree *
 tree_of(struct history *h, const char *tenant)
 {
+	const struct anchor *anchor;
 	struct tree *t;
 
 	for (t = h->trees; t != NULL; t = t->next) {
@@ -59,6 +62,14 @@ tree_of(struct history *h, const char *tenant)
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return NULL;
 	strcpy(t->tenant, tenant);
+	if ((anchor = index_anchor(h, tenant)) != NULL) {
+		t->gone = anchor->tree;
+		t->base = t->gone.size / GROUP_LEAVES;
+		/* The leaves of a group that are gone are whole subtrees. */
+		t->part.size = t->gone.size % GROUP_LEAVES;
+		memcpy(t->part.peaks, t->gone.peaks,
+		    GROUP_LEVEL * sizeof(t->part.peaks[0]));
+	}
 	t->next = h->trees;
 	return h->trees = t;
 }
@@ -69,7 +80,7 @@ tree_add(struct tree *t, const struct ag_seg_record *record)
 	uint8_t leaf[AG_HASH_BYTES];
 	struct group *g;
 
-	if (t->part.size == 0) {
+	if (t->part.size == 0 || t->count == 0) {
 		if (t->count == t->cap) {
 			size_t cap = t->cap ? 2 * t->cap : 64;
 			struct group *p = realloc(t->groups, cap * sizeof(*p));
@@ -104,7 +115,7 @@ trees_step(struct history *h, bool *more)
 	if (h->tree_reader == NULL) {
 		if ((err = ag_segs_open(h->dir, &h->tree_reader)) != AG_OK)
 			return err;
-		h->trees_next = 1;
+		h->trees_next = h->first;
 	}
 	for (unsigned i = 0; i < HASH_STEP && h->trees_next <= h->head;) {
 		if ((err = ag_segs_next(h->tree_reader, &record)) != AG_OK)
@@ -132,6 +143,7 @@ proof_fini(struct history *h)
 		h->trees = next;
 	}
 	ag_segs_close(&h->tree_reader);
+	h->trees_next = 0;
 }
 
 /* -------------------------------------------------------------- the hashes */
@@ -139,11 +151,14 @@ proof_fini(struct history *h)
 static ag_err
 load_group(struct proving *p, uint64_t group, struct leaves **out)
 {
-	const struct group *g = &p->tree->groups[group];
+	const struct group *g = &p->tree->groups[group - p->tree->base];
 	struct ag_seg_record record;
 	struct leaves *l;
 	unsigned n = 0;
 	ag_err err;
+
+	if (group == p->tree->base)
+		n = (unsigned)(p->tree->gone.size % GROUP_LEAVES);
 
 	for (unsigned i = 0; i < CACHED_GROUPS; i++) {
 		if (p->cache[i] != NULL && p->cache[i]->group == group + 1) {
@@ -182,6 +197,24 @@ split(uint64_t n) /* largest power of two below n */
 	return k;
 }
 
+/*
+ * Of leaves that were cut off, only the largest whole subtrees are known. A
+ * path from a leaf that is kept needs no others: whatever lies beside it and is
+ * gone altogether has a parent that is not.
+ */
+static ag_err
+gone_root(const struct tree *t, uint64_t lo, uint64_t n,
+    uint8_t out[AG_HASH_BYTES])
+{
+	unsigned level = (unsigned)__builtin_ctzll(n);
+
+	if ((n & (n - 1)) != 0 || !(t->gone.size >> level & 1) ||
+	    lo != (t->gone.size >> level >> 1) << level << 1)
+		return AG_ITEM_NOT_FOUND;
+	memcpy(out, t->gone.peaks[level], AG_HASH_BYTES);
+	return AG_OK;
+}
+
 /* MTH of leaves lo … lo + n - 1. Recursion is as deep as the tree: ≤ 64. */
 static ag_err
 range_root(struct proving *p, uint64_t lo, uint64_t n, uint8_t out[AG_HASH_BYTES])
@@ -191,8 +224,11 @@ range_root(struct proving *p, uint64_t lo, uint64_t n, uint8_t out[AG_HASH_BYTES
 	uint64_t k;
 	ag_err err;
 
+	if (lo + n <= p->tree->gone.size)
+		return gone_root(p->tree, lo, n, out);
 	if (n == GROUP_LEAVES && lo % GROUP_LEAVES == 0) {
-		memcpy(out, p->tree->groups[lo / GROUP_LEAVES].root, AG_HASH_BYTES);
+		memcpy(out, p->tree->groups[lo / GROUP_LEAVES - p->tree->base].root,
+		    AG_HASH_BYTES);
 		return AG_OK;
 	}
 	if (n == 1) {
@@ -305,8 +341,9 @@ answer(struct history *h, struct ag_ctx *ctx, const struct found *found,
 	p->tree = tree_of(h, tenant);
 	if (p->tree == NULL)
 		return AG_NO_MEMORY;
-	if ((p->tree->count - 1) * GROUP_LEAVES + (p->tree->part.size == 0 ?
-	    GROUP_LEAVES : p->tree->part.size) < p->size)
+	if (p->tree->count == 0 || (p->tree->base + p->tree->count - 1) *
+	    GROUP_LEAVES + (p->tree->part.size == 0 ? GROUP_LEAVES :
+	    p->tree->part.size) < p->size)
 		return AG_CORRUPT;
 	err = load_group(p, (found->seq - 1) / GROUP_LEAVES, &l);
 	if (err == AG_OK) {
@@ -348,6 +385,10 @@ proof_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_err err = status;
 
 	(void)msg;
+	if (err == AG_OK && (err = index_cut(h, ctx)) == AG_OK &&
+	    proof->found.pos < h->first)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "there is no such event"); /* any more */
 	if (err == AG_OK)
 		err = trees_step(h, &more);
 	if (err != AG_OK)

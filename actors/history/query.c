@@ -145,8 +145,10 @@ matches(struct ag_ctx *ctx, const struct filter *f,
 static bool
 block_out(const struct history *h, const Ag__AuditQueryAsk *ask, uint64_t b)
 {
-	return (ask->has_since && h->blocks[b].max_at < ask->since) ||
-	    (ask->has_until && h->blocks[b].min_at >= ask->until);
+	const struct block *block = block_at(h, b);
+
+	return block == NULL || (ask->has_since && block->max_at < ask->since) ||
+	    (ask->has_until && block->min_at >= ask->until);
 }
 
 struct walk {
@@ -234,7 +236,7 @@ walk_down(struct walk *w)
 	struct query *q = w->q;
 	ag_err err = AG_OK;
 
-	while (err == AG_OK && !q->full && q->next > 1 &&
+	while (err == AG_OK && !q->full && q->next > w->h->first &&
 	    w->looked < SCAN_STEP && w->unpacked < MATCH_STEP) {
 		uint64_t b = block_of(q->next - 1), from = b * BLOCK_EVENTS + 1;
 
@@ -334,20 +336,24 @@ query_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ask = ag_unpack(ctx, &ag__audit_query_ask__descriptor, body, len);
 	if (err == AG_OK && ask == NULL)
 		err = AG_NO_MEMORY;
+	if (err == AG_OK)
+		err = index_cut(w.h, ctx);
 	if (err == AG_OK && q->end == 0) { /* the first step: how far it goes */
 		q->end = w.h->head;
 		if (q->next == 0)
-			q->next = q->desc ? q->end + 1 : 1;
+			q->next = q->desc ? q->end + 1 : w.h->first;
 		else if (q->desc && q->next > q->end + 1)
 			q->next = q->end + 1;
 	}
 	if (err == AG_OK) {
+		if (!q->desc && q->next < w.h->first)
+			q->next = w.h->first; /* cut off since the page before */
 		w.q = q;
 		filter_init(&w.filter, ask, ag_grant(ctx)->tenant);
 		err = q->desc ? walk_down(&w) : walk_up(&w);
 	}
 	if (err == AG_OK && !q->full &&
-	    (q->desc ? q->next > 1 : q->next <= q->end)) {
+	    (q->desc ? q->next > w.h->first : q->next <= q->end)) {
 		err = ag_after(ctx, 0, query_step, &q, sizeof(q));
 		if (err == AG_PENDING)
 			return AG_PENDING;

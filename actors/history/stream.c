@@ -224,6 +224,8 @@ start(struct history *h, struct stream *s, uint64_t *from_seq)
 	s->next = *from_seq;
 	if (s->next > 1)
 		s->next = block_of(s->next) * BLOCK_EVENTS + 1;
+	if (s->next < h->first)
+		s->next = h->first; /* what was before is gone */
 	return AG_OK;
 }
 

@@ -96,8 +96,41 @@ print_chain(const struct chain *c)
 
 	ag_hex(c->hash, AG_HASH_BYTES, hash);
 	printf("tenant %s: %llu events, head %s, signed up to %llu\n", c->tenant,
-	    (unsigned long long)c->seq, hash,
+	    (unsigned long long)(c->seq - c->base_seq), hash,
 	    (unsigned long long)c->signed_head.size);
+}
+
+/* What a log whose beginning was removed cannot show any more. */
+static void
+print_cut(const struct verify *v)
+{
+	char at[AG_TIME_TEXT];
+
+	ag_time_text(v->first_signed_at, at);
+	printf("cut: %llu events were removed, as signed at %s\n",
+	    (unsigned long long)v->first - 1, at);
+	for (size_t i = 0; i < v->chain_count; i++) {
+		const struct chain *c = v->chains[i];
+
+		if (c->base_seq == 0)
+			continue;
+		printf("cut: tenant %s is kept from event %llu on\n", c->tenant,
+		    (unsigned long long)c->base_seq + 1);
+		if (c->kept.size > 0 && c->kept.size < c->base_seq)
+			printf("cut: the checkpoint given for %s covers %llu events, "
+			    "which are gone: it proves nothing here\n", c->tenant,
+			    (unsigned long long)c->kept.size);
+	}
+}
+
+/* Events that no head covers. A cut is signed over what it took. */
+static uint64_t
+uncovered(const struct chain *c)
+{
+	uint64_t covered = c->signed_head.size > c->base_seq ?
+	    c->signed_head.size : c->base_seq;
+
+	return c->seq - covered;
 }
 
 static int
@@ -110,6 +143,8 @@ print_sound(const struct verify *v)
 		printf("recovered after a crash: %llu cuts, %llu bytes%s\n",
 		    (unsigned long long)v->cuts, (unsigned long long)v->cut_bytes,
 		    v->cuts_unsigned > 0 ? ", not all of them signed for" : "");
+	if (v->first > 1)
+		print_cut(v);
 	for (size_t i = 0; i < v->chain_count; i++) {
 		const struct chain *c = v->chains[i];
 
@@ -117,7 +152,7 @@ print_sound(const struct verify *v)
 			continue;
 		if (v->chain_count > 1)
 			print_chain(c);
-		unsigned_count += c->seq - c->signed_head.size;
+		unsigned_count += uncovered(c);
 	}
 	ag_hex(v->last->hash, AG_HASH_BYTES, hash);
 	printf("audit: %llu events verified, head %llu %s, unsigned %llu\n",

@@ -70,8 +70,8 @@ verify_chain(struct verify *v, const char *tenant)
 	return v->chains[v->chain_count++] = c;
 }
 
-static ag_err AG_PRINTF(3, 4)
-broken(struct verify *v, uint64_t seq, const char *fmt, ...)
+ag_err
+verify_broken(struct verify *v, uint64_t seq, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -82,15 +82,15 @@ broken(struct verify *v, uint64_t seq, const char *fmt, ...)
 	return AG_CORRUPT;
 }
 
-static bool
-concerns(const struct verify *v, const char *tenant)
+bool
+verify_concerns(const struct verify *v, const char *tenant)
 {
 	return v->tenant == NULL || strcmp(v->tenant, tenant) == 0;
 }
 
 /* Where the log breaks off: the event that should have come. */
-static uint64_t
-next_seq(const struct verify *v)
+uint64_t
+verify_next_seq(const struct verify *v)
 {
 	for (size_t i = 0; v->tenant != NULL && i < v->chain_count; i++) {
 		if (strcmp(v->chains[i]->tenant, v->tenant) == 0)
@@ -168,13 +168,13 @@ wrong_seq(struct verify *v, const struct chain *c, uint64_t seq)
 	unsigned long long expected = c->seq + 1;
 
 	if (seq < expected)
-		return broken(v, seq, "inserted: event %llu of %s appears again",
+		return verify_broken(v, seq, "inserted: event %llu of %s appears again",
 		    (unsigned long long)seq, c->tenant);
 	if (comes_later(v, c->tenant, expected))
-		return broken(v, expected,
+		return verify_broken(v, expected,
 		    "reordered: event %llu of %s stands before event %llu",
 		    (unsigned long long)seq, c->tenant, expected);
-	return broken(v, expected, "deleted: event %llu of %s is missing", expected,
+	return verify_broken(v, expected, "deleted: event %llu of %s is missing", expected,
 	    c->tenant);
 }
 
@@ -185,16 +185,16 @@ check_event(struct verify *v, struct chain *c, const struct ag_seg_record *recor
 	uint8_t hash[AG_HASH_BYTES];
 
 	if (event == NULL)
-		return broken(v, c->seq + 1, "edited: the record of %s is no event",
+		return verify_broken(v, c->seq + 1, "edited: the record of %s is no event",
 		    c->tenant);
 	if (strcmp(event->tenant, c->tenant) != 0 || event->occurred_at != record->at)
-		return broken(v, c->seq + 1,
+		return verify_broken(v, c->seq + 1,
 		    "edited: the record's head does not fit event %s", event->event_id);
 	ag_seg_link(c->hash, record->body, record->body_len, hash);
 	if (event->seq != c->seq + 1)
 		return wrong_seq(v, c, event->seq);
 	if (memcmp(hash, record->hash, AG_HASH_BYTES) != 0)
-		return broken(v, event->seq,
+		return verify_broken(v, event->seq,
 		    "edited: event %s does not match its hash", event->event_id);
 	return AG_OK;
 }
@@ -209,7 +209,7 @@ check_kept(struct verify *v, struct chain *c)
 	root_at(c, c->seq, root);
 	v->certain = memcmp(root, c->kept.root, AG_HASH_BYTES) != 0;
 	if (v->certain)
-		return broken(v, c->seq,
+		return verify_broken(v, c->seq,
 		    "edited: %s up to event %llu is not what the kept checkpoint "
 		    "covers", c->tenant, (unsigned long long)c->seq);
 	c->kept_met = true;
@@ -252,7 +252,7 @@ take_checkpoint(struct verify *v, const struct ag_seg_record *record)
 	    strlen(p->key_id) >= sizeof(head.key_id)) {
 		if (p != NULL)
 			ag__checkpoint__free_unpacked(p, NULL);
-		return broken(v, c->seq, "edited: a checkpoint of %s is damaged",
+		return verify_broken(v, c->seq, "edited: a checkpoint of %s is damaged",
 		    c->tenant);
 	}
 	head.size = p->size;
@@ -262,11 +262,11 @@ take_checkpoint(struct verify *v, const struct ag_seg_record *record)
 	strcpy(head.key_id, p->key_id);
 	ag__checkpoint__free_unpacked(p, NULL);
 	if (!verify_head_signed(v, c->tenant, &head))
-		return broken(v, head.size,
+		return verify_broken(v, head.size,
 		    "edited: the checkpoint at event %llu of %s is not signed by this key",
 		    (unsigned long long)head.size, c->tenant);
 	if (head.size > c->seq)
-		return broken(v, c->seq + 1,
+		return verify_broken(v, c->seq + 1,
 		    "deleted: a checkpoint covers %llu events of %s, there are %llu",
 		    (unsigned long long)head.size, c->tenant,
 		    (unsigned long long)c->seq);
@@ -274,7 +274,7 @@ take_checkpoint(struct verify *v, const struct ag_seg_record *record)
 		return AG_OK; /* an older one than we can recompute: signed, in order */
 	root_at(c, head.size, root);
 	if (memcmp(root, head.root, AG_HASH_BYTES) != 0)
-		return broken(v, head.size,
+		return verify_broken(v, head.size,
 		    "edited: %s up to event %llu is not what its checkpoint covers",
 		    c->tenant, (unsigned long long)head.size);
 	covered = head.size - c->anchor.size;
@@ -298,7 +298,7 @@ take_recovered(struct verify *v, const struct ag_seg_record *record)
 	bool ok = false;
 
 	if (r == NULL)
-		return broken(v, next_seq(v), "edited: a recovered record is damaged");
+		return verify_broken(v, verify_next_seq(v), "edited: a recovered record is damaged");
 	if (!r->has_signature) {
 		v->cuts++;
 		v->cuts_unsigned++;
@@ -313,7 +313,7 @@ take_recovered(struct verify *v, const struct ag_seg_record *record)
 			v->cuts_unsigned--;
 	}
 	ag__log_recovered__free_unpacked(r, NULL);
-	return ok ? AG_OK : broken(v, next_seq(v),
+	return ok ? AG_OK : verify_broken(v, verify_next_seq(v),
 	    "edited: a recovered record is not signed by this key");
 }
 
@@ -326,18 +326,26 @@ take_state(struct verify *v, const struct ag_seg_record *record)
 	ag_err err = AG_OK;
 
 	if (s == NULL)
-		return broken(v, next_seq(v), "edited: a state record is damaged");
+		return verify_broken(v, verify_next_seq(v), "edited: a state record is damaged");
 	for (size_t i = 0; err == AG_OK && i < s->n_tenants; i++) {
 		const Ag__LogTenant *t = s->tenants[i];
 		const struct chain *c;
 
-		if (!concerns(v, t->tenant) ||
+		if (record->segment == v->first && v->first > 1 && v->events == 0) {
+			if (!verify_cut_begin(v, t))
+				err = verify_broken(v, t->seq, "edited: %s up to event %llu is not "
+				    "what was signed", t->tenant,
+				    (unsigned long long)t->seq);
+			continue;
+		}
+
+		if (!verify_concerns(v, t->tenant) ||
 		    strlen(t->tenant) > AG_SEG_TENANT_MAX)
 			continue;
 		c = verify_chain(v, t->tenant);
 		if (t->seq != c->seq || t->hash.len != AG_HASH_BYTES ||
 		    memcmp(t->hash.data, c->hash, AG_HASH_BYTES) != 0)
-			err = broken(v, c->seq + 1,
+			err = verify_broken(v, c->seq + 1,
 			    "deleted: segment %016llx goes on after event %llu of %s",
 			    (unsigned long long)record->segment,
 			    (unsigned long long)t->seq, c->tenant);
@@ -352,16 +360,16 @@ take(struct verify *v, const struct ag_seg_record *record)
 	uint8_t hash[AG_HASH_BYTES];
 
 	if ((record->kind == AG_SEG_EVENT || record->kind == AG_SEG_CHECKPOINT) &&
-	    !concerns(v, record->tenant))
+	    !verify_concerns(v, record->tenant))
 		return AG_OK;
 	if (record->kind == AG_SEG_EVENT)
 		return take_event(v, record);
 	ag_seg_hash(record->kind, record->tenant, record->body, record->body_len,
 	    hash);
 	if (memcmp(hash, record->hash, AG_HASH_BYTES) != 0)
-		return broken(v, next_seq(v),
+		return verify_broken(v, verify_next_seq(v),
 		    "edited: a record behind event %llu does not match its hash",
-		    (unsigned long long)next_seq(v) - 1);
+		    (unsigned long long)verify_next_seq(v) - 1);
 	switch (record->kind) {
 	case AG_SEG_CHECKPOINT:
 		return take_checkpoint(v, record);
@@ -369,6 +377,8 @@ take(struct verify *v, const struct ag_seg_record *record)
 		return take_recovered(v, record);
 	case AG_SEG_STATE:
 		return take_state(v, record);
+	case AG_SEG_CUT:
+		return verify_cut_take(v, record);
 	case AG_SEG_EVENT:
 	case AG_SEG_END:
 		break;
@@ -388,9 +398,8 @@ begin(struct verify *v)
 	if (err != AG_OK)
 		return err;
 	if (count == 0)
-		return broken(v, 0, "the log is empty");
-	if (firsts[0] != 1)
-		return broken(v, 1, "deleted: the log's first segment is missing");
+		return verify_broken(v, 0, "the log is empty");
+	v->first = firsts[0];
 	return AG_OK;
 }
 
@@ -409,17 +418,19 @@ in_last_segment(struct verify *v)
 static ag_err
 finish(struct verify *v)
 {
+	if (v->first > 1 && v->first_signed_at == 0)
+		return verify_broken(v, 1, "edited: no record signs for what was removed");
 	for (size_t i = 0; i < v->chain_count; i++) {
 		const struct chain *c = v->chains[i];
 
 		if (c->kept.size > c->seq)
-			return broken(v, c->seq + 1,
+			return verify_broken(v, c->seq + 1,
 			    "tail cut: %s ends at event %llu, the kept checkpoint covers "
 			    "%llu", c->tenant, (unsigned long long)c->seq,
 			    (unsigned long long)c->kept.size);
 	}
 	if (v->events == 0)
-		return broken(v, 0, v->tenant == NULL ? "the log is empty" :
+		return verify_broken(v, 0, v->tenant == NULL ? "the log is empty" :
 		    "the log has no event of %s", v->tenant);
 	return AG_OK;
 }
@@ -432,10 +443,10 @@ step(struct verify *v, struct ag_seg_record *record)
 	size_t rest;
 
 	if (err == AG_CORRUPT)
-		return broken(v, next_seq(v), "damaged: %s", ag_segs_why(v->segs));
+		return verify_broken(v, verify_next_seq(v), "damaged: %s", ag_segs_why(v->segs));
 	if (err == AG_ITEM_NOT_FOUND && ag_segs_rest(v->segs, &rest) != NULL &&
 	    rest > 0)
-		return broken(v, next_seq(v),
+		return verify_broken(v, verify_next_seq(v),
 		    "damaged: %zu bytes follow the last record", rest);
 	if (err != AG_OK)
 		return err;
@@ -465,5 +476,9 @@ verify_walk(struct verify *v)
 			tries = 0;
 		}
 	}
-	return err == AG_ITEM_NOT_FOUND ? finish(v) : err;
+	if (err == AG_ITEM_NOT_FOUND)
+		err = finish(v);
+	if (err == AG_CORRUPT)
+		verify_cut_blame(v);
+	return err;
 }

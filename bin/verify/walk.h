@@ -33,6 +33,9 @@ struct chain {
 	struct head signed_head;
 	struct head kept; /* size 0: none */
 	bool kept_met;
+	/* Where the log was cut: everything up to here is gone. */
+	uint64_t base_seq;
+	uint8_t base_hash[AG_HASH_BYTES], base_root[AG_HASH_BYTES];
 };
 
 struct verify {
@@ -46,6 +49,8 @@ struct verify {
 	uint64_t events;
 	uint64_t cuts, cut_bytes; /* RECOVERED records */
 	uint64_t cuts_unsigned;
+	uint64_t first;  /* position that the log begins with */
+	int64_t first_signed_at; /* of the CUT record that says so; 0: none yet */
 	/* The first thing that is wrong. */
 	uint64_t bad_seq;
 	bool certain; /* no writer at work could explain it */
@@ -60,6 +65,20 @@ bool verify_signature(const struct verify *v, const char *text, size_t len,
     const uint8_t *signature, size_t signature_len);
 bool verify_head_signed(const struct verify *v, const char *tenant,
     const struct head *head);
+
+/* Notes what is wrong first, and where; AG_CORRUPT. */
+ag_err verify_broken(struct verify *v, uint64_t seq, const char *fmt, ...)
+    AG_PRINTF(3, 4);
+bool verify_concerns(const struct verify *v, const char *tenant);
+/* Where the log breaks off: the event that should have come. */
+uint64_t verify_next_seq(const struct verify *v);
+
+/* ---- cut.c: a log whose beginning was removed */
+bool verify_cut_begin(struct verify *v, const Ag__LogTenant *t);
+ag_err verify_cut_take(struct verify *v, const struct ag_seg_record *record)
+    AG_MUST;
+/* A log without its beginning is broken there, whatever else is wrong. */
+void verify_cut_blame(struct verify *v);
 
 /* ---- kept.c: checkpoints in files, one JSON object a line */
 /* False: message says why. tenant: for objects that name none. */

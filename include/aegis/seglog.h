@@ -19,6 +19,7 @@
 
 #include <aegis/err.h>
 #include <aegis/merkle.h>
+#include <aegis/proto.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,7 @@ enum ag_seg_kind {
 	AG_SEG_RECOVERED = 3,  /* LogRecovered: what was cut after a crash */
 	AG_SEG_STATE = 4,      /* LogState: where every chain is; begins a segment */
 	AG_SEG_END = 5,        /* the log goes on in the next segment */
+	AG_SEG_CUT = 6,        /* LogCut: segments before this one were removed */
 };
 
 enum {
@@ -70,6 +72,11 @@ size_t ag_seg_recovered_text(char *out, size_t size, uint64_t segment,
     uint64_t offset, uint64_t bytes, const uint8_t digest[AG_HASH_BYTES],
     uint64_t pos, int64_t created_at);
 
+/* The same for a CUT record: over its segment, its chains, its time. */
+size_t ag_seg_cut_text(char *out, size_t size, const Ag__LogCut *cut);
+/* A chain as a STATE record has it, as a tree. False: it cannot be. */
+bool ag_seg_tree(const Ag__LogTenant *tenant, struct ag_merkle *out);
+
 /* ------------------------------------------------------------- reading */
 
 struct ag_segs;
@@ -94,6 +101,14 @@ ag_err ag_segs_seek(struct ag_segs *segs, uint64_t segment, uint64_t offset,
 /* To the head of the segment that holds the event `pos` (0: the first
  * segment; UINT64_MAX: the last). AG_ITEM_NOT_FOUND: there is none. */
 ag_err ag_segs_find(struct ag_segs *segs, uint64_t pos) AG_MUST;
+/*
+ * Reads the STATE records that begin the segment `first` and shows each chain
+ * (borrowed for the call) until visit returns false. AG_ITEM_NOT_FOUND: there
+ * is no such segment; AG_CORRUPT: it does not begin with its state.
+ */
+typedef bool ag_segs_visit(void *arg, const Ag__LogTenant *tenant);
+ag_err ag_segs_state(struct ag_segs *segs, uint64_t first, ag_segs_visit *visit,
+    void *arg) AG_MUST;
 /* First positions of all segments, in order; borrowed until the next call
  * that opens one. Reads the directory. */
 ag_err ag_segs_list(struct ag_segs *segs, const uint64_t **firsts, size_t *count)
