@@ -195,7 +195,7 @@ static const struct { const char *text, *want; } bad[] = {
 	{ "responder: {rules: [{detector: honey_key}]}\n",
 	  "c.yaml:1: responder.rules[].action: row 1 needs it: one of alert" },
 	{ "responder: {rules: [{detector: any, action: alert}]}\n",
-	  "c.yaml:1: responder.rules[].detector: one of scope_violation, rate" },
+	  "c.yaml:1: responder.rules[].detector: one of honey_key, scope_" },
 	{ "anomaly: {rate_spike: {low: 4}}\n",
 	  "c.yaml: anomaly.rate_spike.medium: not below the level under it, 4" },
 	{ "rest: {tls: {key_file: /k}}\n",
