@@ -6,6 +6,7 @@
  */
 #include "iam.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Reading a long journal: no more than lives, and a bit, at a time. */
@@ -215,6 +216,21 @@ on_key_updated(struct iam *iam, struct ag_ctx *ctx,
 	return iam_store_msg(ctx, IAM_T_KEYS, key->key_id, key);
 }
 
+static ag_err
+on_role(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	Ag__RoleFact fact = *(const Ag__RoleFact *)r->fact;
+	char key[2 * AG_NAME_MAX + 2];
+	ag_err err;
+
+	if (fact.role->revision != r->version)
+		return AG_CORRUPT;
+	if ((err = iam_take_role(iam, &fact)) != AG_OK)
+		return err;
+	snprintf(key, sizeof(key), "%s/%s", fact.tenant, fact.role->name);
+	return iam_store_msg(ctx, IAM_T_ROLES, key, &fact);
+}
+
 static const struct {
 	uint16_t type;
 	take_fact *take;
@@ -228,6 +244,7 @@ static const struct {
 	{ AG_MSG_AGENT_ISSUED_FACT, on_agent },
 	{ AG_MSG_AGENT_STATE_FACT, on_agent_state },
 	{ AG_MSG_TENANT_FACT, on_tenant },
+	{ AG_MSG_ROLE_FACT, on_role },
 	{ AG_MSG_TOTP_FACT, iam_totp_apply },
 };
 

@@ -194,8 +194,9 @@ iam_effective(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
 	struct gather g = { .iam = iam, .node = node, .token = token,
 		.now_ms = ag_now_ms(ctx), .only_op = only_op };
 
-	g.max = node->scopes.count + (token == NULL ? 0 : token->scopes.count) +
-	    (size_t)node->role_count * AG_ROLE_SCOPES_MAX;
+	g.max = node->scopes.count + (token == NULL ? 0 : token->scopes.count);
+	for (unsigned i = 0; i < node->role_count; i++)
+		g.max += node->roles[i].role->scopes.count;
 	g.out = iam_array(ctx, g.max);
 	if (g.out == NULL)
 		g.max = 0;

@@ -107,44 +107,7 @@ iam_key_find(struct iam *iam, const struct iam_tenant *tenant,
 	return key != NULL && key->tenant == tenant ? key : NULL;
 }
 
-const struct iam_role *
-iam_role_find(const struct iam *iam, const char *name)
-{
-	for (size_t i = 0; i < iam->role_count; i++)
-		if (strcmp(iam->roles[i].name, name) == 0)
-			return &iam->roles[i];
-	return NULL;
-}
-
 /* ---------------------------------------------------------- begin and end */
-
-static ag_err
-roles_init(struct iam *iam)
-{
-	const struct ag_policy_role *row;
-	ag_err err = AG_OK;
-	size_t n = 0;
-
-	while (ag_policy_role_at(n) != NULL)
-		n++;
-	iam->roles = calloc(n, sizeof(*iam->roles));
-	if (iam->roles == NULL)
-		return AG_NO_MEMORY;
-	for (size_t i = 0; i < n && err == AG_OK; i++) {
-		size_t count = 0;
-
-		row = ag_policy_role_at(i);
-		while (row->scopes[count] != NULL)
-			count++;
-		iam->roles[i].name = row->name;
-		err = iam_scopes_make((char *const *)row->scopes, count,
-		    &iam->roles[i].scopes);
-		iam->role_count = i + 1;
-	}
-	if (err == AG_INVALID_FIELD)
-		ag_panic("a built-in role has a scope that is none");
-	return err;
-}
 
 ag_err
 iam_directory_init(struct iam *iam)
@@ -155,7 +118,7 @@ iam_directory_init(struct iam *iam)
 	iam_table_init(&iam->tokens, IAM_TOKENS_MAX);
 	iam_table_init(&iam->keys, IAM_KEYS_MAX);
 	iam_table_init(&iam->aliases, IAM_KEYS_MAX);
-	return roles_init(iam);
+	return iam_roles_init(iam);
 }
 
 static void
@@ -211,9 +174,7 @@ iam_directory_fini(struct iam *iam)
 	for (size_t i = 0; i < iam->tenant_count; i++)
 		free(iam->tenant_list[i]);
 	iam_table_fini(&iam->tenants);
-	for (size_t i = 0; i < iam->role_count; i++)
-		iam_scopes_free(&iam->roles[i].scopes);
-	free(iam->roles);
+	iam_roles_fini(iam);
 	free(iam->principals.items);
 	free(iam->agents.items);
 }
@@ -382,7 +343,8 @@ take_roles(struct iam *iam, struct iam_node *node, const Ag__Principal *p)
 	for (size_t i = 0; i < p->n_roles && node->role_count < IAM_ROLES_MAX;
 	    i++) {
 		const Ag__RoleGrant *g = p->roles[i];
-		const struct iam_role *role = iam_role_find(iam, g->name);
+		const struct iam_role *role = iam_role_find(iam, node->tenant,
+		    g->name);
 
 		if (role == NULL)
 			continue;

@@ -34,6 +34,9 @@ enum {
 	IAM_SCOPES_MAX = 64,      /* of a credential */
 	IAM_CIDRS_MAX = 16,
 	IAM_ROLES_MAX = 32,       /* of a principal, old ones included */
+	IAM_TENANT_ROLES_MAX = 256, /* made by a tenant, deleted ones included */
+	IAM_ROLE_SCOPES_MAX = 512, /* of a role and all that it inherits */
+	IAM_INHERITS_MAX = 16,
 	IAM_LABELS_MAX = 32,
 	IAM_DEPTH_MAX = 11,       /* of an agent; 1 is right below a person */
 	IAM_TOKEN_BYTES_MAX = 4096,
@@ -58,6 +61,7 @@ enum iam_table_name {
 	IAM_T_ENDED,        /* agents that left memory, by id */
 	IAM_T_ENDED_OF,     /* "<tenant>/<id>" of these; no value */
 	IAM_T_ENDED_TOKENS, /* "<principal>/<jti>" */
+	IAM_T_ROLES,        /* "<tenant>/<role>" */
 	IAM_T_TOTP, IAM_T_TOTP_STEPS,
 };
 
@@ -121,14 +125,23 @@ struct iam_tenant {
 	bool active;
 	int64_t created_at;
 	unsigned used[IAM_COUNTS]; /* of the shared tables */
+	struct iam_role *roles;    /* its own, deleted ones included */
+	unsigned role_count;
 };
 struct iam_scopes {
 	size_t count;
 	struct ag_scope *items; /* one allocation with their text */
 };
+/* Never freed while the process lives: principals point at it. */
 struct iam_role {
-	const char *name;
-	struct iam_scopes scopes;
+	char name[AG_NAME_MAX + 1];
+	struct iam_tenant *tenant; /* NULL: built-in */
+	struct iam_scopes scopes;  /* all that it gives, inherited ones too */
+	uint8_t *packed;           /* RoleFact; NULL: built-in */
+	size_t packed_len;
+	uint64_t revision;
+	bool gone;
+	struct iam_role *next; /* of the same tenant */
 };
 struct iam_role_held {
 	const struct iam_role *role;
@@ -251,8 +264,9 @@ struct iam {
 	struct iam_list principals, agents;
 	struct iam_tenant *tenant_list[IAM_TENANTS_MAX];
 	size_t tenant_count;
-	struct iam_role *roles; /* the built-in ones, parsed */
-	size_t role_count;
+	struct iam_role *builtins; /* roles, parsed */
+	size_t builtin_count;
+	struct iam_table roles; /* of the tenants */
 	struct iam_keyring ring;
 	struct iam_cache cache;
 	struct iam_limit principal_limit, key_limit;
@@ -295,7 +309,6 @@ struct iam_node *iam_agent_find(struct iam *iam,
 /* By id or alias. */
 struct iam_key *iam_key_find(struct iam *iam, const struct iam_tenant *tenant,
     const char *selector);
-const struct iam_role *iam_role_find(const struct iam *iam, const char *name);
 
 /* What directory.c needs to take a message in; also used by load.c. */
 ag_err iam_take_tenant(struct iam *iam, const Ag__TenantFact *fact) AG_MUST;
@@ -326,6 +339,24 @@ bool iam_quota_room(const struct iam *iam, const struct iam_tenant *tenant,
 ag_err iam_quota_refuse(struct ag_ctx *ctx, enum iam_count what) AG_MUST;
 ag_err iam_quota_check(const struct iam *iam, struct ag_ctx *ctx,
     const struct iam_tenant *tenant, enum iam_count what) AG_MUST;
+
+/* ---- roles.c */
+ag_err iam_roles_init(struct iam *iam) AG_MUST;
+void iam_roles_fini(struct iam *iam);
+/* A built-in one or the tenant's; it may be gone. */
+const struct iam_role *iam_role_find(const struct iam *iam,
+    const struct iam_tenant *tenant, const char *name);
+ag_err iam_take_role(struct iam *iam, const Ag__RoleFact *fact) AG_MUST;
+/* Is this the tenant's last admin? only: would it be no admin without this
+ * role (NULL: without any)? */
+bool iam_last_admin(const struct iam *iam, const struct iam_node *node,
+    const struct iam_role *only, int64_t now);
+/* Changes that may leave a tenant without an admin go one by one. As
+ * ag_enter; entered after the stream of the principal. */
+ag_err iam_enter_admins(struct ag_ctx *ctx, const struct iam_tenant *tenant)
+    AG_MUST;
+/* 409 IllegalOperation/last_admin. */
+ag_err iam_refuse_last_admin(struct ag_ctx *ctx) AG_MUST;
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)
@@ -522,7 +553,6 @@ Ag__Agent *iam_agent_view(struct ag_ctx *ctx, const struct iam_node *node);
 const char *iam_state_word(const struct iam_node *node, int64_t now_ms);
 /* Descendants (and itself, if agent) that are not gone or expired. */
 unsigned iam_live_below(const struct iam_node *node, int64_t now_ms);
-bool iam_last_admin(struct iam *iam, const struct iam_node *node, int64_t now);
 
 /* ---- the executors' handlers */
 ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
@@ -530,6 +560,7 @@ ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
     iam_on_principal_resume, iam_on_principal_delete, iam_on_token_issue,
     iam_on_token_list, iam_on_token_revoke, iam_on_role_grant,
     iam_on_role_ungrant, iam_on_role_list, iam_on_role_read,
+    iam_on_role_set, iam_on_role_delete,
     iam_on_tenant_create, iam_on_tenant_list, iam_on_agent_issue,
     iam_on_agent_list, iam_on_agent_read, iam_on_agent_chain,
     iam_on_agent_suspend, iam_on_agent_resume, iam_on_agent_revoke,

@@ -47,11 +47,12 @@ check_roles(struct iam *iam, struct ag_ctx *ctx,
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/roles",
 		    "At most %d roles.", IAM_ROLES_MAX);
 	for (size_t i = 0; i < ask->n_roles; i++) {
-		const struct iam_role *role = iam_role_find(iam, ask->roles[i]);
+		const struct iam_role *role = iam_role_find(iam,
+		    caller->tenant, ask->roles[i]);
 		char field[32];
 
 		snprintf(field, sizeof(field), "/roles/%zu", i);
-		if (role == NULL)
+		if (role == NULL || role->gone)
 			return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
 			    field, "There is no such role.");
 		for (size_t j = 0; j < i; j++)
@@ -207,14 +208,16 @@ is_listed(const struct iam_node *node, const struct iam_caller *caller,
 }
 
 static ag_err
-check_list(struct iam *iam, struct ag_ctx *ctx, const Ag__PrincipalListAsk *ask)
+check_list(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
+    const Ag__PrincipalListAsk *ask)
 {
 	if (ask->state != NULL && strcmp(ask->state, "active") != 0 &&
 	    strcmp(ask->state, "suspended") != 0 &&
 	    strcmp(ask->state, "deleted") != 0)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?state",
 		    "active, suspended or deleted.");
-	if (ask->role != NULL && iam_role_find(iam, ask->role) == NULL)
+	if (ask->role != NULL &&
+	    iam_role_find(iam, caller->tenant, ask->role) == NULL)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?role",
 		    "There is no such role.");
 	return AG_OK;
@@ -233,7 +236,7 @@ iam_on_principal_list(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_err err;
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
-	    (err = check_list(iam, ctx, ask)) != AG_OK)
+	    (err = check_list(iam, ctx, &caller, ask)) != AG_OK)
 		return err;
 	filter = ag_printf(ctx, "principals\n%s\n%d\n%s\n%s",
 	    caller.tenant->name, ask->has_kind ? (int)ask->kind : 0,
@@ -332,13 +335,6 @@ persist_state(struct ag_ctx *ctx, const struct iam_caller *caller,
 }
 
 static ag_err
-last_admin(struct ag_ctx *ctx)
-{
-	return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "last_admin", NULL,
-	    "This is the tenant's last active admin.");
-}
-
-static ag_err
 change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
     enum iam_state to, const char *word)
 {
@@ -355,8 +351,11 @@ change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
 		return illegal(ctx, "The principal is deleted.");
 	if (node->state == to)
 		return ag_reply(ctx, ag_type(ctx), iam_principal_view(ctx, node));
-	if (to != IAM_LIVE && iam_last_admin(iam, node, caller.now))
-		return last_admin(ctx);
+	if (to != IAM_LIVE &&
+	    (err = iam_enter_admins(ctx, caller.tenant)) != AG_OK)
+		return err;
+	if (to != IAM_LIVE && iam_last_admin(iam, node, NULL, caller.now))
+		return iam_refuse_last_admin(ctx);
 	if (to == IAM_GONE) {
 		revoked = iam_live_below(node, caller.now);
 		snprintf(count, sizeof(count), "%u", revoked);
@@ -394,7 +393,8 @@ role_subject(struct iam *iam, struct ag_ctx *ctx, const Ag__RoleGrantAsk *ask,
 
 	if (err != AG_OK)
 		return err;
-	*role = ask->role == NULL ? NULL : iam_role_find(iam, ask->role);
+	*role = ask->role == NULL ? NULL :
+	    iam_role_find(iam, caller->tenant, ask->role);
 	if (*role == NULL)
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 		    "There is no such role.");
@@ -404,7 +404,7 @@ role_subject(struct iam *iam, struct ag_ctx *ctx, const Ag__RoleGrantAsk *ask,
 	if (!iam_may_give(iam, caller, &(*role)->scopes))
 		return ag_refuse(ctx, AG_PERMISSION_DENIED, "role_missing", NULL,
 		    "Only a role whose scopes you hold can be given or taken.");
-	return AG_OK;
+	return iam_enter_admins(ctx, caller->tenant);
 }
 
 /* The principal with every role but this one, and room for one more. */
@@ -444,8 +444,14 @@ iam_on_role_grant(void *state, struct ag_ctx *ctx, const void *msg)
 	    (ask->has_valid_from && ask->valid_until <= ask->valid_from)))
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range",
 		    "/valid_until", "It would never be valid.");
-	if (ask->has_valid_until && iam_last_admin(state, node, caller.now))
-		return last_admin(ctx);
+	if (role->gone)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such role.");
+	/* With an end, or a begin that is still to come. */
+	if ((ask->has_valid_until || (ask->has_valid_from &&
+	    ask->valid_from > caller.now)) &&
+	    iam_last_admin(state, node, role, caller.now))
+		return iam_refuse_last_admin(ctx);
 	p = without_role(ctx, node, role->name);
 	if (p == NULL)
 		return AG_NO_MEMORY;
@@ -478,9 +484,8 @@ iam_on_role_ungrant(void *state, struct ag_ctx *ctx, const void *msg)
 	if (!has_role(node, role->name))
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 		    "The principal does not have this role.");
-	if (strcmp(role->name, "admin") == 0 &&
-	    iam_last_admin(state, node, caller.now))
-		return last_admin(ctx);
+	if (iam_last_admin(state, node, role, caller.now))
+		return iam_refuse_last_admin(ctx);
 	p = without_role(ctx, node, role->name);
 	return p == NULL ? AG_NO_MEMORY : persist_whole(ctx, node, p);
 }

@@ -291,31 +291,3 @@ iam_live_below(const struct iam_node *node, int64_t now_ms)
 			count++;
 	return count;
 }
-
-static bool
-is_admin(const struct iam_node *node, int64_t now)
-{
-	if (node->state != IAM_LIVE)
-		return false;
-	for (unsigned i = 0; i < node->role_count; i++)
-		if (strcmp(node->roles[i].role->name, "admin") == 0 &&
-		    node->roles[i].from <= now && now < node->roles[i].until)
-			return true;
-	return false;
-}
-
-/* Without it nobody of the tenant could set anything right. */
-bool
-iam_last_admin(struct iam *iam, const struct iam_node *node, int64_t now)
-{
-	if (!is_admin(node, now))
-		return false;
-	for (size_t i = 0; i < iam->principals.count; i++) {
-		const struct iam_node *other = iam->principals.items[i];
-
-		if (other != node && other->tenant == node->tenant &&
-		    is_admin(other, now))
-			return false;
-	}
-	return true;
-}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tenants, each with its first admin; and the built-in roles, to look at. */
+/* Tenants, each with its first admin. */
 #include "iam.h"
 
 #include <stdio.h>
@@ -199,71 +199,4 @@ iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 		reply.next_cursor = iam_cursor(ctx, "tenants",
 		    iam->tenant_list[i - 1]->name);
 	return ag_reply(ctx, AG_MSG_TENANT_LIST, &reply);
-}
-
-/* -------------------------------------------------------------------- roles */
-
-static Ag__Role *
-role_view(struct ag_ctx *ctx, const struct ag_policy_role *row)
-{
-	Ag__Role *view = ag_alloc(ctx, sizeof(*view));
-
-	if (view == NULL)
-		return NULL;
-	ag__role__init(view);
-	view->name = (char *)row->name;
-	view->scopes = (char **)row->scopes;
-	while (view->n_scopes < AG_ROLE_SCOPES_MAX &&
-	    row->scopes[view->n_scopes] != NULL)
-		view->n_scopes++;
-	view->builtin = true;
-	view->revision = 1;
-	return view;
-}
-
-ag_err
-iam_on_role_list(void *state, struct ag_ctx *ctx, const void *msg)
-{
-	const Ag__PageAsk *ask = msg;
-	Ag__RoleListReply reply = AG__ROLE_LIST_REPLY__INIT;
-	const struct ag_policy_role *row;
-	char *after;
-	unsigned limit;
-	ag_err err;
-
-	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
-	    "roles", &limit, &after)) != AG_OK)
-		return err;
-	reply.items = iam_array(ctx, limit);
-	if (reply.items == NULL)
-		return AG_NO_MEMORY;
-	for (size_t i = 0; (row = ag_policy_role_at(i)) != NULL; i++) {
-		if (after != NULL && strcmp(row->name, after) <= 0)
-			continue;
-		if (reply.n_items == limit) {
-			reply.next_cursor = iam_cursor(ctx, "roles",
-			    reply.items[limit - 1]->name);
-			break;
-		}
-		reply.items[reply.n_items] = role_view(ctx, row);
-		if (reply.items[reply.n_items++] == NULL)
-			return AG_NO_MEMORY;
-	}
-	return ag_reply(ctx, AG_MSG_ROLE_LIST, &reply);
-}
-
-ag_err
-iam_on_role_read(void *state, struct ag_ctx *ctx, const void *msg)
-{
-	const Ag__Grant *grant = ag_grant(ctx);
-	const struct ag_policy_role *row = grant->resource_id == NULL ? NULL :
-	    ag_policy_role_named(grant->resource_id);
-	Ag__Role *view;
-
-	if (row == NULL)
-		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
-		    "There is no such role.");
-	view = role_view(ctx, row);
-	return view == NULL ? AG_NO_MEMORY :
-	    ag_reply(ctx, AG_MSG_ROLE_READ, view);
 }

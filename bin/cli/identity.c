@@ -56,6 +56,15 @@ static const struct cli_option ungrant_options[] = {
 static const struct cli_option role_options[] = {
 	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL }, { 0 },
 };
+static const struct cli_option role_set_options[] = {
+	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL },
+	{ "--scope", "S", CLI_WORDS, "scopes", false, "what it gives; again for more", NULL },
+	{ "--inherit", "R", CLI_LIST, "inherits", false, "a role whose scopes it gives, too", NULL },
+	{ 0 },
+};
+static const struct cli_option role_delete_options[] = {
+	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL }, REASON, { 0 },
+};
 static const struct cli_option limit_options[] = { LIMIT, { 0 } };
 static const struct cli_option tenant_options[] = {
 	{ "NAME", "NAME", CLI_STR, "name", true, "the tenant's name", NULL },
@@ -192,6 +201,10 @@ const struct cli_verb cli_verbs_identity[] = {
 	    ROLE_COLUMNS, NULL, "the roles", NULL, NULL },
 	{ "role", "show", role_options, "GET", "/v1/roles/{R}", CLI_OBJECT, NULL,
 	    NULL, "one role and its scopes", NULL, NULL },
+	{ "role", "set", role_set_options, "PUT", "/v1/roles/{R}", CLI_LINE,
+	    ROLE_COLUMNS, NULL, "make a role, or change what it gives", NULL, NULL },
+	{ "role", "delete", role_delete_options, "DELETE", "/v1/roles/{R}",
+	    CLI_LINE, ROLE_COLUMNS, NULL, "for ever; who has it has less", NULL, NULL },
 	{ "tenant", "create", tenant_options, "POST", "/v1/tenants", CLI_SILENT,
 	    NULL, tenant_create, "a tenant and its first admin", NULL, NULL },
 	{ "tenant", "list", limit_options, "GET", "/v1/tenants", CLI_TABLE,

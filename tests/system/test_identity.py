@@ -66,3 +66,53 @@ def test_expired_once_and_readable_for_ever(fresh_fleet):
         now = admin.ok("GET", "/v1/agents/" + agent.id)
         assert now == was[agent.id]
     assert sorted(said()) == sorted(a.id for a in agents[:4])
+
+
+# ------------------------------------------------------------------ I33: roles
+
+def test_roles_of_a_tenant(fleet, admin, unique):
+    key, base, top = unique("k"), unique("base"), unique("top")
+    fleet.key(admin, key)
+    bob = fleet.person(unique("bob"), [])
+    made = admin.ok("PUT", "/v1/roles/" + base, {"scopes": ["key:%s:sign" % key]})
+    assert made == {"name": base, "scopes": ["key:%s:sign" % key], "inherits": [], "builtin": False, "revision": 1}
+    fleet.run("role", "set", top, "--inherit", base, check=0)
+    assert admin.get("/v1/roles/" + top).json["inherits"] == [base]
+    assert admin.get("/v1/roles/" + top).headers["etag"] == '"1"'
+    assert {"admin", base, top} <= {r["name"] for r in admin.items("/v1/roles?limit=2")}
+    path = "/v1/principals/%s/roles/%s" % (bob.name, top)
+    admin.ok("PUT", path, {})
+    sign = lambda: bob.post("/v1/keys/%s/sign" % key, SIGN).status
+    assert sign() == 200
+    refused(admin.request("PUT", "/v1/roles/" + base, {"scopes": [], "inherits": [top]}), 409, "role_cycle")
+    admin.ok("PUT", "/v1/roles/" + base, {"scopes": []})
+    assert sign() == 403
+    admin.ok("PUT", "/v1/roles/" + base, {"scopes": ["key:*:sign"]})
+    assert sign() == 200
+    refused(bob.request("PUT", "/v1/roles/" + unique("r"), {"scopes": []}), 403, "scope_missing")
+    fleet.run("role", "delete", base, "--reason", "unused", check=0)
+    assert sign() == 403
+    assert admin.get("/v1/roles/" + base).status == 404
+    refused(admin.request("DELETE", "/v1/roles/admin?reason=x"), 403, "system_attribute")
+
+
+def test_a_role_begins_and_ends_to_the_second(fresh_fleet):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    bob = fleet.person("bob", [])
+    stamp = lambda s: time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(s))
+    begin = int(fleet.now()) + 100
+    admin.ok("PUT", "/v1/principals/bob/roles/auditor", {"valid_from": stamp(begin), "valid_until": stamp(begin + 100)})
+    roles = admin.ok("GET", "/v1/principals/bob")["roles"]
+    assert [(r["name"], r["valid_from"], r["valid_until"]) for r in roles] == \
+        [("auditor", stamp(begin), stamp(begin + 100))]
+    listing = lambda: bob.get("/v1/principals").status
+    # What is seen must agree with the time at which iam saw it, as its event says.
+    for step in (0, 97, 2, 98, 3):
+        fleet.move_clock(step)
+        time.sleep(0.15)  # the clock's file is read again within 100 ms
+        got = bob.get("/v1/principals")
+        at = admin.items("/v1/audit?request_id=" + got.headers["x-request-id"])[0]["occurred_at"]
+        inside = stamp(begin) <= at < stamp(begin + 100)
+        assert (got.status == 200) == inside, (got, at, stamp(begin))
+    assert listing() == 403
