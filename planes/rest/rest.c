@@ -181,6 +181,8 @@ static const struct ag_metric_row metrics[] = {
 	[RM_ADDRESS_LIMITED] = { "rest_address_limited_total", "Requests beyond an address's limit", AG_COUNTER },
 	[RM_TIMEOUTS] = { "rest_timeouts_total", "Requests whose deadline passed", AG_COUNTER },
 	[RM_STREAMS] = { "rest_streams_total", "Event streams opened", AG_COUNTER },
+	[RM_TLS_RELOADS] = { "rest_tls_reloads_total", "New certificates taken while running", AG_COUNTER },
+	[RM_TLS_KEPT] = { "rest_tls_kept_total", "New certificates that were no good: the old one stays", AG_COUNTER },
 	[RM_LATE] = { "rest_late_total", "Answers that nobody waited for any more", AG_COUNTER },
 };
 

@@ -43,6 +43,7 @@ enum rest_metric {
 	RM_REQUESTS, RM_2XX, RM_4XX, RM_5XX, RM_LATENCY, RM_FRAMING, RM_CONNECTIONS,
 	RM_REFUSED_CONNECTIONS, RM_IN_FLIGHT, RM_OVERLOADS, RM_UNRECORDED,
 	RM_ADDRESS_LIMITED, RM_TIMEOUTS, RM_STREAMS, RM_LATE,
+	RM_TLS_RELOADS, RM_TLS_KEPT,
 };
 
 /* Each state is a list in order of its end; one duration a list. */
@@ -111,7 +112,9 @@ struct rest {
 	struct ag_ctx *ctx;
 	struct event_base *base; /* NULL in the kit */
 	struct evconnlistener *listener;
-	SSL_CTX *tls;
+	SSL_CTX *tls;        /* NULL: plain */
+	uint64_t tls_seen;   /* its files, as of the last look */
+	uint64_t tls_tried;  /* as they were when they were last read */
 	struct http_limits limits;
 	struct http_bodies bodies;
 	unsigned state_ms[CONN_STATES];

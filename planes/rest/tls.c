@@ -1,21 +1,148 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS 1.3, and nothing older, when a certificate is configured. The files are
- * read at start, before the jail.
+ * TLS 1.3, and nothing older, when a certificate is configured. Its files are
+ * looked at every second: new ones are taken for the connections that come,
+ * those that are there keep what they have. Files that are no good, or are
+ * only half replaced, change nothing and are said once.
  */
 #include "rest.h"
 
 #include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LOOK_MS = 1000 };
+
+struct files {
+	const char *certificate, *key, *client_ca; /* client_ca: NULL, none */
+};
+
+static struct files
+files_of(struct rest *rest)
+{
+	struct files files = {
+		ag_config_str(rest->ctx, "rest.tls.certificate_file", 0),
+		ag_config_str(rest->ctx, "rest.tls.key_file", 0),
+		ag_config_str(rest->ctx, "rest.tls.client_ca_file", 0),
+	};
+
+	if (files.key == NULL || *files.key == '\0')
+		files.key = files.certificate;
+	if (files.client_ca != NULL && *files.client_ca == '\0')
+		files.client_ca = NULL;
+	return files;
+}
 
 static ag_err
-tls_say(struct rest *rest, const char *key, const char *file)
+tls_say(struct rest *rest, const char *event, const char *key, const char *file)
 {
 	const char *why = ERR_reason_error_string(ERR_peek_last_error());
 
-	ag_log(rest->ctx, AG_ERROR, "TLS-FILE", "key=%s file=%s why=%s", key, file,
+	ag_log(rest->ctx, AG_ERROR, event, "key=%s file=%s why=\"%s\"", key, file,
 	    why == NULL ? "?" : why);
+	ERR_clear_error();
 	return AG_USAGE;
+}
+
+/* A certificate that is over would lock everybody out. */
+static ag_err
+in_time(struct rest *rest, const char *event, SSL_CTX *tls, const char *file)
+{
+	const X509 *certificate = SSL_CTX_get0_certificate(tls);
+
+	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0)
+		return AG_OK;
+	ag_log(rest->ctx, AG_ERROR, event,
+	    "key=rest.tls.certificate_file file=%s why=\"it has ended\"", file);
+	return AG_USAGE;
+}
+
+static ag_err
+load(struct rest *rest, const char *event, const struct files *files,
+    SSL_CTX *tls)
+{
+	SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION);
+	SSL_CTX_set_options(tls, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+	if (SSL_CTX_use_certificate_chain_file(tls, files->certificate) != 1)
+		return tls_say(rest, event, "rest.tls.certificate_file",
+		    files->certificate);
+	if (SSL_CTX_use_PrivateKey_file(tls, files->key, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_check_private_key(tls) != 1)
+		return tls_say(rest, event, "rest.tls.key_file", files->key);
+	if (files->client_ca == NULL)
+		return in_time(rest, event, tls, files->certificate);
+	if (SSL_CTX_load_verify_locations(tls, files->client_ca, NULL) != 1)
+		return tls_say(rest, event, "rest.tls.client_ca_file",
+		    files->client_ca);
+	SSL_CTX_set_client_CA_list(tls, SSL_load_client_CA_file(files->client_ca));
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+	    NULL);
+	return in_time(rest, event, tls, files->certificate);
+}
+
+/* The context in use is replaced only by one that is whole. Connections hold
+ * a reference to theirs. */
+static ag_err
+take(struct rest *rest, const char *event)
+{
+	const struct files files = files_of(rest);
+	SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+	ag_err err = tls == NULL ? AG_NO_MEMORY : load(rest, event, &files, tls);
+
+	if (err != AG_OK) {
+		SSL_CTX_free(tls);
+		return err;
+	}
+	SSL_CTX_free(rest->tls);
+	rest->tls = tls;
+	return AG_OK;
+}
+
+/* Which files these are, and as of when: another one, another number. */
+static uint64_t
+stamp_of(struct rest *rest)
+{
+	const struct files files = files_of(rest);
+	const char *const names[] = { files.certificate, files.key, files.client_ca };
+	uint64_t stamp = 0xcbf29ce484222325u; /* FNV-1a, of 64-bit words */
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		uint64_t words[5] = { 0 };
+
+		if (names[i] != NULL && stat(names[i], &st) == 0) {
+			words[0] = st.st_ino;
+			words[1] = (uint64_t)st.st_size;
+			words[2] = (uint64_t)st.st_mtim.tv_sec;
+			words[3] = (uint64_t)st.st_mtim.tv_nsec;
+			words[4] = st.st_dev;
+		}
+		for (size_t j = 0; j < sizeof(words) / sizeof(words[0]); j++)
+			stamp = (stamp ^ words[j]) * 0x100000001b3u;
+	}
+	return stamp;
+}
+
+/* Files that still change are left alone until they rest for one look, so
+ * that a certificate is not read before its key is there. */
+static void
+on_look(void *state, struct ag_ctx *ctx)
+{
+	struct rest *rest = state;
+	uint64_t stamp = stamp_of(rest), last = rest->tls_seen;
+
+	rest->tls_seen = stamp;
+	if (stamp == rest->tls_tried || stamp != last)
+		return;
+	rest->tls_tried = stamp;
+	if (take(rest, "TLS-KEPT") != AG_OK) {
+		ag_metric_add(ctx, RM_TLS_KEPT, 1);
+		return;
+	}
+	ag_metric_add(ctx, RM_TLS_RELOADS, 1);
+	ag_log(ctx, AG_INFO, "TLS-RELOADED", "file=%s",
+	    files_of(rest).certificate);
 }
 
 ag_err
@@ -23,30 +150,14 @@ tls_init(struct rest *rest)
 {
 	const char *certificate =
 	    ag_config_str(rest->ctx, "rest.tls.certificate_file", 0);
-	const char *key = ag_config_str(rest->ctx, "rest.tls.key_file", 0);
-	const char *ca = ag_config_str(rest->ctx, "rest.tls.client_ca_file", 0);
+	ag_err err;
 
 	if (certificate == NULL || *certificate == '\0')
 		return AG_OK;
-	if (key == NULL || *key == '\0')
-		key = certificate;
-	if ((rest->tls = SSL_CTX_new(TLS_server_method())) == NULL)
-		return AG_NO_MEMORY;
-	SSL_CTX_set_min_proto_version(rest->tls, TLS1_3_VERSION);
-	SSL_CTX_set_options(rest->tls, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-	if (SSL_CTX_use_certificate_chain_file(rest->tls, certificate) != 1)
-		return tls_say(rest, "rest.tls.certificate_file", certificate);
-	if (SSL_CTX_use_PrivateKey_file(rest->tls, key, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(rest->tls) != 1)
-		return tls_say(rest, "rest.tls.key_file", key);
-	if (ca == NULL || *ca == '\0')
-		return AG_OK;
-	if (SSL_CTX_load_verify_locations(rest->tls, ca, NULL) != 1)
-		return tls_say(rest, "rest.tls.client_ca_file", ca);
-	SSL_CTX_set_client_CA_list(rest->tls, SSL_load_client_CA_file(ca));
-	SSL_CTX_set_verify(rest->tls,
-	    SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	return AG_OK;
+	rest->tls_seen = rest->tls_tried = stamp_of(rest);
+	if ((err = take(rest, "TLS-FILE")) != AG_OK)
+		return err;
+	return ag_every(rest->ctx, LOOK_MS, on_look);
 }
 
 struct bufferevent *
