@@ -39,6 +39,7 @@ static const struct { const char *noun, *help; } nouns[] = {
 	{ "responder", "what is done about it" },
 	{ "context", "the servers you are logged in to" },
 	{ "config", "the configuration file" },
+	{ "tls", "certificates" },
 	{ "actor", "processes of yours in the fleet" },
 };
 
@@ -89,6 +90,7 @@ static const struct { const char *arg, *sample; } samples[] = {
 	{ "DIR", "./aegis-state" },
 	{ "EVENT", "evt_0190d2c4b7a87c3e9f00112233445566" },
 	{ "FILE", "data.bin" },
+	{ "HOST", "aegis.example" },
 	{ "K=V", "team=billing" },
 	{ "K=V|K-", "team=billing" },
 	{ "KEY", "invoice-2026" },

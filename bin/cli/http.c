@@ -255,6 +255,24 @@ step_up(struct cli *cli, const json_t *problem, unsigned tried)
 	return ask_code(cli, challenge);
 }
 
+/* There was no answer: why, and what a person can do. */
+static enum cli_exit
+no_answer(const struct cli *cli, CURLcode rc)
+{
+	if (rc == CURLE_SSL_CACERT_BADFILE)
+		return cli_fail(CLI_USAGE, "--ca-file %s: no PEM certificate can be "
+		    "read there", cli->ca);
+	if (rc == CURLE_PEER_FAILED_VERIFICATION)
+		return cli_fail(CLI_TRY_AGAIN, "%s: its certificate is not good: not "
+		    "from %s, not for that name, or over\nhint: --ca-file names the "
+		    "authority (aegis tls init made a ca.pem); aegis doctor looks at "
+		    "the certificate", cli->url, cli->ca[0] == '\0' ?
+		    "an authority that this machine knows" : cli->ca);
+	return cli_fail(CLI_TRY_AGAIN, "%s: %s%s", cli->url, curl_easy_strerror(rc),
+	    rc == CURLE_COULDNT_CONNECT ? "\nhint: aegis status says whether a "
+	    "fleet runs here" : "");
+}
+
 /* *again: it is to be asked once more, with a code. */
 static enum cli_exit
 judge(struct cli *cli, const struct answer *a, CURLcode rc, unsigned tried,
@@ -267,8 +285,7 @@ judge(struct cli *cli, const struct answer *a, CURLcode rc, unsigned tried,
 
 	*again = false;
 	if (rc != CURLE_OK && !(a->stopped && rc == CURLE_WRITE_ERROR))
-		return cli_fail(CLI_TRY_AGAIN, "%s: %s", cli->url,
-		    curl_easy_strerror(rc));
+		return no_answer(cli, rc);
 	(void)curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (a->line != NULL && status == 200)
 		return CLI_OK;

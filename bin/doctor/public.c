@@ -249,15 +249,16 @@ ag_look_certificate_key(const struct ag_site *site, struct ag_finding *finding)
 		    strerror(errno));
 		ag_find_type(finding, "aegis tls init --name HOST --out DIR");
 	} else if ((st.st_mode & 077) != 0) {
-		ag_find_wrong(finding, EXIT_INPUT, "rest.tls.key_file: %s: mode %04o: "
-		    "others may read it; it must be 0600", key, st.st_mode & 07777);
+		ag_find(finding, AG_ODD, "rest.tls.key_file: %s: mode %04o: others may "
+		    "read it", key, st.st_mode & 07777);
 		ag_find_type(finding, "chmod 600 %s", key);
-	} else if (!is_for(certificate, key)) {
-		ag_find_wrong(finding, EXIT_INPUT, "rest.tls.key_file: %s: is not the "
-		    "key of %s", key, certificate);
-		ag_find_type(finding, "aegis tls init --name HOST --out DIR");
 	} else {
 		ag_find(finding, AG_FINE, "%s: %04o, and it fits", key,
 		    st.st_mode & 07777);
+	}
+	if (finding->grade != AG_WRONG && !is_for(certificate, key)) {
+		ag_find_wrong(finding, EXIT_INPUT, "rest.tls.key_file: %s: is not the "
+		    "key of %s", key, certificate);
+		ag_find_type(finding, "aegis tls init --name HOST --out DIR");
 	}
 }
