@@ -13,6 +13,9 @@ static const struct cli_option check_options[] = {
 static const struct cli_option show_options[] = {
 	{ "FILE", "FILE", CLI_LOCAL, NULL, false, "defaults only unless given", NULL }, { 0 },
 };
+static const struct cli_option init_options[] = {
+	{ "--out", "FILE", CLI_LOCAL, NULL, false, "what is written; aegis.yaml unless given", NULL }, { 0 },
+};
 static const struct cli_option doc_options[] = {
 	{ "PART", "PART", CLI_LOCAL, NULL, false,
 	    "rest errors messages routes config fleet events cli; or man", NULL },
@@ -151,6 +154,9 @@ config_show(struct cli *cli)
 const struct cli_verb cli_verbs_system[] = {
 	{ "version", "", NULL, NULL, NULL, CLI_SILENT, NULL, version,
 	    "which version this is", NULL, NULL },
+	{ "config", "init", init_options, NULL, NULL, CLI_SILENT, NULL,
+	    cli_config_init, "answer a few questions, get a configuration file", NULL,
+	    "--out aegis.yaml" },
 	{ "config", "check", check_options, NULL, NULL, CLI_SILENT, NULL,
 	    config_check, "is the file right?", NULL, NULL },
 	{ "config", "show", show_options, NULL, NULL, CLI_SILENT, NULL,

@@ -32,6 +32,7 @@ CONTRACT = {
     "tls init": ([], {"--name": "h", "--out": "d"}),
     "completion": (["bash"], {}),
     "version": ([], {}),
+    "config init": ([], {"--out": "f"}),
     "config check": (["f"], {}),
     "config show": ([], {}),
     "doc": (["rest"], {}),
@@ -245,13 +246,15 @@ def test_a_pipe_gets_all_of_a_cell(aegis):  # noqa: F811
 
 
 def on_terminal(words, env, answer_to=None, columns=60, cwd=None, timeout_s=20, stdout=None):
-    """Runs it with a terminal as stdin, stdout and stderr: (exit status, what was shown)."""
+    """Runs it with a terminal as stdin, stdout and stderr, answering each prompt once:
+    (exit status, what was shown)."""
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen([AEGIS] + words, stdin=child, stdout=child if stdout is None else stdout, stderr=child,
                                env=env, cwd=cwd, start_new_session=True)
     os.close(child)
-    shown, end = b"", time.monotonic() + timeout_s
+    shown, seen, end = b"", 0, time.monotonic() + timeout_s
+    answers = list(answer_to if isinstance(answer_to, list) else [answer_to] if answer_to else [])
     try:
         while time.monotonic() < end:
             if select.select([parent], [], [], 0.1)[0]:
@@ -262,9 +265,9 @@ def on_terminal(words, env, answer_to=None, columns=60, cwd=None, timeout_s=20, 
                 if not more:
                     break
                 shown += more
-                if answer_to and answer_to[0].encode() in shown:
-                    os.write(parent, answer_to[1].encode())
-                    answer_to = None
+                if answers and answers[0][0].encode() in shown[seen:]:
+                    seen = len(shown)
+                    os.write(parent, answers.pop(0)[1].encode())
         return process.wait(5), shown.decode()
     finally:
         if process.poll() is None:
