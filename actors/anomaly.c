@@ -27,6 +27,7 @@ enum {
 	ACTORS_MAX = 8192, /* rows of a detector; the one used longest ago goes */
 	WINDOW_MIN_MS = 1000,
 };
+#define TIME_MAX_MS INT64_C(253402300799000) /* the year 9999 */
 
 enum { TABLE_ROWS, TABLE_PENDING };
 static const char *const tables[] = { "rows", "pending", NULL };
@@ -388,7 +389,10 @@ result_init(struct result *result, const Ag__Event *event)
 	result->pending.ask = &result->ask;
 	result->pending.detections = result->detections;
 	result->ask.recommendations = result->recommendations;
-	result->ask.event_id = event->event_id;
+	/* iam holds for the outcome that came first; a late one is about it. */
+	result->ask.event_id = event->event_type ==
+	    AG__EVENT_TYPE__V__outcome_late && event->cause_event_id != NULL ?
+	    event->cause_event_id : event->event_id;
 	result->ask.agent_id = event->actor->id;
 	result->ask.held = event->has_held && event->held;
 	result->ask.tenant = event->tenant;
@@ -403,6 +407,7 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 {
 	struct anomaly *anomaly = state;
 	struct result result;
+	Ag__Event bounded;
 	ag_err err;
 
 	if (event->event_type == AG__EVENT_TYPE__V__detection ||
@@ -412,6 +417,12 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 	    event->event_type != AG__EVENT_TYPE__V__outcome_late) ||
 	    event->actor == NULL || event->actor->id == NULL)
 		return AG_OK;
+	if (event->occurred_at < 0 || event->occurred_at > TIME_MAX_MS) {
+		/* A plane's clock gone wild: no detector need fear for its sums. */
+		bounded = *event;
+		bounded.occurred_at = event->occurred_at < 0 ? 0 : TIME_MAX_MS;
+		event = &bounded;
+	}
 	/* Before a row changes: the event will be looked at again. */
 	if (pending_full(&anomaly->pending))
 		return AG_FULL;

@@ -103,7 +103,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AGENT_RESUME, iam_on_agent_resume },
 	{ AG_MSG_AGENT_REVOKE, iam_on_agent_revoke },
 	{ AG_MSG_AGENT_REVOKE_MANY, iam_on_agent_revoke_many },
-	{ AG_MSG_RULING_ORDER, iam_on_ruling },
+	{ AG_MSG_RULING_ASK, iam_on_ruling },
 	{ AG_MSG_ACT_ASK, iam_on_act },
 	{ AG_MSG_CHALLENGE_ASK, iam_on_challenge },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * responder: what is done about it?
- * Hears from anomaly what an event means. Acts first (iam, a key's shard),
+ * Hears from anomaly what an event means. Acts first (iam, risk, a key's shard),
  * then records the action, then lets iam go of the hold, then keeps the
  * recommendation in the journal, and only then answers: so whatever dies in
  * between, anomaly asks again, and every step may be repeated.
@@ -17,7 +17,7 @@
 #include "responder/book.h"
 #include "responder/rules.h"
 
-enum { ACT_MS = 2000, RECOMMENDATIONS_MAX = 8 };
+enum { ACT_MS = 2000, RULE_MS = 1000, RECOMMENDATIONS_MAX = 8 };
 
 static const char *const tables[] = { BOOK_TABLES, NULL };
 
@@ -67,6 +67,15 @@ number(struct ag_ctx *ctx, uint64_t n)
 	return ag_printf(ctx, "%llu", (unsigned long long)n);
 }
 
+static const char *
+resource_type(const Ag__Recommendation *of, const struct decision *d)
+{
+	if (d->target == TARGET_KEY)
+		return "key";
+	return of->has_actor_kind && of->actor_kind != AG__KIND__V__agent ?
+	    "principal" : "agent";
+}
+
 /* The audit event of what was done, or of what was not. */
 static ag_err
 record(struct ag_ctx *ctx, const Ag__AssessAsk *ask,
@@ -109,7 +118,7 @@ record(struct ag_ctx *ctx, const Ag__AssessAsk *ask,
 	o.actor_id = response->of->actor;
 	o.n_chain = ask->n_chain;
 	o.chain = ask->chain;
-	o.resource_type = (char *)(d->target == TARGET_KEY ? "key" : "agent");
+	o.resource_type = (char *)resource_type(response->of, d);
 	o.resource_id = (char *)(d->id != NULL ? d->id : response->of->actor);
 	if (o.operation == NULL || o.reason == NULL)
 		return AG_NO_MEMORY;
@@ -211,7 +220,8 @@ act(struct responder *responder, struct ag_ctx *ctx,
 	    .target_kind = decision->target };
 	unsigned to = decision->target == TARGET_KEY ?
 	    ag_shard(ctx, AG_ROLE_KEYS, decision->id) :
-	    ag_slot(ctx, AG_ROLE_IAM, 0);
+	    ag_slot(ctx, decision->target == TARGET_ACTOR ? AG_ROLE_RISK :
+	    AG_ROLE_IAM, 0);
 	ag_err err;
 
 	_Static_assert(sizeof(acting) <= AG_MEMO_BYTES_MAX, "memo");
@@ -286,17 +296,33 @@ keep(struct ag_ctx *ctx, const Ag__AssessAsk *ask,
 }
 
 static ag_err
-rule(struct ag_ctx *ctx, const Ag__AssessAsk *ask, bool acted)
+on_ruled(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
 {
-	Ag__RulingOrder order = AG__RULING_ORDER__INIT;
+	const Ag__AssessAsk *ask = ask_again(ctx);
 
+	/* iam is away: anomaly asks again, and the hold stays meanwhile. */
+	if (status != AG_OK)
+		return status;
+	return ask != NULL ? keep(ctx, ask, memo) : AG_NO_MEMORY;
+}
+
+/* Lets iam go of the hold, then keeps what was done. */
+static ag_err
+rule(struct ag_ctx *ctx, const Ag__AssessAsk *ask,
+    const struct progress *progress)
+{
+	Ag__RulingAsk ruling = AG__RULING_ASK__INIT;
+
+	_Static_assert(sizeof(*progress) <= AG_MEMO_BYTES_MAX, "memo");
 	if (!ask->held)
-		return AG_OK;
-	order.event_id = ask->event_id;
-	order.agent_id = ask->agent_id;
-	order.acted = acted;
-	return ag_send(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_RULING_ORDER,
-	    &order);
+		return keep(ctx, ask, progress);
+	ruling.event_id = ask->event_id;
+	ruling.agent_id = ask->agent_id;
+	ruling.acted = progress->acted;
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_RULING_ASK,
+	    &ruling, AG_MSG_DONE_REPLY, RULE_MS, on_ruled, progress,
+	    sizeof(*progress));
 }
 
 /* ------------------------------------------------------- the assessment */
@@ -350,9 +376,7 @@ step(struct responder *responder, struct ag_ctx *ctx, const Ag__AssessAsk *ask,
 			    &response.decision, progress);
 		err = conclude(ctx, ask, &response, progress);
 	}
-	if (err == AG_OK)
-		err = rule(ctx, ask, progress->acted);
-	return err == AG_OK ? keep(ctx, ask, progress) : err;
+	return err == AG_OK ? rule(ctx, ask, progress) : err;
 }
 
 static ag_err

@@ -4,9 +4,10 @@
  * Hears every operation, from iam. Says the same to its executor, with a
  * verdict, or refuses; asks iam for a challenge where a person's second factor
  * makes up for it. It can only tighten what iam decided.
- * Keeps a baseline per principal, learned from the audit log's allowed
- * requests only: what was refused must not become ordinary. The store is
- * written on a timer, so a crash may forget some seconds of habits.
+ * Keeps a baseline per principal (of agents: per line, see habit.h), learned
+ * from the audit log's allowed requests only: what was refused must not become
+ * ordinary. The store is written on a timer, so a crash may forget some seconds
+ * of habits. And whom the responder wants a second factor of (step_up).
  */
 #include <aegis/aegis.h>
 
@@ -14,6 +15,7 @@
 
 #include "habit.h"
 #include "risk/score.h"
+#include "risk/wary.h"
 #include "rows.h"
 
 enum {
@@ -23,10 +25,11 @@ enum {
 	OP_NAMES = 256, /* slots of the index by name; a power of two */
 	OP_TYPES = 0x1000,
 	CHALLENGE_TIMEOUT_MS = 1000,
+	TENANTS_MAX = 64, /* with thresholds of their own */
 };
 
-enum { TABLE_BASELINES };
-static const char *const tables[] = { "baselines", NULL };
+enum { TABLE_BASELINES, TABLE_WARY };
+static const char *const tables[] = { "baselines", "wary", NULL };
 
 enum { COUNT_ALLOW, COUNT_STEP_UP, COUNT_DENY, PRINCIPALS };
 static const struct ag_metric_row metrics[] = {
@@ -41,10 +44,18 @@ struct entry {
 	struct risk_pulse pulse;
 };
 
-struct risk {
-	struct rows *book;
+struct thresholds {
+	const char *tenant; /* NULL: everybody else */
 	double step_up;
 	double deny;
+};
+
+struct risk {
+	struct rows *book;
+	struct thresholds thresholds[TENANTS_MAX + 1]; /* the last: the rest's */
+	unsigned tenants;
+	bool prod;
+	struct wary wary;
 	uint8_t op_of_type[OP_TYPES]; /* type - 0x1000 → position, at most 63 */
 	uint8_t op_of_name[OP_NAMES]; /* hash → position + 1; 0: free */
 };
@@ -164,6 +175,7 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 {
 	struct risk *risk = state;
 	struct risk_request request = { 0 };
+	char line[AG_ID_SIZE];
 	struct entry *entry;
 
 	if (event->outcome != AG__OUTCOME_KIND__V__allowed ||
@@ -171,7 +183,8 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 	    event->event_type != AG__EVENT_TYPE__V__outcome_late) ||
 	    event->actor == NULL || event->actor->id == NULL)
 		return AG_OK;
-	if ((entry = entry_of(risk, ctx, event->actor->id)) == NULL)
+	habit_line(event->actor->id, event->chain, event->n_chain, NULL, line);
+	if ((entry = entry_of(risk, ctx, line)) == NULL)
 		return AG_OK;
 	request.at_ms = event->occurred_at;
 	request.op = op_named(risk, event->operation);
@@ -201,11 +214,30 @@ request_of(const struct risk *risk, const struct ag_operation *op,
 		.credential_age_ms = -1,
 		.scope_count = grant->scope_count,
 		.items = grant->items > 0 ? grant->items : 1,
+		.prod = risk->prod,
 	};
 	if (grant->has_credential_issued_at)
 		out->credential_age_ms =
 		    grant->occurred_at > grant->credential_issued_at ?
 		    grant->occurred_at - grant->credential_issued_at : 0;
+}
+
+/* By the tenant's thresholds; and whoever the responder is wary of needs a
+ * step-up at least. */
+static Ag__Decision__V
+decide(const struct risk *risk, struct ag_ctx *ctx, double score)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	const struct thresholds *t = risk->thresholds;
+
+	while (t->tenant != NULL && strcmp(t->tenant, grant->tenant) != 0)
+		t++;
+	if (score >= t->deny)
+		return AG__DECISION__V__deny;
+	if (score >= t->step_up || wary_of(&risk->wary, grant->actor_id,
+	    ag_now_ms(ctx)))
+		return AG__DECISION__V__step_up;
+	return AG__DECISION__V__allow;
 }
 
 /* In the turn's memory; NULL at its ceiling. */
@@ -234,9 +266,7 @@ verdict_new(struct ag_ctx *ctx, const struct risk *risk,
 	v->verdict.factors = v->list;
 	v->verdict.degraded = score->degraded;
 	v->verdict.model_version = (char *)RISK_MODEL_VERSION;
-	v->verdict.decision = score->score >= risk->deny ? AG__DECISION__V__deny :
-	    score->score >= risk->step_up ? AG__DECISION__V__step_up :
-	    AG__DECISION__V__allow;
+	v->verdict.decision = decide(risk, ctx, score->score);
 	return &v->verdict;
 }
 
@@ -288,8 +318,8 @@ step_up(struct ag_ctx *ctx, const Ag__Grant *grant,
 
 /* Refused, or asked for more; AG_OK: it may go on. */
 static ag_err
-judge(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Verdict *verdict,
-    const struct risk_score *score)
+judge(struct risk *risk, struct ag_ctx *ctx, const Ag__Grant *grant,
+    Ag__Verdict *verdict, const struct risk_score *score)
 {
 	if (verdict->decision == AG__DECISION__V__allow) {
 		ag_metric_add(ctx, COUNT_ALLOW, 1);
@@ -302,7 +332,9 @@ judge(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Verdict *verdict,
 	}
 	ag_metric_add(ctx, COUNT_STEP_UP, 1);
 	/* iam has checked what came with it. */
-	return grant->step_up != NULL ? AG_OK : step_up(ctx, grant, score);
+	if (grant->step_up == NULL)
+		return step_up(ctx, grant, score);
+	return wary_drop(&risk->wary, ctx, grant->actor_id);
 }
 
 static unsigned
@@ -325,33 +357,84 @@ on_operation(void *state, struct ag_ctx *ctx, const void *msg)
 	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
 	struct risk_request request;
 	struct risk_score score;
+	char line[AG_ID_SIZE];
 	struct entry *entry;
 	Ag__Verdict *verdict;
 	ag_err err;
 
 	if (op == NULL || grant == NULL || grant->actor_id == NULL)
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No grant");
-	if ((entry = entry_of(risk, ctx, grant->actor_id)) == NULL)
+	habit_line(grant->actor_id, grant->chain, grant->n_chain, NULL, line);
+	if ((entry = entry_of(risk, ctx, line)) == NULL)
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No actor");
 	request_of(risk, op, grant, &request);
 	request.per_s = risk_pulse(&entry->pulse, ag_mono_ms(ctx), request.items);
 	risk_score(&entry->usual, &request, &score);
 	if ((verdict = verdict_new(ctx, risk, &score)) == NULL)
 		return AG_NO_MEMORY;
-	if ((err = judge(ctx, grant, verdict, &score)) != AG_OK)
+	if ((err = judge(risk, ctx, grant, verdict, &score)) != AG_OK)
 		return err;
 	return ag_pass(ctx, executor_of(ctx, op, grant), NULL, verdict);
 }
 
+/* The responder wants a second factor of somebody from now on. Kept before it
+ * is answered. */
+static ag_err
+on_act(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct risk *risk = state;
+	const Ag__ActAsk *ask = msg;
+	Ag__ActReply reply = AG__ACT_REPLY__INIT;
+	ag_err err;
+
+	if (strcmp(ask->action, "step_up") != 0)
+		return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, NULL, NULL,
+		    "risk does not %s.", ask->action);
+	err = wary_add(&risk->wary, ctx, ask->target, ask->recommendation_id,
+	    &reply.changed);
+	if (err != AG_OK)
+		return err;
+	reply.count = reply.changed;
+	reply.committed_at = ag_now_ms(ctx);
+	return ag_reply(ctx, AG_MSG_ACT_REPLY, &reply);
+}
+
 /* ------------------------------------------------------------------- life */
+
+/* A tenant's own, or else everybody's. */
+static double
+threshold(struct ag_ctx *ctx, const char *own, unsigned i, const char *common)
+{
+	return ag_config_str(ctx, own, i) != NULL ?
+	    ag_config_get_number(ag_config(ctx), own, i) :
+	    ag_config_number(ctx, common);
+}
+
+static void
+thresholds_read(struct risk *risk, struct ag_ctx *ctx)
+{
+	unsigned n = ag_config_count(ctx, "risk.per_tenant");
+
+	for (unsigned i = 0; i < n && i < TENANTS_MAX; i++)
+		risk->thresholds[risk->tenants++] = (struct thresholds){
+			ag_config_str(ctx, "risk.per_tenant[].tenant", i),
+			threshold(ctx, "risk.per_tenant[].step_up", i,
+			    "risk.step_up"),
+			threshold(ctx, "risk.per_tenant[].deny", i, "risk.deny"),
+		};
+	risk->thresholds[risk->tenants] = (struct thresholds){ NULL,
+		ag_config_number(ctx, "risk.step_up"),
+		ag_config_number(ctx, "risk.deny") };
+}
 
 static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
 	struct risk *risk = state;
 
-	risk->step_up = ag_config_number(ctx, "risk.step_up");
-	risk->deny = ag_config_number(ctx, "risk.deny");
+	thresholds_read(risk, ctx);
+	risk->prod = strcmp(ag_config_str(ctx, "environment", 0), "prod") == 0;
+	risk->wary.table = TABLE_WARY;
 	index_operations(risk);
 	risk->book = rows_new(PRINCIPALS_MAX, sizeof(struct entry));
 	return risk->book != NULL ? AG_OK : AG_NO_MEMORY;
@@ -363,6 +446,8 @@ ready(void *state, struct ag_ctx *ctx)
 	ag_err err = ag_store_scan(ctx, TABLE_BASELINES, NULL, 0, load_entry,
 	    state);
 
+	if (err == AG_OK)
+		err = wary_load(&((struct risk *)state)->wary, ctx);
 	return err == AG_OK ? ag_every(ctx, SAVE_MS, on_save) : err;
 }
 
@@ -379,9 +464,14 @@ fini(void *state, struct ag_ctx *ctx)
 	rows_free(&risk->book);
 }
 
+static const struct ag_row rows[] = {
+	{ AG_MSG_ACT_ASK, on_act },
+};
+
 const struct ag_actor ag_actor_risk = {
 	.name = "risk",
 	.state_size = sizeof(struct risk),
+	AG_ROWS(rows),
 	.init = init,
 	.ready = ready,
 	.station = on_operation,

@@ -22,6 +22,8 @@ enum {
 int ag_cfg_find(const char *path);
 bool ag_cfg_is_section(const char *path); /* some key is path.… */
 bool ag_cfg_is_list(const char *path);    /* some key is path[].… */
+/* A list whose rows are written as a mapping: the member that is the name. */
+const char *ag_cfg_keyed(const char *path);
 /* The name directly below section `path` ("" is the top) that the i-th key of
  * the table has; false if that key is not below it. */
 bool ag_cfg_child(unsigned i, const char *path, char out[AG_CFG_PATH_MAX]);

@@ -78,6 +78,12 @@ ag_cfg_is_list(const char *path)
 	return any_below(path, "[].");
 }
 
+const char *
+ag_cfg_keyed(const char *path)
+{
+	return strcmp(path, "risk.per_tenant") == 0 ? "tenant" : NULL;
+}
+
 bool
 ag_cfg_child(unsigned i, const char *path, char out[AG_CFG_PATH_MAX])
 {

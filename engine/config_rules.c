@@ -284,12 +284,30 @@ check_plain(const struct ag_config *c, const struct complaint *to)
 static ag_err
 check_risk(const struct ag_config *c, const struct complaint *to)
 {
-	if (ag_config_get_number(c, "risk.step_up", 0) >
-	    ag_config_get_number(c, "risk.deny", 0))
+	static const char *const up = "risk.per_tenant[].step_up";
+	static const char *const no = "risk.per_tenant[].deny";
+	double step_up = ag_config_get_number(c, "risk.step_up", 0);
+	double deny = ag_config_get_number(c, "risk.deny", 0);
+
+	if (step_up > deny)
 		return complain(to, has(c, "risk.step_up", 0) ?
 		    ag_config_get_where(c, "risk.step_up", 0) :
 		    ag_config_get_where(c, "risk.deny", 0), "risk.step_up",
 		    "at most risk.deny");
+	for (unsigned i = 0; i < ag_config_get_count(c, "risk.per_tenant"); i++) {
+		const char *name = ag_config_get_str(c,
+		    "risk.per_tenant[].tenant", i);
+
+		if ((has(c, up, i) ? ag_config_get_number(c, up, i) : step_up) >
+		    (has(c, no, i) ? ag_config_get_number(c, no, i) : deny))
+			return complain(to, row_where(c, "risk.per_tenant", i),
+			    up, "at most deny");
+		for (unsigned j = 0; j < i; j++)
+			if (is(c, "risk.per_tenant[].tenant", j, name))
+				return complain(to, row_where(c,
+				    "risk.per_tenant", i), "risk.per_tenant",
+				    "%s once; it is here a second time", name);
+	}
 	return AG_OK;
 }
 

@@ -268,6 +268,38 @@ read_rows(struct parser *p)
 	return err;
 }
 
+/* A mapping of names to mappings: each name is a row, and its first member. */
+static ag_err
+read_keyed(struct parser *p, const char *member)
+{
+	size_t at = strlen(p->path);
+	unsigned row;
+	ag_err err;
+
+	while ((err = next(p)) == AG_OK) {
+		if (p->event.type == YAML_MAPPING_END_EVENT)
+			return AG_OK;
+		err = ag_cfg_add_row(p->config, p->path, &row);
+		if (err == AG_FULL)
+			return complain(p, p->path, "at most %d rows",
+			    AG_CFG_ROWS_MAX);
+		if (err != AG_OK)
+			return err;
+		snprintf(p->path + at, sizeof(p->path) - at, "[].%s", member);
+		if ((err = set(p, ag_cfg_find(p->path), row)) != AG_OK)
+			return err;
+		memcpy(p->path + at, "[]", 3);
+		if ((err = next(p)) != AG_OK)
+			return err;
+		if (p->event.type != YAML_MAPPING_START_EVENT)
+			return complain(p, p->path, "a mapping");
+		if ((err = read_mapping(p, row)) != AG_OK)
+			return err;
+		p->path[at] = '\0';
+	}
+	return err;
+}
+
 static ag_err
 on_sequence(struct parser *p, unsigned row)
 {
@@ -276,7 +308,7 @@ on_sequence(struct parser *p, unsigned row)
 
 	if (key >= 0 && ag_cfg_is_sequence(key))
 		return read_strings(p, key, row);
-	if (key < 0 && ag_cfg_is_list(p->path))
+	if (key < 0 && ag_cfg_is_list(p->path) && ag_cfg_keyed(p->path) == NULL)
 		return read_rows(p);
 	if (key < 0)
 		return complain(p, p->path, "a mapping");
@@ -292,6 +324,8 @@ on_mapping(struct parser *p, unsigned row)
 
 	if (key < 0 && ag_cfg_is_section(p->path))
 		return read_mapping(p, row);
+	if (key < 0 && ag_cfg_keyed(p->path) != NULL)
+		return read_keyed(p, ag_cfg_keyed(p->path));
 	if (key < 0)
 		return complain(p, p->path, "a sequence of mappings");
 	ag_cfg_want(key, want);

@@ -148,18 +148,21 @@ iam_hold_free(struct iam_node *node)
 	node->hold = NULL;
 }
 
+/* Answered when the hold's row is committed (iam_flush): whoever ruled asks
+ * until then, so that no crash of ours leaves an agent held for ever. */
 ag_err
 iam_on_ruling(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam *iam = state;
-	const Ag__RulingOrder *order = msg;
-	struct iam_node *node = iam_node_find(iam, order->agent_id);
+	const Ag__RulingAsk *ask = msg;
+	struct iam_node *node = iam_node_find(iam, ask->agent_id);
 	struct iam_hold *hold = node == NULL ? NULL : node->hold;
+	Ag__Done done = AG__DONE__INIT;
 
-	if (hold == NULL || hold == &no_memory_hold)
-		return AG_OK; /* ruled twice, or before a restart */
+	if (hold == NULL || hold == &no_memory_hold) /* ruled twice */
+		return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
 	for (unsigned i = 0; i < hold->count; i++) {
-		if (strcmp(hold->events[i], order->event_id) != 0)
+		if (strcmp(hold->events[i], ask->event_id) != 0)
 			continue;
 		memmove(hold->events[i], hold->events[hold->count - 1],
 		    AG_ID_SIZE);
@@ -170,5 +173,5 @@ iam_on_ruling(void *state, struct ag_ctx *ctx, const void *msg)
 		release(iam, ctx, node);
 	else
 		keep(iam, ctx, node, hold);
-	return AG_OK;
+	return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
 }

@@ -13,13 +13,12 @@ static const struct rule defaults[] = {
 	    "suspend_agent" },
 };
 
-/* A step-up needs a second factor, and agents have none: it is said only. */
 static const struct {
 	const char *action;
 	enum rule_target target;
 } targets[] = {
 	{ "alert", TARGET_NOTHING },
-	{ "step_up", TARGET_NOTHING },
+	{ "step_up", TARGET_ACTOR },
 	{ "suspend_agent", TARGET_AGENT },
 	{ "revoke_agent", TARGET_AGENT },
 	{ "revoke_subtree", TARGET_TOP },
@@ -94,6 +93,8 @@ target_id(enum rule_target target, const Ag__Recommendation *r)
 		    r->actor;
 	case TARGET_KEY:
 		return r->key_id;
+	case TARGET_ACTOR:
+		return r->actor;
 	}
 	return NULL;
 }

@@ -15,6 +15,7 @@ enum rule_target {
 	TARGET_AGENT,   /* the agent itself (iam) */
 	TARGET_TOP,     /* the agent next to the root of its chain (iam) */
 	TARGET_KEY,     /* the key it used (its shard) */
+	TARGET_ACTOR,   /* whoever it was (risk) */
 };
 
 struct rule {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Eight factors, each a value from 0 (ordinary) to 1 (as odd as can be),
+ * Nine factors, each a value from 0 (ordinary) to 1 (as odd as can be),
  * times a weight. The weights are chosen so that no two oddities together
  * reach a step-up (0.7 by default), and so that what an ordinary first day, a
  * benchmark or a batch job does stays below half of it; a stolen credential
@@ -15,7 +15,7 @@
 
 const char *const risk_factor_names[RISK_FACTORS] = {
 	"rate", "hour", "address_set", "operation_mix", "key_set",
-	"principal_kind", "credential_age", "scope_breadth",
+	"principal_kind", "credential_age", "scope_breadth", "environment",
 };
 
 const double risk_weights[RISK_FACTORS] = {
@@ -26,7 +26,8 @@ const double risk_weights[RISK_FACTORS] = {
 	[RISK_KEY_SET] = 0.10,
 	[RISK_PRINCIPAL_KIND] = 0.05,
 	[RISK_CREDENTIAL_AGE] = 0.10,
-	[RISK_SCOPE_BREADTH] = 0.10,
+	[RISK_SCOPE_BREADTH] = 0.05,
+	[RISK_ENVIRONMENT] = 0.05,
 };
 
 static const double neutral = 0.5; /* for what is not known */
@@ -147,6 +148,8 @@ risk_score(const struct risk_baseline *usual,
 	/* One scope is narrow, 32 are broad. */
 	v[RISK_SCOPE_BREADTH] = no_scope ? neutral :
 	    clamp((request->scope_count - 1.0) / 31);
+	/* What is at stake: the same oddity is worse in prod. */
+	v[RISK_ENVIRONMENT] = request->prod ? 1 : 0;
 	for (unsigned i = 0; i < RISK_FACTORS; i++) {
 		out->contributions[i] = v[i] * risk_weights[i];
 		sum += out->contributions[i];

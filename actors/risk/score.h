@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RISK_MODEL_VERSION "1"
+#define RISK_MODEL_VERSION "2"
 
 enum {
 	RISK_HOURS = 168, /* of the week, UTC; 0 is Monday, midnight */
@@ -35,6 +35,7 @@ enum risk_factor {
 	RISK_PRINCIPAL_KIND,
 	RISK_CREDENTIAL_AGE,
 	RISK_SCOPE_BREADTH,
+	RISK_ENVIRONMENT,
 	RISK_FACTORS
 };
 
@@ -71,6 +72,7 @@ struct risk_request {
 	int64_t credential_age_ms; /* < 0: unknown, neutral */
 	uint32_t scope_count;      /* 0: unknown, neutral */
 	uint32_t items;
+	bool prod; /* environment: prod */
 };
 
 struct risk_score {

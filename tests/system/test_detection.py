@@ -6,7 +6,8 @@ import os
 import signal
 import time
 
-from conftest import b64, wait_for
+from conftest import CONFIG, b64, wait_for
+from test_stepup import enrol, step_up
 
 SIGN = {"message_b64": b64(b"invoice 1")}
 
@@ -212,6 +213,62 @@ def test_key_actions_are_reversible(fresh_fleet, unique):
     assert sign(admin, other).reason == "deactivated"
 
 
+def burst_of_refusals(who, unique):
+    """Ten of them within a minute: refusal_burst, low."""
+    for _ in range(10):
+        assert who.get("/v1/keys/" + unique("nothing")).status in (403, 404)
+
+
+def test_step_up_by_rule(fresh_fleet, unique):
+    fleet = fresh_fleet({"responder": {"rules": [
+        {"detector": "refusal_burst", "action": "step_up"}]}})
+    admin = fleet.admin()
+    key = unique("invoice")
+    fleet.key(admin, key)
+    alice, robot = fleet.person("alice"), fleet.person("robot", kind="service")
+    device = enrol(fleet, alice, "alice")
+    for who in (alice, robot):
+        assert sign(who, key).status == 200
+        burst_of_refusals(who, unique)
+        (found,) = settled(admin, who)
+        assert (found["state"], found["action"]["name"]) == ("acted", "step_up")
+        (event,) = fleet.events(admin, "operation=response.step_up&actor=" + who.id)
+        assert event["resource"] == {"type": "principal", "id": who.id, "alias": None}
+    # A person shows the second factor once, and is free again.
+    got = sign(alice, key)
+    assert (got.status, got.code) == (401, "StepUpRequired")
+    (event,) = fleet.event_of(admin, got)
+    assert event["risk"]["decision"] == "step_up" and event["risk"]["score"] < 0.7
+    again = alice.post("/v1/keys/%s/sign" % key, SIGN,
+                       headers=step_up(got.json["challenge_id"], device.code()))
+    assert again.status == 200, again
+    assert sign(alice, key).status == 200
+    # Who has none waits; a restart does not free anybody.
+    assert sign(robot, key).reason == "risk_step_up"
+    kill(fleet, "risk")
+
+    def refused():
+        got = sign(robot, key)
+        assert got.status != 200, got
+        return got.reason == "risk_step_up"
+    wait_for(refused, timeout_s=20, what="risk to be back")
+    fleet.move_clock(16 * 60)
+    wait_for(lambda: sign(robot, key).status == 200, what="the end of it")
+
+
+def test_actions_are_capped(fresh_fleet, unique):
+    fleet = fresh_fleet({"responder": {"max_actions_per_minute": 1}})
+    admin = fleet.admin()
+    for n in range(2):
+        agent, good, bad, _ = rogue(fleet, admin, unique)
+        assert sign(agent, bad).status == 403
+        (found,) = settled(admin, agent)
+        assert found["action"]["name"] == ("suspend_agent" if n == 0 else "alert")
+    wait_for(lambda: sign(agent, good).status == 200, what="the hold to be let go")
+    (event,) = fleet.events(admin, "operation=response.alert&actor=" + agent.id)
+    assert event["params"]["instead_of"] == "suspend_agent"
+
+
 # ---- N03 -------------------------------------------------------------------
 
 def test_rate_spike_is_said_once_and_stopped(fresh_fleet, unique):
@@ -342,7 +399,7 @@ def test_only_people_teach_and_only_what_is_learned(fleet, admin, unique):
 # ---- F01 F03: risk -----------------------------------------------------------
 
 FACTORS = ["rate", "hour", "address_set", "operation_mix", "key_set", "principal_kind", "credential_age",
-           "scope_breadth"]
+           "scope_breadth", "environment"]
 
 
 def test_every_event_has_its_score(fleet, admin, unique):
@@ -351,7 +408,7 @@ def test_every_event_has_its_score(fleet, admin, unique):
     (event,) = fleet.event_of(admin, sign(admin, alias))
     risk = event["risk"]
     assert [f["name"] for f in risk["factors"]] == FACTORS
-    assert risk["model_version"] == "1" and risk["degraded"] is False and risk["decision"] == "allow"
+    assert risk["model_version"] == "2" and risk["degraded"] is False and risk["decision"] == "allow"
     total = sum(f["contribution"] for f in risk["factors"])
     assert abs(total - risk["score"]) < 0.001 and 0 <= risk["score"] <= 1
 
@@ -372,6 +429,18 @@ def test_thresholds_tighten_only(fresh_fleet, unique):
         # What iam refuses, risk does not lift.
         assert sign(agent, unique("other")).reason == "scope_missing"
         fleet.leave()
+
+
+def test_thresholds_of_one_tenant(fresh_fleet, unique):
+    fleet = fresh_fleet({"risk": {"per_tenant": {"strict": {"step_up": 0.05}}}})
+    admin = fleet.admin()
+    made = admin.ok("POST", "/v1/tenants", {"name": "strict", "admin_name": "root"})
+    for who, reason in ((admin, None), (fleet.client(made["admin"]["token"]), "risk_step_up")):
+        alias = unique("k")
+        fleet.key(who, alias)
+        agent = fleet.agent(who, ["key:%s:sign" % alias])
+        got = sign(agent, alias)
+        assert got.status == 200 if reason is None else got.reason == reason, got
 
 
 def kill(fleet, name):
@@ -414,6 +483,31 @@ def test_a_hold_outlives_a_crash_of_iam(fresh_fleet, unique):
         assert got.status in (401, 503, 504), got
         return got.status == 401
     wait_for(answered, timeout_s=20, what="the revocation")
+
+
+def test_a_ruling_that_was_lost_is_made_again(fresh_fleet, unique):
+    """iam dies with the ruling unread: the hold ends by itself all the same."""
+    fleet = fresh_fleet(dict(CONFIG, responder={"dry_run": True}))
+    admin = fleet.admin()
+    agent, good, bad, _ = rogue(fleet, admin, unique, tier="critical")
+    anomaly, iam = (fleet.processes()[name] for name in ("anomaly", "iam"))
+    os.kill(anomaly, signal.SIGSTOP)
+    try:
+        assert sign(agent, bad).status == 403
+        assert sign(agent, good).status == 503
+        os.kill(iam, signal.SIGSTOP)
+    finally:
+        os.kill(anomaly, signal.SIGCONT)
+
+    def answered():
+        path = os.path.join(fleet.state, "everything.jsonl")
+        return '"response.revoke_agent"' in open(path).read()
+    wait_for(answered, what="the responder")
+    time.sleep(0.1)  # its ruling lies in iam's mailbox, or will: both must end well
+    os.kill(iam, signal.SIGKILL)
+    wait_for(lambda: sign(fleet.client(agent.token), good).status == 200, timeout_s=20,
+             what="the hold to be let go")
+    assert admin.ok("GET", "/v1/agents/" + agent.id)["state"] == "live"
 
 
 def test_baselines_survive_a_crash_of_risk(fresh_fleet, unique):

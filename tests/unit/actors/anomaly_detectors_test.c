@@ -659,15 +659,119 @@ clean_trace(void **state)
 	assert_true(found * 1000 < seen);
 }
 
+static void
+creep(struct fixture *f)
+{
+	begin(f, &anomaly_scope_creep);
+	f->limits = (struct anomaly_limits){ .enabled = true, .low = 5,
+		.medium = 10, .high = 20, .cooldown_ms = DAY,
+		.window_ms = 14 * DAY, .history_ms = 14 * DAY };
+	f->event.outcome = AG__OUTCOME_KIND__V__allowed;
+	f->event.has_scope_count = 1;
+	f->event.occurred_at = monday_ms;
+}
+
+/* F05: twelve scopes, one used, for 14 days: one finding, and not another one
+ * every day. */
+static void
+unused_scopes_are_told_of(void **state)
+{
+	struct fixture f;
+	int found = 0;
+
+	creep(&f);
+	f.event.scope_count = 12;
+	for (int hour = 0; hour < 14 * 24; hour++) {
+		f.event.occurred_at = monday_ms + hour * HOUR;
+		assert_int_equal(see(&f), 0);
+	}
+	f.event.occurred_at = monday_ms + 14 * DAY;
+	assert_int_equal(see(&f), AG__SEVERITY__V__medium);
+	assert_string_equal(f.found.details[0].value, "11");
+	for (int hour = 1; hour < 13 * 24; hour++) {
+		f.event.occurred_at = monday_ms + 14 * DAY + hour * HOUR;
+		found += see(&f);
+	}
+	assert_int_equal(found, 0);
+	f.event.occurred_at = monday_ms + 28 * DAY;
+	assert_int_equal(see(&f), AG__SEVERITY__V__medium);
+	f.detector->learn(f.row, &f.limits, 0);
+	f.event.occurred_at = monday_ms + 60 * DAY;
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
+static void
+used_scopes_are_not(void **state)
+{
+	struct fixture f;
+	char key[16];
+
+	creep(&f);
+	f.event.scope_count = 12;
+	f.resource.id = key;
+	for (int hour = 0; hour < 30 * 24; hour++) {
+		snprintf(key, sizeof(key), "key_%d", hour % 12);
+		f.event.occurred_at = monday_ms + hour * HOUR;
+		assert_int_equal(see(&f), 0);
+	}
+	end(&f);
+	creep(&f);
+	f.event.scope_count = 4; /* few are no creep */
+	for (int hour = 0; hour < 30 * 24; hour++) {
+		f.event.occurred_at = monday_ms + hour * HOUR;
+		assert_int_equal(see(&f), 0);
+	}
+	end(&f);
+}
+
+/* F05: widened at once by much, and by little again and again; not by agents of
+ * the line that hold less; at most once a day. */
+static void
+widened_scopes_are_told_of(void **state)
+{
+	struct fixture f;
+
+	creep(&f);
+	f.event.scope_count = 2;
+	assert_int_equal(see(&f), 0);
+	f.event.occurred_at += HOUR;
+	f.event.scope_count = 12;
+	assert_int_equal(see(&f), AG__SEVERITY__V__medium);
+	assert_string_equal(f.found.details[0].value, "2");
+	f.event.scope_count = 2;
+	assert_int_equal(see(&f), 0);
+	f.event.scope_count = 12;
+	assert_int_equal(see(&f), 0);
+	f.event.occurred_at += HOUR;
+	f.event.scope_count = 40;
+	assert_int_equal(see(&f), 0); /* told of tomorrow */
+	f.event.occurred_at += DAY;
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	assert_int_equal(see(&f), 0);
+	end(&f);
+	creep(&f);
+	for (int day = 0; day < 5; day++) { /* one more each day */
+		f.event.scope_count = 2 + (uint32_t)day;
+		f.event.occurred_at = monday_ms + day * DAY;
+		assert_int_equal(see(&f), 0);
+	}
+	f.event.scope_count = 7;
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	end(&f);
+}
+
 /* Clocks that jump: no crash, and time goes on. */
 static void
 hostile_habits(void **state)
 {
-	static const int64_t times[] = { INT64_MIN, -1, 0, INT64_MAX, 1,
-		INT64_C(1767571200000), INT64_MIN / 2 };
+	/* anomaly.c bounds the event's time. */
+	static const int64_t times[] = { 0, INT64_C(253402300799000), 1,
+		INT64_C(1767571200000), 5, INT64_C(253402300798000), 7 };
 	static const struct anomaly_detector *const all[] = {
 		&anomaly_off_hours, &anomaly_new_address,
-		&anomaly_new_operation, &anomaly_unusual_key };
+		&anomaly_new_operation, &anomaly_unusual_key,
+		&anomaly_scope_creep };
 	static char name[4096];
 	struct fixture f;
 
@@ -684,8 +788,8 @@ hostile_habits(void **state)
 		}
 		if (f.detector->seed != NULL)
 			f.detector->seed(f.row, &f.event, name);
-		f.detector->learn(f.row, &f.limits, INT64_MIN);
-		f.detector->learn(f.row, &f.limits, INT64_MAX);
+		f.detector->learn(f.row, &f.limits, 0);
+		f.detector->learn(f.row, &f.limits, INT64_C(253402300799000));
 		end(&f);
 	}
 }
@@ -716,6 +820,9 @@ main(void)
 		cmocka_unit_test(scopes_are_seeds),
 		cmocka_unit_test(churn_is_usual_for_some),
 		cmocka_unit_test(clean_trace),
+		cmocka_unit_test(unused_scopes_are_told_of),
+		cmocka_unit_test(used_scopes_are_not),
+		cmocka_unit_test(widened_scopes_are_told_of),
 		cmocka_unit_test(hostile_habits),
 	};
 

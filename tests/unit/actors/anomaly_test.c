@@ -170,6 +170,30 @@ asks_for_every_hold(void **state)
 	ag_kit_free(&kit);
 }
 
+/* A refusal that came too late for its plane is recorded under an id of its own;
+ * the hold began under the first one's, and that one is ruled on. */
+static void
+rules_on_late_refusals(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_anomaly, NULL, NULL);
+	const struct ag_kit_sent *sent;
+	const Ag__AssessAsk *ask;
+	struct event e;
+
+	event_init(&e, 2);
+	violate(&e);
+	e.event.event_type = AG__EVENT_TYPE__V__outcome_late;
+	e.event.cause_event_id = (char *)"evt_00000000000000000000000000000001";
+	assert_int_equal(ag_kit_audit(kit, &e.event, 2), AG_OK);
+	sent = ag_kit_find(kit, AG_MSG_ASSESS_ASK);
+	assert_non_null(sent);
+	ask = sent->body;
+	assert_true(ask->held);
+	assert_string_equal(ask->event_id, e.event.cause_event_id);
+	assert_string_equal(ask->recommendations[0]->evidence[0], e.id);
+	ag_kit_free(&kit);
+}
+
 /* What we made ourselves never sets us off. */
 static void
 never_by_its_own(void **state)
@@ -553,6 +577,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_of_a_violation),
 		cmocka_unit_test(asks_for_every_hold),
+		cmocka_unit_test(rules_on_late_refusals),
 		cmocka_unit_test(never_by_its_own),
 		cmocka_unit_test(asks_again),
 		cmocka_unit_test(asks_again_for_a_lost_response),

@@ -118,12 +118,15 @@ test_unknown_key_is_no_violation(void **state)
 static void
 ruling(const char *event_id, const char *agent_id)
 {
-	Ag__RulingOrder order = AG__RULING_ORDER__INIT;
+	Ag__RulingAsk ask = AG__RULING_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
 
-	order.event_id = (char *)event_id;
-	order.agent_id = (char *)agent_id;
-	ag_kit_deliver(f->kit, AG_ROLE_RESPONDER, 0, AG_MSG_RULING_ORDER, NULL,
-	    &order);
+	env.has_corr = true;
+	env.corr = 78;
+	ask.event_id = (char *)event_id;
+	ask.agent_id = (char *)agent_id;
+	ag_kit_deliver(f->kit, AG_ROLE_RESPONDER, 0, AG_MSG_RULING_ASK, &env,
+	    &ask);
 }
 
 static Ag__ActReply

@@ -106,6 +106,8 @@ note_record(struct did *did, const Ag__OutcomeEvent *o)
 	}
 }
 
+static ag_err rule_status; /* what iam says of a ruling */
+
 static struct did
 play(struct ag_kit *kit, ag_err act_status)
 {
@@ -134,11 +136,16 @@ play(struct ag_kit *kit, ag_err act_status)
 		} else if (sent->type == AG_MSG_OUTCOME_EVENT) {
 			note(&did, 'r');
 			note_record(&did, sent->body);
-		} else if (sent->type == AG_MSG_RULING_ORDER) {
+		} else if (sent->type == AG_MSG_RULING_ASK) {
 			note(&did, 'u');
 			did.ruled = true;
 			did.ruled_acted =
-			    ((const Ag__RulingOrder *)sent->body)->acted;
+			    ((const Ag__RulingAsk *)sent->body)->acted;
+			if (rule_status == AG_OK)
+				ag_kit_answer(kit, sent, AG_MSG_DONE_REPLY,
+				    &(Ag__Done)AG__DONE__INIT);
+			else
+				ag_kit_answer_error(kit, sent, rule_status, NULL);
 		} else if (sent->type == AG_MSG_DONE_REPLY) {
 			note(&did, 'd');
 			did.done = true;
@@ -591,6 +598,32 @@ dismisses(void **state)
 	ag_kit_free(&kit);
 }
 
+/* iam was away when it was ruled: nothing is concluded, anomaly asks again, and
+ * then it is ruled again. */
+static void
+rules_until_it_is_kept(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_responder, NULL, NULL);
+	struct did did;
+	struct ask a;
+
+	ask_init(&a, 1, "scope_violation", AG__SEVERITY__V__high);
+	rule_status = AG_NOBODY;
+	did = respond(kit, &a);
+	rule_status = AG_OK;
+	assert_true(did.ruled);
+	assert_false(did.done);
+	assert_int_not_equal(did.refused, AG_OK);
+	did = respond(kit, &a);
+	assert_true(did.ruled && did.done);
+	ask_init(&a, 2, "scope_violation", AG__SEVERITY__V__high);
+	a.ask.held = 0; /* nobody waits */
+	did = respond(kit, &a);
+	assert_false(did.ruled);
+	assert_true(did.done);
+	ag_kit_free(&kit);
+}
+
 static const char *
 param(const Ag__OutcomeEvent *o, const char *name)
 {
@@ -669,6 +702,7 @@ main(void)
 		cmocka_unit_test(filters_and_tenants),
 		cmocka_unit_test(reads_and_hides),
 		cmocka_unit_test(dismisses),
+		cmocka_unit_test(rules_until_it_is_kept),
 		cmocka_unit_test(dismisses_and_teaches),
 		cmocka_unit_test(shows_rules),
 	};

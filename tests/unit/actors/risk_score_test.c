@@ -47,7 +47,7 @@ watched(unsigned n)
 
 /* What is odd about a context. */
 enum { BURST = 1, ODD = 2, FROM = 4, OP = 8, KEY = 16, AGENT = 32, OLD = 64,
-	BROAD = 128, ALL = 255 };
+	BROAD = 128, PROD = 256, ALL = 511 };
 
 static struct risk_request
 context(unsigned odd)
@@ -70,6 +70,7 @@ context(unsigned odd)
 		r.credential_age_ms = 60 * DAY;
 	if (odd & BROAD)
 		r.scope_count = 64;
+	r.prod = (odd & PROD) != 0;
 	return r;
 }
 
@@ -80,12 +81,13 @@ struct golden {
 static const struct golden golden[] = {
 	{ 0, 0.00 },
 	{ BURST, 0.20 }, { ODD, 0.10 }, { FROM, 0.20 }, { OP, 0.15 },
-	{ KEY, 0.10 }, { AGENT, 0.05 }, { OLD, 0.10 }, { BROAD, 0.10 },
+	{ KEY, 0.10 }, { AGENT, 0.05 }, { OLD, 0.10 }, { BROAD, 0.05 },
+	{ PROD, 0.05 }, { PROD | FROM | OP, 0.40 },
 	{ AGENT | BURST, 0.25 }, { AGENT | OP, 0.20 }, { AGENT | KEY, 0.15 },
 	{ AGENT | FROM, 0.25 }, { AGENT | OLD, 0.15 }, { AGENT | ODD, 0.15 },
 	{ BURST | KEY, 0.30 }, { BURST | FROM, 0.40 }, { BURST | OP, 0.35 },
 	{ FROM | ODD, 0.30 }, { FROM | OP, 0.35 }, { FROM | KEY, 0.30 },
-	{ ODD | OP | KEY, 0.35 }, { OLD | BROAD | AGENT, 0.25 },
+	{ ODD | OP | KEY, 0.35 }, { OLD | BROAD | AGENT, 0.20 },
 	{ AGENT | BURST | KEY, 0.35 }, { AGENT | FROM | OP, 0.40 },
 	{ AGENT | FROM | OP | KEY, 0.50 }, { BURST | FROM | OP, 0.55 },
 	{ BURST | FROM | OP | KEY, 0.65 }, { BURST | FROM | ODD | KEY, 0.60 },
@@ -94,12 +96,12 @@ static const struct golden golden[] = {
 	{ AGENT | BURST | ODD | FROM | OP, 0.70 },
 	{ BURST | ODD | FROM | OP | KEY, 0.75 },
 	{ AGENT | BURST | ODD | FROM | OP | KEY, 0.80 },
-	{ AGENT | OLD | BROAD | FROM | OP, 0.60 },
-	{ AGENT | OLD | BROAD | FROM | OP | ODD, 0.70 },
-	{ AGENT | OLD | BROAD | FROM | OP | BURST, 0.80 },
+	{ AGENT | OLD | BROAD | FROM | OP, 0.55 },
+	{ AGENT | OLD | BROAD | FROM | OP | ODD, 0.65 },
+	{ AGENT | OLD | BROAD | FROM | OP | BURST, 0.75 },
 	{ ALL & ~KEY, 0.90 }, { ALL & ~OP, 0.85 }, { ALL & ~BURST, 0.80 },
 	{ ALL & ~FROM, 0.80 }, { ALL & ~AGENT, 0.95 }, { ALL & ~OLD, 0.90 },
-	{ ALL & ~BROAD, 0.90 }, { ALL & ~ODD, 0.90 }, { ALL, 1.00 },
+	{ ALL & ~BROAD, 0.95 }, { ALL & ~PROD, 0.95 }, { ALL & ~ODD, 0.90 }, { ALL, 1.00 },
 };
 
 static void
@@ -137,7 +139,7 @@ names_and_weights(void **state)
 {
 	static const char *const names[] = { "rate", "hour", "address_set",
 		"operation_mix", "key_set", "principal_kind", "credential_age",
-		"scope_breadth" };
+		"scope_breadth", "environment" };
 	double sum = 0;
 
 	for (unsigned i = 0; i < RISK_FACTORS; i++) {
@@ -194,6 +196,105 @@ between(void **state)
 	assert_float_equal(value(&usual, r, RISK_SCOPE_BREADTH), 15.0 / 31, 1e-6);
 }
 
+/* F02: one input at a time, from ordinary to as odd as can be. Only its own
+ * factor moves, and only upwards. */
+static struct risk_request
+step_of(enum risk_factor f, unsigned step)
+{
+	static const int64_t hours[] = { 0, 0, 3 * HOUR };
+	static const uint32_t ops[] = { OP_SIGN, OP_RARE, OP_NEW };
+	static const enum risk_kind kinds[] = { RISK_HUMAN, RISK_SERVICE,
+		RISK_AGENT };
+	struct risk_request r = ordinary();
+
+	switch (f) {
+	case RISK_RATE:
+		r.per_s = 100 + 450 * step;
+		break;
+	case RISK_HOUR:
+		r.at_ms += hours[step];
+		break;
+	case RISK_ADDRESS_SET:
+		r.address = step == 2 ? AWAY : HOME;
+		break;
+	case RISK_OPERATION_MIX:
+		r.op = ops[step];
+		break;
+	case RISK_KEY_SET:
+		r.key = step == 2 ? KEY_NEW : KEY_2;
+		break;
+	case RISK_PRINCIPAL_KIND:
+		r.kind = kinds[step];
+		break;
+	case RISK_CREDENTIAL_AGE:
+		r.credential_age_ms = step * 15 * DAY;
+		break;
+	case RISK_SCOPE_BREADTH:
+		r.scope_count = 1 + 16 * step;
+		break;
+	case RISK_ENVIRONMENT:
+		r.prod = step == 2;
+		break;
+	case RISK_FACTORS:
+		break;
+	}
+	return r;
+}
+
+static void
+ablation(void **state)
+{
+	struct risk_baseline usual = watched(1000);
+	struct risk_request r = ordinary();
+
+	r.op = OP_RARE; /* once in a thousand */
+	risk_learn(&usual, &r);
+	for (unsigned f = 0; f < RISK_FACTORS; f++) {
+		struct risk_score before, s;
+
+		r = step_of(f, 0);
+		risk_score(&usual, &r, &before);
+		assert_true(before.values[f] == 0);
+		for (unsigned step = 1; step < 3; step++) {
+			r = step_of(f, step);
+			risk_score(&usual, &r, &s);
+			assert_true(s.score >= before.score);
+			assert_true(s.values[f] >= before.values[f]);
+			assert_false(s.degraded);
+			for (unsigned g = 0; g < RISK_FACTORS; g++)
+				assert_true(g == f ||
+				    s.contributions[g] == before.contributions[g]);
+			before = s;
+		}
+		assert_float_equal(s.score, risk_weights[f], 1e-6);
+	}
+}
+
+/* What is not known counts half and says so: each by itself. */
+static void
+each_missing_is_neutral(void **state)
+{
+	static const enum risk_factor missing[] = { RISK_ADDRESS_SET,
+		RISK_CREDENTIAL_AGE, RISK_SCOPE_BREADTH };
+	struct risk_baseline usual = watched(1000);
+
+	for (size_t i = 0; i < 3; i++) {
+		struct risk_request r = ordinary();
+		struct risk_score s;
+
+		if (missing[i] == RISK_ADDRESS_SET)
+			r.address = 0;
+		else if (missing[i] == RISK_CREDENTIAL_AGE)
+			r.credential_age_ms = -1;
+		else
+			r.scope_count = 0;
+		risk_score(&usual, &r, &s);
+		assert_true(s.degraded);
+		assert_true(s.values[missing[i]] == 0.5);
+		assert_float_equal(s.score, risk_weights[missing[i]] / 2, 1e-6);
+	}
+}
+
 /* What is not known counts half and says so. */
 static void
 neutral_when_missing(void **state)
@@ -207,7 +308,7 @@ neutral_when_missing(void **state)
 	r.scope_count = 0;
 	risk_score(&usual, &r, &s);
 	assert_true(s.degraded);
-	assert_float_equal(s.score, 0.20, 1e-6);
+	assert_float_equal(s.score, 0.175, 1e-6);
 }
 
 /* A first day: whatever a newcomer does is not odd yet. */
@@ -331,6 +432,8 @@ main(void)
 		cmocka_unit_test(names_and_weights),
 		cmocka_unit_test(between),
 		cmocka_unit_test(neutral_when_missing),
+		cmocka_unit_test(ablation),
+		cmocka_unit_test(each_missing_is_neutral),
 		cmocka_unit_test(cold_start),
 		cmocka_unit_test(many_keys),
 		cmocka_unit_test(benchmark),

@@ -61,10 +61,10 @@ passes_to_the_shard(void **state)
 	assert_int_equal(sent->to, ag_shard(ag_kit_ctx(kit), AG_ROLE_KEYS, key));
 	assert_non_null(sent->env->verdict);
 	assert_int_equal(sent->env->verdict->decision, AG__DECISION__V__allow);
-	assert_int_equal(sent->env->verdict->n_factors, 8);
+	assert_int_equal(sent->env->verdict->n_factors, 9);
 	assert_string_equal(sent->env->verdict->factors[0]->name, "rate");
 	assert_string_equal(sent->env->verdict->factors[7]->name, "scope_breadth");
-	assert_string_equal(sent->env->verdict->model_version, "1");
+	assert_string_equal(sent->env->verdict->model_version, "2");
 	assert_float_equal(sent->env->verdict->score, 0.05, 1e-6);
 	assert_false(sent->env->verdict->degraded);
 	assert_true(sent->env->has_grant && sent->env->has_grant_mac);
@@ -301,6 +301,125 @@ learns_and_remembers(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* A tenant's thresholds are its own; what it leaves out is everybody's. */
+static void
+thresholds_of_a_tenant(void **state)
+{
+	static const struct {
+		const char *tenant;
+		const char *reason; /* NULL: it passes */
+	} cases[] = {
+		{ "default", NULL }, { "strict", "risk_deny" },
+		{ "careful", "risk_step_up" }, { "other", NULL },
+	};
+	struct ag_kit *kit = ag_kit_new(&ag_actor_risk,
+	    "risk:\n  per_tenant:\n    strict: {step_up: 0.04, deny: 0.05}\n"
+	    "    careful: {step_up: 0.05}\n", NULL);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct ag_kit_sent *sent;
+		Ag__SignAsk ask = sign_ask();
+		Ag__Grant g;
+
+		grant_init(&g, kit);
+		g.tenant = (char *)cases[i].tenant;
+		ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+		if (cases[i].reason == NULL) {
+			assert_non_null(ag_kit_find(kit, AG_MSG_KEY_SIGN));
+			continue;
+		}
+		sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+		assert_non_null(sent);
+		assert_string_equal(((const Ag__OutcomeEvent *)sent->body)->
+		    refusal->reason_code, cases[i].reason);
+	}
+	ag_kit_free(&kit);
+}
+
+static uint32_t
+act(struct ag_kit *kit, const char *action, const char *target,
+    const char *cause)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__ActAsk ask = AG__ACT_ASK__INIT;
+	const struct ag_kit_sent *sent;
+
+	env.has_corr = true;
+	env.corr = 7;
+	ask.action = (char *)action;
+	ask.tenant = (char *)"default";
+	ask.target = (char *)target;
+	ask.recommendation_id = (char *)cause;
+	ask.cause_event_id = (char *)"evt_1";
+	ask.reason = (char *)"AnomalyAlert(rec_1)";
+	ag_kit_deliver(kit, AG_ROLE_RESPONDER, 0, AG_MSG_ACT_ASK, &env, &ask);
+	sent = ag_kit_next(kit);
+	assert_non_null(sent);
+	return sent->type == AG_MSG_ACT_REPLY ?
+	    ((const Ag__ActReply *)sent->body)->count : 1000 + sent->env->status;
+}
+
+static bool
+passes(struct ag_kit *kit, Ag__Kind__V kind, const char *step_up)
+{
+	const struct ag_kit_sent *sent;
+	Ag__SignAsk ask = sign_ask();
+	Ag__Grant g;
+
+	grant_init(&g, kit);
+	g.actor_kind = kind;
+	g.step_up = (char *)step_up;
+	ag_kit_operate(kit, AG_MSG_KEY_SIGN, &g, &ask);
+	sent = ag_kit_next(kit);
+	assert_non_null(sent);
+	if (sent->type == AG_MSG_KEY_SIGN)
+		return true;
+	assert_int_equal(sent->type, AG_MSG_OUTCOME_EVENT);
+	assert_int_equal(((const Ag__OutcomeEvent *)sent->body)->verdict->
+	    decision, AG__DECISION__V__step_up);
+	return false;
+}
+
+/* H02: step_up, by the responder: once for one cause, over a restart, until the
+ * second factor was shown or its time is over. */
+static void
+wary_until_a_step_up(void **state)
+{
+	char dir[] = "/tmp/aegis-risk-XXXXXX", command[64];
+	struct ag_kit *kit;
+
+	assert_non_null(mkdtemp(dir));
+	kit = ag_kit_new(&ag_actor_risk, NULL, dir);
+	assert_true(passes(kit, AG__KIND__V__human, NULL));
+	assert_int_equal(act(kit, "step_up", agent, "rec_1"), 1);
+	assert_int_equal(act(kit, "step_up", agent, "rec_1"), 0);
+	assert_false(passes(kit, AG__KIND__V__human, NULL));
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_risk, NULL, dir);
+	assert_false(passes(kit, AG__KIND__V__agent, NULL));
+	assert_true(passes(kit, AG__KIND__V__human, "chl_1"));
+	assert_true(passes(kit, AG__KIND__V__human, NULL));
+	assert_int_equal(act(kit, "step_up", agent, "rec_1"), 0); /* repeated */
+	assert_true(passes(kit, AG__KIND__V__human, NULL));
+	assert_int_equal(act(kit, "step_up", agent, "rec_2"), 1);
+	assert_false(passes(kit, AG__KIND__V__agent, NULL));
+	ag_kit_advance(kit, 15 * 60 * 1000 + 1);
+	assert_true(passes(kit, AG__KIND__V__agent, NULL));
+	assert_int_equal(act(kit, "revoke_agent", agent, "rec_3"),
+	    1000 + AG_FEATURE_NOT_SUPPORTED);
+	for (unsigned i = 0; i < 1000; i++) { /* bounded; the newest stay */
+		char id[AG_ID_SIZE];
+
+		snprintf(id, sizeof(id), "agt_%032u", i);
+		assert_int_equal(act(kit, "step_up", id, "rec_4"), 1);
+	}
+	assert_int_equal(act(kit, "step_up", agent, "rec_5"), 1);
+	assert_false(passes(kit, AG__KIND__V__agent, NULL));
+	ag_kit_free(&kit);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int
 main(void)
 {
@@ -312,6 +431,8 @@ main(void)
 		cmocka_unit_test(a_factor_makes_up),
 		cmocka_unit_test(survives_no_grant),
 		cmocka_unit_test(learns_and_remembers),
+		cmocka_unit_test(thresholds_of_a_tenant),
+		cmocka_unit_test(wary_until_a_step_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,7 +240,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_KEY_ROTATE, on_key_rotate },
 	{ AG_MSG_KEY_DEACTIVATE, on_key_deactivate },
 	{ AG_MSG_KEY_FREEZE, on_key_freeze },
-	{ AG_MSG_RULING_ORDER, on_ruling },
+	{ AG_MSG_STREAM_STOP_ORDER, on_ruling },
 };
 
 static const struct ag_actor probe = {
@@ -539,12 +539,11 @@ an_idempotency_key_with_another_body_is_refused(void **state)
 static void
 a_parked_trip_runs_again_when_let_go(void **state)
 {
-	Ag__RulingOrder order = AG__RULING_ORDER__INIT;
+	Ag__StreamStopOrder order = AG__STREAM_STOP_ORDER__INIT;
 
-	order.event_id = order.agent_id = (char *)"x";
 	operate(*state, AG_MSG_KEY_ROTATE, "key_1", "a", NULL);
 	assert_no_outcome(*state);
-	ag_kit_deliver(*state, AG_ROLE_RESPONDER, 0, AG_MSG_RULING_ORDER, NULL,
+	ag_kit_deliver(*state, AG_ROLE_PLANE, 0, AG_MSG_STREAM_STOP_ORDER, NULL,
 	    &order);
 	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
 	ag_kit_advance(*state, 1000);
