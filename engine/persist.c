@@ -304,6 +304,19 @@ ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
 	    memo_size);
 }
 
+ag_err
+ag_persist_apart(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    ag_then *then, const void *memo, size_t memo_size)
+{
+	struct ag_trip *trip = ctx->trip;
+	ag_err err;
+
+	ctx->trip = NULL;
+	err = persist(ctx, facts, count, 0, NULL, NULL, NULL, then, memo, memo_size);
+	ctx->trip = trip;
+	return err;
+}
+
 /* ------------------------------------------------------ Idempotency-Key */
 
 static ag_err

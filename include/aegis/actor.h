@@ -278,6 +278,13 @@ ag_err ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
     size_t count, const Ag__OutcomeEvent *outcome, ag_then *then,
     const void *memo, size_t memo_size) AG_MUST;
 
+/*
+ * Beside the trip that is being worked on: a change that is not its outcome,
+ * and for which it does not wait. `then` runs without a trip, with the status.
+ */
+ag_err ag_persist_apart(struct ag_ctx *ctx, const struct ag_fact *facts,
+    size_t count, ag_then *then, const void *memo, size_t memo_size) AG_MUST;
+
 /* ------------------------------------------------------------- the store */
 
 /*
