@@ -9,7 +9,7 @@
  * parsed keys in the locked region. What a key is follows from its facts
  * (keys/fold.c); what may be done with it is a table (keys/state.c).
  */
-#include "keys/keys.h"
+#include "keys/use.h"
 
 #include <string.h>
 
@@ -39,10 +39,15 @@ keys_refuse(struct ag_ctx *ctx, ag_err err, const struct why *why)
 ag_err
 keys_rot_failed(struct ag_ctx *ctx, ag_err status)
 {
+	const Ag__Refusal *said = ag_refusal(ctx);
+
 	if (status == AG_NOBODY || status == AG_TIMEOUT || status == AG_FULL ||
 	    status == AG_UNAVAILABLE)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "rot", NULL,
 		    "The root of trust does not answer.");
+	if (status == AG_INVALID_FIELD || status == AG_CRYPTOGRAPHIC_FAILURE)
+		return ag_refuse(ctx, status, said->reason_code, said->field, "%s",
+		    said->detail == NULL ? "The root of trust refuses it." : said->detail);
 	ag_log(ctx, AG_ERROR, "KEY-MATERIAL", "err=%s", ag_err_row(status)->name);
 	return status == AG_FEATURE_NOT_SUPPORTED ? ag_refuse(ctx, status, "key_spec",
 	    "/key_spec", "The root of trust does not make such keys.") :
@@ -114,10 +119,12 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 	const char *id = fold_key_id(record->stream);
 	Ag__KeyStored *stored = NULL;
 	struct hot *hot;
-	bool had = false;
-	int64_t before = 0;
+	bool had = false, had_next = false;
+	int64_t before = 0, next_before = 0;
 	ag_err err;
 
+	if (id == NULL)
+		id = fold_counted_id(record->stream);
 	if (id == NULL || ag_shard(ctx, AG_ROLE_KEYS, id) != ag_self(ctx))
 		return AG_OK;
 	if ((hot = cache_key(&k->cache, ctx, id)) != NULL) {
@@ -130,13 +137,20 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 			return AG_NO_MEMORY;
 		had = stored->key->has_destroy_at;
 		before = stored->key->destroy_at;
+		if (stored->key->rotation != NULL) {
+			had_next = stored->key->rotation->has_next_at;
+			next_before = stored->key->rotation->next_at;
+		}
 	}
 	if ((err = fold(ctx, &stored, record->type, record->fact, record->seq)) != AG_OK)
 		return err;
+	if (!k->live)
+		fold_bound(stored); /* who reserved this is no more */
 	if (ends_use(record->type))
 		cache_drop(&k->cache, id);
 	if ((err = keys_plan(ctx, id, had, before, stored->key->has_destroy_at,
-	    stored->key->destroy_at)) != AG_OK)
+	    stored->key->destroy_at)) != AG_OK ||
+	    (err = keys_plan_rotation(ctx, stored->key, had_next, next_before)) != AG_OK)
 		return err;
 	return cache_put(&k->cache, ctx, id, stored);
 }
@@ -161,24 +175,32 @@ keys_init(void *state, struct ag_ctx *ctx)
 	/* Both halves of a key may be parsed; its state costs little. */
 	cache_init(&k->cache, keys * 4, keys * 2);
 	k->destroy_min_window_s = ag_config_int(ctx, "keys.destroy_min_window_s");
-	return AG_OK;
+	return count_epoch_begin(&k->cache, ctx);
 }
 
 /* Only now: a destruction may have been cancelled in what was just replayed. */
 static ag_err
 keys_ready(void *state, struct ag_ctx *ctx)
 {
-	ag_err err = ag_every(ctx, DUE_EVERY_MS, keys_due);
+	struct keys *k = state;
+	ag_err err = count_epoch_running(&k->cache, ctx);
 
+	k->live = true;
+	if (err == AG_OK)
+		err = ag_every(ctx, DUE_EVERY_MS, keys_due);
+	if (err == AG_OK)
+		err = ag_every(ctx, DUE_EVERY_MS, keys_rotate_due);
 	return err == AG_OK ? ag_every(ctx, GAUGES_EVERY_MS, on_gauges) : err;
 }
 
 static void
 keys_fini(void *state, struct ag_ctx *ctx)
 {
-	cache_fini(&((struct keys *)state)->cache, ctx);
-	/* The counters of what was hot. */
-	if (ag_store_commit(ctx) != AG_OK)
+	struct keys *k = state;
+
+	cache_fini(&k->cache, ctx);
+	/* The counters of what was hot, and that they are exact. */
+	if (k->live && count_epoch_end(&k->cache, ctx) != AG_OK)
 		ag_log(ctx, AG_WARN, "KEY-COUNT", "the counters are not kept");
 }
 
@@ -195,6 +217,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_KEY_BATCH, on_key_use },
 	{ AG_MSG_KEY_RANDOM, on_key_random },
 	{ AG_MSG_KEY_CREATE, on_key_create },
+	{ AG_MSG_KEY_IMPORT_PARAMETERS, on_key_import_parameters },
 	{ AG_MSG_KEY_IMPORT, on_key_import },
 	{ AG_MSG_KEY_READ, on_key_read },
 	{ AG_MSG_KEY_UPDATE, on_key_update },
@@ -212,12 +235,13 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ACT_ASK, on_act_ask },
 };
 
-static const char *const tables[] = { "keys", "counts", "due", NULL };
+static const char *const tables[] = { "keys", "due", "rotate", "notes", NULL };
 
 static const struct ag_metric_row metrics[] = {
 	[METRIC_LOADS] = { "key_loads_total", "Key versions loaded from the root of trust", AG_COUNTER },
 	[METRIC_HOT] = { "keys_hot", "Keys whose state is in memory", AG_GAUGE },
 	[METRIC_PARSED] = { "keys_parsed", "Parsed keys ready for use", AG_GAUGE },
+	[METRIC_ROTATED] = { "keys_rotated_total", "Key versions made by a rotation policy", AG_COUNTER },
 	[METRIC_DESTROYED] = { "keys_destroyed_total", "Key versions destroyed", AG_COUNTER },
 };
 

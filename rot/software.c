@@ -3,11 +3,13 @@
  * software: a root of trust in files. It protects against a reader of the disk
  * who has not the master key, and against nothing else; an environment called
  * prod must accept that in writing (rot.software.accept_risk).
- * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask (keys), rot_sign_ask,
- * rot_keys_ask (iam, audit), rot_secret_ask (iam, audit). Says nothing by itself.
+ * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask, rot_importer_ask
+ * (keys), rot_sign_ask, rot_keys_ask, rot_secret_ask (iam, audit). Says
+ * nothing by itself.
  * Keeps every version's material under a wrapping key of its own, and that
  * under the master key (software/vault.h).
  */
+#include "software/import.h"
 #include "software/make.h"
 #include "software/vault.h"
 
@@ -32,6 +34,7 @@ struct purpose {
 
 struct software {
 	struct vault vault;
+	struct importers importers;
 	struct purpose purposes[PURPOSES];
 };
 
@@ -185,6 +188,21 @@ take_given(struct ag_ctx *ctx, const struct make_spec *spec, const Ag__Sealed *s
 }
 
 static ag_err
+keep_imported(void *state, struct ag_ctx *ctx, const Ag__RotGenerateAsk *ask,
+    struct ag_secret **material)
+{
+	struct vault_id id = id_of(ask);
+
+	return keep(state, ctx, make_spec_find(ask->key_spec), &id, material);
+}
+
+static ag_err
+on_importer_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	return importer_make(&((struct software *)state)->importers, ctx, msg);
+}
+
+static ag_err
 on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__RotGenerateAsk *ask = msg;
@@ -200,6 +218,9 @@ on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 		    "This root of trust does not make keys of this key_spec.");
 	if (vault_has(ctx, &id))
 		return reply_made(state, ctx, spec, &id);
+	if (ask->import_id != NULL)
+		return importer_open(&((struct software *)state)->importers, ctx, ask,
+		    spec, keep_imported);
 	if (ask->material == NULL && spec->slow)
 		return begin_slow(ctx, spec);
 	err = ask->material != NULL ? take_given(ctx, spec, ask->material, &material) :
@@ -459,11 +480,13 @@ software_fini(void *state, struct ag_ctx *ctx)
 		EVP_MD_CTX_free(s->purposes[i].signer);
 		EVP_PKEY_free(s->purposes[i].pkey);
 	}
+	importers_fini(&s->importers);
 	vault_close(&s->vault);
 }
 
 static const struct ag_row rows[] = {
 	{ AG_MSG_ROT_GENERATE_ASK, on_generate_ask },
+	{ AG_MSG_ROT_IMPORTER_ASK, on_importer_ask },
 	{ AG_MSG_ROT_LOAD_ASK, on_load_ask },
 	{ AG_MSG_ROT_DESTROY_ASK, on_destroy_ask },
 	{ AG_MSG_ROT_SIGN_ASK, on_sign_ask },

@@ -159,7 +159,9 @@ on_act_ask(void *state, struct ag_ctx *ctx, const void *msg)
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL, "There is no such key.");
 	if (act->is_so(hot->stored, ask))
 		return answer(ctx, false);
-	if ((err = keys_check(ctx, act->op, hot->stored, hot->stored->key->version)) != AG_OK)
+	if ((err = keys_check(ctx, act->op, hot->stored, hot->stored->key->version)) != AG_OK ||
+	    (act->op == KEY_OP_ROTATE &&
+	    (err = keys_rotates(ctx, hot->stored)) != AG_OK))
 		return err;
 	return act->run(ctx, hot, ask);
 }

@@ -57,7 +57,8 @@ batch_check(struct use *u, const Ag__BatchAsk *ask, struct batch *b)
 static bool
 is_of_key(ag_err err)
 {
-	return err == AG_INVALID_KEY_STATE || err == AG_KEY_COMPROMISED;
+	return err == AG_INVALID_KEY_STATE || err == AG_KEY_COMPROMISED ||
+	    err == AG_USAGE_LIMIT_EXCEEDED;
 }
 
 static ag_err
@@ -84,6 +85,8 @@ plan_item(struct use *u, struct batch *b, size_t i)
 	err = b->row->plan(u, b->items[i], plan, &b->whys[i]);
 	if (err == AG_OK && plan->version != 0)
 		err = use_state(u, b->row->op, plan->version, &b->whys[i]);
+	if (err == AG_OK)
+		err = use_seals(u, plan, b->count, &b->whys[i]);
 	if (is_of_key(err))
 		return keys_refuse(u->ctx, err, &b->whys[i]);
 	b->errs[i] = err;
@@ -143,13 +146,35 @@ run_item(struct use *u, struct batch *b, size_t i, Ag__BatchResult *result,
 			return err;
 		if (is_of_key(err))
 			return keys_refuse(u->ctx, err, &b->whys[i]);
-		if (err == AG_OK)
+		if (err == AG_OK) {
 			memcpy((char *)result + row->result_at, &reply, sizeof(reply));
+			b->used[u->used].operations++;
+			b->used[u->used].seals += b->plans[i].seals;
+		}
 	}
 	if (err == AG_OK)
 		return AG_OK;
 	++*failed;
 	return item_error(u, err, &b->whys[i], result);
+}
+
+/* All or none: what waits for the journal is done again. */
+static ag_err
+count_all(struct use *u, struct batch *b)
+{
+	uint32_t versions = u->hot->stored->key->version;
+	ag_err err;
+
+	for (uint32_t v = 1; v <= versions; v++) {
+		b->used[v].version = v;
+		if (b->used[v].operations > 0 &&
+		    (err = count_ready(u, &b->used[v])) != AG_OK)
+			return err;
+	}
+	for (uint32_t v = 1; v <= versions; v++)
+		if (b->used[v].operations > 0)
+			count_take(u, &b->used[v]);
+	return AG_OK;
 }
 
 static bool
@@ -169,7 +194,8 @@ batch_run(struct use *u, struct batch *b)
 	ag_err err;
 
 	reply.results = ag_alloc(u->ctx, b->count * sizeof(*reply.results));
-	if (results == NULL || reply.results == NULL)
+	b->used = ag_alloc(u->ctx, (u->hot->stored->key->version + 1) * sizeof(*b->used));
+	if (results == NULL || reply.results == NULL || b->used == NULL)
 		return AG_NO_MEMORY;
 	for (size_t i = 0; i < b->count; i++) {
 		if (i % LOOK_AT_CLOCK_EVERY == LOOK_AT_CLOCK_EVERY - 1 && too_late(u->ctx))
@@ -179,6 +205,8 @@ batch_run(struct use *u, struct batch *b)
 		if ((err = run_item(u, b, i, &results[i], &reply.failed)) != AG_OK)
 			return err;
 	}
+	if ((err = count_all(u, b)) != AG_OK)
+		return err;
 	reply.n_results = b->count;
 	reply.operation = b->row->usage;
 	reply.key_id = u->hot->id;

@@ -3,8 +3,6 @@
 
 #include "fold.h"
 
-#include <aegis/bytes.h>
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,82 +53,6 @@ cache_init(struct cache *c, size_t hot_max, size_t parsed_max)
 	c->parsed_max = parsed_max > 0 ? parsed_max : 1;
 }
 
-/* ---------------------------------------------------------------- counters */
-
-struct count_key {
-	uint8_t bytes[AG_ID_SIZE + 4];
-	size_t len;
-};
-
-static struct count_key
-count_key(const char *id, uint32_t version)
-{
-	struct count_key k = { .len = strnlen(id, AG_ID_SIZE - 1) };
-
-	memcpy(k.bytes, id, k.len);
-	k.bytes[k.len++] = (uint8_t)(version >> 24);
-	k.bytes[k.len++] = (uint8_t)(version >> 16);
-	k.bytes[k.len++] = (uint8_t)(version >> 8);
-	k.bytes[k.len++] = (uint8_t)version;
-	return k;
-}
-
-/* A reservation that was not given back: we crashed; count it as used. */
-static void
-counts_recover(struct ag_ctx *ctx, struct hot *hot)
-{
-	Ag__Key *key = hot->stored->key;
-
-	for (size_t i = 0; i < key->n_versions; i++) {
-		struct count_key k = count_key(hot->id, key->versions[i]->version);
-		const uint8_t *value;
-		size_t len;
-
-		if (ag_store_get(ctx, TABLE_COUNTS, k.bytes, k.len, &value, &len) == AG_OK &&
-		    len == 8 && ag_get_be64(value) > key->versions[i]->operations) {
-			key->versions[i]->operations = ag_get_be64(value);
-			hot->dirty = true;
-		}
-	}
-}
-
-static void
-counts_release(struct ag_ctx *ctx, struct hot *hot)
-{
-	Ag__Key *key = hot->stored->key;
-
-	for (size_t i = 0; i < key->n_versions; i++) {
-		struct count_key k = count_key(hot->id, key->versions[i]->version);
-		ag_err err = ag_store_del(ctx, TABLE_COUNTS, k.bytes, k.len);
-
-		if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
-			ag_log(ctx, AG_WARN, "KEY-COUNT", "key=%s err=%s", hot->id,
-			    ag_err_row(err)->name);
-	}
-}
-
-void
-cache_count(struct ag_ctx *ctx, struct hot *hot, uint32_t version, uint64_t n)
-{
-	Ag__KeyVersion *v = fold_version(hot->stored, version);
-	struct count_key k;
-	uint8_t value[8];
-
-	if (v == NULL)
-		return;
-	v->operations += n;
-	hot->dirty = true;
-	if (hot->counted == version && v->operations <= hot->reserved_to)
-		return;
-	hot->counted = version;
-	/* Half a block early, so that the snapshot has it in time. */
-	hot->reserved_to = v->operations + COUNT_BLOCK;
-	ag_put_be64(value, hot->reserved_to + COUNT_BLOCK);
-	k = count_key(hot->id, version);
-	if (ag_store_put(ctx, TABLE_COUNTS, k.bytes, k.len, value, sizeof(value)) != AG_OK)
-		ag_log(ctx, AG_WARN, "KEY-COUNT", "key=%s", hot->id);
-}
-
 /* ---------------------------------------------------------------- hot keys */
 
 static ag_err
@@ -162,8 +84,8 @@ hot_free(struct cache *c, struct hot *hot)
 static void
 hot_rest(struct cache *c, struct ag_ctx *ctx, struct hot *hot)
 {
-	if (hot->dirty && store_key(ctx, hot->id, hot->stored) == AG_OK)
-		counts_release(ctx, hot);
+	if (hot->dirty && store_key(ctx, hot->id, hot->stored) != AG_OK)
+		ag_log(ctx, AG_WARN, "KEY-COUNT", "key=%s", hot->id);
 	hot_free(c, hot);
 }
 
@@ -216,7 +138,12 @@ cache_key(struct cache *c, struct ag_ctx *ctx, const char *id)
 	if (ag_store_get(ctx, TABLE_KEYS, id, strlen(id), &bytes, &len) != AG_OK ||
 	    (hot = hot_new(c, ctx, id, bytes, len)) == NULL)
 		return NULL;
-	counts_recover(ctx, hot);
+	if (hot->stored->epoch != c->epoch) {
+		/* Since then a process that counted has crashed. */
+		fold_bound(hot->stored);
+		hot->stored->has_epoch = hot->dirty = true;
+		hot->stored->epoch = c->epoch;
+	}
 	return hot;
 }
 

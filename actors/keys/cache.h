@@ -10,14 +10,12 @@
 
 enum {
 	TABLE_KEYS,   /* key id → KeyStored */
-	TABLE_COUNTS, /* key id ‖ version BE4 → operations reserved, BE8 */
 	TABLE_DUE,    /* destroy_at BE8 ‖ key id → nothing */
+	TABLE_ROTATE, /* when to look BE8 ‖ key id → nothing */
+	TABLE_NOTES,  /* "epoch" → epoch BE8, ended in order (1) */
 	CACHE_BUCKETS = 4096,
 	/* Of the locked region; the rest is for what comes and goes. */
 	PARSED_SECRET_BYTES_MAX = AG_SECRET_REGION_BYTES / 4 * 3,
-	/* Operations are reserved in blocks: after a crash the counter is an upper
-	 * bound. The block outlasts a second (the snapshot's period) at full rate. */
-	COUNT_BLOCK = 65536,
 };
 
 struct link {
@@ -29,10 +27,11 @@ struct hot {
 	struct hot *chain;
 	char id[AG_ID_SIZE];
 	Ag__KeyStored *stored; /* on the heap; operations are counted here */
-	uint32_t counted;      /* version that reserved_to is of */
-	uint64_t reserved_to;
 	bool dirty;            /* operations are not in the store */
+	bool reserving;        /* a block is asked for */
 	bool destroying;
+	bool rotating;
+	uint32_t rotate_told;  /* version whose operations made it due */
 };
 
 struct parsed_entry {
@@ -49,6 +48,7 @@ struct cache {
 	struct hot *hot_table[CACHE_BUCKETS];
 	struct parsed_entry *parsed_table[CACHE_BUCKETS];
 	size_t hot_count, hot_max, parsed_count, parsed_max;
+	uint64_t epoch; /* since the last start that followed a crash */
 };
 
 void cache_init(struct cache *c, size_t hot_max, size_t parsed_max);
@@ -61,10 +61,6 @@ struct hot *cache_key(struct cache *c, struct ag_ctx *ctx, const char *id);
 /* The key's state has changed: into the store and memory. */
 ag_err cache_put(struct cache *c, struct ag_ctx *ctx, const char *id,
     const Ag__KeyStored *stored) AG_MUST;
-/* n more operations of this version. */
-void cache_count(struct ag_ctx *ctx, struct hot *hot, uint32_t version,
-    uint64_t n);
-
 struct parsed *cache_find(struct cache *c, const char *id, uint32_t version,
     bool is_private);
 /* Takes *key; AG_FULL, AG_NO_MEMORY. */

@@ -166,7 +166,7 @@ merge_labels(struct ag_ctx *ctx, const Ag__Key *key, const Ag__KeyUpdateAsk *ask
 	return AG_OK;
 }
 
-/* Members given replace, the others stay. */
+/* Members given replace, the others stay; none at all (null): no rotation. */
 static Ag__Rotation *
 merge_rotation(struct ag_ctx *ctx, const Ag__Key *key, const Ag__Rotation *patch)
 {
@@ -175,7 +175,8 @@ merge_rotation(struct ag_ctx *ctx, const Ag__Key *key, const Ag__Rotation *patch
 	if (patch == NULL || (r = ag_alloc(ctx, sizeof(*r))) == NULL)
 		return NULL;
 	ag__rotation__init(r);
-	if (key->rotation != NULL)
+	if (key->rotation != NULL &&
+	    (patch->has_every_s || patch->has_after_operations))
 		*r = *key->rotation;
 	r->has_next_at = false;
 	if (patch->has_every_s) {

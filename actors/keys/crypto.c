@@ -6,6 +6,7 @@
 #include "crypto.h"
 
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -97,6 +98,21 @@ parsed_fini(struct parsed *p)
 	*p = (struct parsed){ 0 };
 }
 
+/* What no signature under it would be worth anything with (RFC 8017 §3.1).
+ * Small exponents are others' choice: they verify. */
+static bool
+is_sound_rsa(const EVP_PKEY *pkey)
+{
+	BIGNUM *n = NULL, *e = NULL;
+	bool ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+	    EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+	    BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e);
+
+	BN_free(n);
+	BN_free(e);
+	return ok;
+}
+
 ag_err
 public_from_pem(const struct spec *spec, const char *pem, uint8_t **der,
     size_t *der_len, struct why *why)
@@ -107,6 +123,7 @@ public_from_pem(const struct spec *spec, const char *pem, uint8_t **der,
 	struct parsed p = { 0 };
 	long len = 0, len2 = 0;
 	ag_err err = AG_INVALID_FIELD;
+	bool sound = true;
 	int der_size;
 
 	*der = NULL;
@@ -116,13 +133,20 @@ public_from_pem(const struct spec *spec, const char *pem, uint8_t **der,
 		goto out;
 	if (parsed_public(spec, bytes, (size_t)len, &p) != AG_OK)
 		goto out;
+	if (spec->kind == SPEC_RSA && !is_sound_rsa(p.pkey)) {
+		sound = false;
+		goto out;
+	}
 	/* Kept as we would write it. */
 	if ((der_size = i2d_PUBKEY(p.pkey, der)) <= 0)
 		goto out;
 	*der_len = (size_t)der_size;
 	err = AG_OK;
 out:
-	if (err != AG_OK)
+	if (!sound)
+		err = no(why, AG_INVALID_FIELD, "out_of_range", "/public_key_pem",
+		    "An RSA key has an odd modulus and an odd exponent of 3 or more.");
+	else if (err != AG_OK)
 		err = no(why, AG_INVALID_FIELD, "wrong_type", "/public_key_pem",
 		    "One PEM block PUBLIC KEY with a key of this key_spec is wanted.");
 	parsed_fini(&p);

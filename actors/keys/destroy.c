@@ -8,16 +8,14 @@
 
 #include <string.h>
 
-enum { DUE_KEY_BYTES = 8 + AG_ID_SIZE };
-
 struct doom {
 	char id[AG_ID_SIZE];
 	uint32_t next; /* version to erase */
 	uint32_t last;
 };
 
-static size_t
-due_key(int64_t at, const char *id, uint8_t out[DUE_KEY_BYTES])
+size_t
+keys_due_key(int64_t at, const char *id, uint8_t out[DUE_KEY_BYTES])
 {
 	size_t len = strnlen(id, AG_ID_SIZE);
 
@@ -38,40 +36,38 @@ keys_plan(struct ag_ctx *ctx, const char *id, bool had, int64_t before, bool has
 	if (had == has && (!had || before == after))
 		return AG_OK;
 	if (had) {
-		len = due_key(before, id, key);
+		len = keys_due_key(before, id, key);
 		err = ag_store_del(ctx, TABLE_DUE, key, len);
 		if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
 			return err;
 	}
 	if (!has)
 		return AG_OK;
-	len = due_key(after, id, key);
+	len = keys_due_key(after, id, key);
 	return ag_store_put(ctx, TABLE_DUE, key, len, "", 1);
 }
 
-/* A record of its own: no request is waiting for this. */
-static ag_err
-destroyed_event(struct ag_ctx *ctx, const Ag__Key *key, char id[AG_ID_SIZE],
-    Ag__OutcomeEvent *event)
+ag_err
+keys_event(struct ag_ctx *ctx, const Ag__Key *key, const char *what,
+    char id[AG_ID_SIZE], Ag__OutcomeEvent *event)
 {
 	uint8_t digest[32];
-	char *cause = ag_printf(ctx, "destroyed:%s:%llu", key->id,
+	char *cause = ag_printf(ctx, "%s:%s:%llu", what, key->id,
 	    (unsigned long long)key->revision);
 
-	if (cause == NULL)
+	ag__outcome_event__init(event);
+	event->operation = ag_printf(ctx, "key.%s", what);
+	if (cause == NULL || event->operation == NULL)
 		return AG_NO_MEMORY;
 	ag_sha256(cause, strlen(cause), digest);
 	ag_id_from_uuid("evt", digest, id);
-	ag__outcome_event__init(event);
 	event->event_id = id;
 	event->event_type = AG__EVENT_TYPE__V__lifecycle;
 	event->outcome = AG__OUTCOME_KIND__V__allowed;
-	event->operation = (char *)(uintptr_t)"key.destroyed";
 	event->resource_type = (char *)(uintptr_t)"key";
 	event->resource_id = key->id;
 	event->resource_alias = key->alias;
 	event->tenant = key->tenant;
-	event->reason = (char *)(uintptr_t)"the window is over";
 	return AG_OK;
 }
 
@@ -110,8 +106,9 @@ persist_destroyed(struct ag_ctx *ctx, struct hot *hot, const struct doom *doom)
 
 	if (f.stream == NULL)
 		return AG_NO_MEMORY;
-	if ((err = destroyed_event(ctx, s->key, event_id, &event)) != AG_OK)
+	if ((err = keys_event(ctx, s->key, "destroyed", event_id, &event)) != AG_OK)
 		return err;
+	event.reason = (char *)(uintptr_t)"the window is over";
 	fact.key_id = hot->id;
 	fact.state = AG__KEY_STATE__V__Destroyed;
 	fact.has_version = s->has_destroy_version;
@@ -194,18 +191,11 @@ begin(struct keys *k, struct ag_ctx *ctx, const char *id)
 		hot->destroying = false;
 }
 
-struct due_scan {
-	struct ag_ctx *ctx;
-	int64_t now;
-	unsigned count;
-	char ids[DUE_AT_ONCE][AG_ID_SIZE];
-};
-
 static bool
 visit_due(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
     size_t value_len)
 {
-	struct due_scan *scan = arg;
+	struct keys_due_scan *scan = arg;
 	int64_t at = 0;
 
 	for (int i = 0; i < 8 && len > 8; i++)
@@ -213,20 +203,26 @@ visit_due(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
 	if (len <= 8 || len - 8 >= AG_ID_SIZE || at > scan->now ||
 	    scan->count == DUE_AT_ONCE)
 		return false;
+	scan->at[scan->count] = at;
 	memcpy(scan->ids[scan->count], key + 8, len - 8);
 	scan->ids[scan->count++][len - 8] = '\0';
 	return true;
 }
 
+ag_err
+keys_due_look(struct ag_ctx *ctx, unsigned table, struct keys_due_scan *scan)
+{
+	scan->now = ag_now_ms(ctx);
+	scan->count = 0;
+	return ag_store_scan(ctx, table, NULL, 0, visit_due, scan);
+}
+
 void
 keys_due(void *state, struct ag_ctx *ctx)
 {
-	struct due_scan *scan = ag_alloc(ctx, sizeof(*scan));
+	struct keys_due_scan *scan = ag_alloc(ctx, sizeof(*scan));
 
-	if (scan == NULL)
-		return;
-	scan->now = ag_now_ms(ctx);
-	if (ag_store_scan(ctx, TABLE_DUE, NULL, 0, visit_due, scan) != AG_OK)
+	if (scan == NULL || keys_due_look(ctx, TABLE_DUE, scan) != AG_OK)
 		return;
 	for (unsigned i = 0; i < scan->count; i++)
 		begin(state, ctx, scan->ids[i]);

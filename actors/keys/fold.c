@@ -11,6 +11,12 @@ fold_key_id(const char *stream)
 	return strncmp(stream, "key:", 4) == 0 ? stream + 4 : NULL;
 }
 
+const char *
+fold_counted_id(const char *stream)
+{
+	return strncmp(stream, "counted:", 8) == 0 ? stream + 8 : NULL;
+}
+
 Ag__KeyStored *
 fold_unpack(struct ag_ctx *ctx, const uint8_t *bytes, size_t len)
 {
@@ -47,6 +53,24 @@ dup_bytes(struct ag_ctx *ctx, bool has, const ProtobufCBinaryData *from,
 	return true;
 }
 
+/* Up to n rows of counters. */
+static bool
+add_count(struct ag_ctx *ctx, Ag__KeyStored *s, size_t n)
+{
+	Ag__KeyCount **rows = ag_alloc(ctx, n * sizeof(*rows));
+	Ag__KeyCount *fresh = ag_alloc(ctx, n * sizeof(*fresh));
+
+	if (rows == NULL || fresh == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		ag__key_count__init(&fresh[i]);
+		rows[i] = i < s->n_counts ? s->counts[i] : &fresh[i];
+	}
+	s->counts = rows;
+	s->n_counts = n;
+	return true;
+}
+
 /* One more version, with its public half. */
 static ag_err
 add_version(struct ag_ctx *ctx, Ag__KeyStored *s, Ag__KeyState__V state,
@@ -58,7 +82,7 @@ add_version(struct ag_ctx *ctx, Ag__KeyStored *s, Ag__KeyState__V state,
 	ProtobufCBinaryData *ders = ag_alloc(ctx, (n + 1) * sizeof(*ders));
 	Ag__KeyVersion *v = ag_alloc(ctx, sizeof(*v));
 
-	if (rows == NULL || ders == NULL || v == NULL)
+	if (rows == NULL || ders == NULL || v == NULL || !add_count(ctx, s, n + 1))
 		return AG_NO_MEMORY;
 	if (n > 0) {
 		memcpy(rows, key->versions, n * sizeof(*rows));
@@ -107,28 +131,33 @@ set_labels(struct ag_ctx *ctx, Ag__Key *key, Ag__Pair *const *labels, size_t n)
 	return AG_OK;
 }
 
-/* next_at counts from the newest version. */
+/* next_at counts from when the newest version became active; a key that is not
+ * active has no next one. */
 static void
-plan_rotation(Ag__Key *key, int64_t from)
+plan_rotation(Ag__Key *key)
 {
+	const Ag__KeyVersion *newest = key->versions[key->n_versions - 1];
 	Ag__Rotation *r = key->rotation;
 
 	if (r == NULL)
 		return;
-	r->has_next_at = r->has_every_s;
-	r->next_at = r->has_every_s ? from + r->every_s * INT64_C(1000) : 0;
+	r->has_next_at = r->has_every_s && newest->state == STATE(Active);
+	r->next_at = !r->has_next_at ? 0 :
+	    newest->activated_at + r->every_s * INT64_C(1000);
 }
 
+/* One without members says that there is none. */
 static ag_err
-set_rotation(struct ag_ctx *ctx, Ag__Key *key, const Ag__Rotation *rotation,
-    int64_t from)
+set_rotation(struct ag_ctx *ctx, Ag__Key *key, const Ag__Rotation *rotation)
 {
 	if (rotation == NULL)
+		return AG_OK;
+	key->rotation = NULL;
+	if (!rotation->has_every_s && !rotation->has_after_operations)
 		return AG_OK;
 	if ((key->rotation = ag_alloc(ctx, sizeof(*key->rotation))) == NULL)
 		return AG_NO_MEMORY;
 	*key->rotation = *rotation;
-	plan_rotation(key, from);
 	return AG_OK;
 }
 
@@ -171,9 +200,11 @@ on_created(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 	key->key_spec = f->key_spec;
 	key->created_at = key->updated_at = f->at;
 	key->has_honey = key->honey = f->has_honey && f->honey;
+	s->has_material = f->has_material && f->material;
+	s->material = s->has_material;
 	if ((err = set_usage(ctx, key, f)) != AG_OK ||
 	    (err = set_labels(ctx, key, f->labels, f->n_labels)) != AG_OK ||
-	    (err = set_rotation(ctx, key, f->rotation, f->at)) != AG_OK)
+	    (err = set_rotation(ctx, key, f->rotation)) != AG_OK)
 		return err;
 	*stored = s;
 	return add_version(ctx, s, f->active ? STATE(Active) : STATE(PreActive),
@@ -194,7 +225,6 @@ on_version(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 		old->has_deactivated_at = true;
 		old->deactivated_at = f->at;
 	}
-	plan_rotation(s->key, f->at);
 	s->rotated_by = dup_text(ctx, f->by);
 	return add_version(ctx, s, STATE(Active), "generated", f->has_public_key_der,
 	    &f->public_key_der, f->at);
@@ -305,8 +335,40 @@ on_updated(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 
 	if (err != AG_OK)
 		return err;
-	return set_rotation(ctx, key, f->rotation,
-	    key->versions[key->n_versions - 1]->created_at);
+	return set_rotation(ctx, key, f->rotation);
+}
+
+static ag_err
+on_counted(struct ag_ctx *ctx, Ag__KeyStored *s, const Ag__KeyCountedFact *f)
+{
+	Ag__KeyCount *count;
+
+	if (fold_version(s, f->version) == NULL)
+		return AG_CORRUPT;
+	if (s->n_counts < s->key->n_versions && !add_count(ctx, s, s->key->n_versions))
+		return AG_NO_MEMORY;
+	count = s->counts[f->version - 1];
+	if (f->reserved_to > count->reserved)
+		count->reserved = f->reserved_to;
+	if (f->has_sealed_to && f->sealed_to > count->sealed_reserved)
+		count->sealed_reserved = f->sealed_to;
+	s->has_counted = true;
+	s->counted++;
+	return AG_OK;
+}
+
+void
+fold_bound(Ag__KeyStored *stored)
+{
+	for (size_t i = 0; i < stored->n_counts && i < stored->key->n_versions; i++) {
+		Ag__KeyCount *count = stored->counts[i];
+		Ag__KeyVersion *v = stored->key->versions[i];
+
+		if (v->operations < count->reserved)
+			v->operations = count->reserved;
+		if (count->sealed < count->sealed_reserved)
+			count->sealed = count->sealed_reserved;
+	}
 }
 
 static const struct {
@@ -329,13 +391,18 @@ fold(struct ag_ctx *ctx, Ag__KeyStored **stored, uint16_t type,
 {
 	ag_err err;
 
+	if (type != AG_MSG_KEY_CREATED_FACT && *stored == NULL)
+		return AG_CORRUPT;
+	if (type == AG_MSG_KEY_COUNTED_FACT) { /* no revision */
+		(*stored)->seq = seq;
+		return on_counted(ctx, *stored, fact);
+	}
 	for (size_t i = 0; i < sizeof(folds) / sizeof(folds[0]); i++) {
 		if (folds[i].type != type)
 			continue;
-		if (type != AG_MSG_KEY_CREATED_FACT && *stored == NULL)
-			return AG_CORRUPT;
 		if ((err = folds[i].fold(ctx, stored, fact)) != AG_OK)
 			return err;
+		plan_rotation((*stored)->key);
 		memcpy(&(*stored)->key->updated_at,
 		    (const char *)fact + folds[i].at_offset, sizeof(int64_t));
 		(*stored)->key->revision++;

@@ -9,8 +9,9 @@
 
 #include <aegis/aegis.h>
 
-/* The id in "key:<id>", or NULL: another stream. */
+/* The id in "key:<id>" or "counted:<id>", or NULL: another stream. */
 const char *fold_key_id(const char *stream);
+const char *fold_counted_id(const char *stream);
 /* Bytes as ag_store_put got them, into the turn's arena; NULL if malformed. */
 Ag__KeyStored *fold_unpack(struct ag_ctx *ctx, const uint8_t *bytes, size_t len);
 /*
@@ -19,6 +20,8 @@ Ag__KeyStored *fold_unpack(struct ag_ctx *ctx, const uint8_t *bytes, size_t len)
  */
 ag_err fold(struct ag_ctx *ctx, Ag__KeyStored **stored, uint16_t type,
     const void *fact, uint64_t seq) AG_MUST;
+/* The counters, which must not be trusted, become what they were at most. */
+void fold_bound(Ag__KeyStored *stored);
 /* The version's row, or NULL. */
 Ag__KeyVersion *fold_version(const Ag__KeyStored *stored, uint32_t version);
 

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where versions come from: create, import, rotate. The root of trust makes
+ * Where versions come from: create, rotate (import.c: from elsewhere). The root of trust makes
  * the material first; only then is there a fact. What crashes in between
  * leaves material that nobody was told of, never a key without material.
  */
 #include "keys.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 /* --------------------------------------------------------- what was asked for */
 
-static ag_err
-alias_check(struct ag_ctx *ctx, const char *alias)
+ag_err
+keys_alias_check(struct ag_ctx *ctx, const char *alias)
 {
 	if (alias == NULL || ag_name_valid(alias))
 		return AG_OK;
@@ -20,8 +19,8 @@ alias_check(struct ag_ctx *ctx, const char *alias)
 	    "An alias is [a-z0-9][a-z0-9._-]{0,62}, not an id, not reserved.");
 }
 
-static ag_err
-usage_check(struct ag_ctx *ctx, const struct spec *spec,
+ag_err
+keys_usage_check(struct ag_ctx *ctx, const struct spec *spec,
     const Ag__Usage__V *usage, size_t n, bool public_only)
 {
 	unsigned bits = 0;
@@ -38,8 +37,8 @@ usage_check(struct ag_ctx *ctx, const struct spec *spec,
 	    "A key of this key_spec cannot have these usages.");
 }
 
-static ag_err
-spec_check(struct ag_ctx *ctx, int id, const struct spec **out)
+ag_err
+keys_spec_check(struct ag_ctx *ctx, int id, const struct spec **out)
 {
 	*out = spec_find(id);
 	if (*out != NULL)
@@ -55,15 +54,15 @@ create_check(struct ag_ctx *ctx, const Ag__KeyCreateAsk *ask,
 	const Ag__Grant *grant = ag_grant(ctx);
 	ag_err err;
 
-	if ((err = alias_check(ctx, ask->alias)) != AG_OK ||
+	if ((err = keys_alias_check(ctx, ask->alias)) != AG_OK ||
 	    (err = keys_labels_check(ctx, ask->labels, ask->n_labels, false)) != AG_OK ||
 	    (err = keys_rotation_check(ctx, ask->rotation)) != AG_OK)
 		return err;
 	if (ask->rot != NULL && strcmp(ask->rot, "software") != 0)
 		return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, "rot", "/rot",
 		    "There is no such root of trust.");
-	if ((err = spec_check(ctx, ask->key_spec, spec)) != AG_OK ||
-	    (err = usage_check(ctx, *spec, ask->usage, ask->n_usage, false)) != AG_OK)
+	if ((err = keys_spec_check(ctx, ask->key_spec, spec)) != AG_OK ||
+	    (err = keys_usage_check(ctx, *spec, ask->usage, ask->n_usage, false)) != AG_OK)
 		return err;
 	if (ask->has_honey && ask->honey && !(grant->has_sees_honey && grant->sees_honey))
 		return ag_refuse(ctx, AG_PERMISSION_DENIED, "scope_missing", "/honey",
@@ -73,8 +72,8 @@ create_check(struct ag_ctx *ctx, const Ag__KeyCreateAsk *ask,
 
 /* -------------------------------------------------------------------- create */
 
-static ag_err
-fill_usage(struct ag_ctx *ctx, Ag__KeyCreatedFact *fact, const struct spec *spec,
+ag_err
+keys_fill_usage(struct ag_ctx *ctx, Ag__KeyCreatedFact *fact, const struct spec *spec,
     const Ag__Usage__V *usage, size_t n, bool public_only)
 {
 	unsigned bits = spec_usage_default(spec, public_only);
@@ -134,8 +133,8 @@ on_created(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 }
 
 /* Key and alias, both or neither. */
-static ag_err
-persist_created(struct ag_ctx *ctx, Ag__KeyCreatedFact *fact)
+ag_err
+keys_persist_created(struct ag_ctx *ctx, Ag__KeyCreatedFact *fact)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 	Ag__NameTakenFact name = AG__NAME_TAKEN_FACT__INIT;
@@ -179,7 +178,7 @@ on_generated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ask = ag_unpack(ctx, &ag__key_create_ask__descriptor, body, len);
 	if (ask == NULL)
 		return AG_NO_MEMORY;
-	if ((err = fill_usage(ctx, &fact, spec_find(ask->key_spec), ask->usage,
+	if ((err = keys_fill_usage(ctx, &fact, spec_find(ask->key_spec), ask->usage,
 	    ask->n_usage, false)) != AG_OK)
 		return err;
 	fact.alias = ask->alias;
@@ -193,7 +192,7 @@ on_generated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	fact.origin = (char *)(uintptr_t)"generated";
 	fact.has_public_key_der = made->has_public_key_der;
 	fact.public_key_der = made->public_key_der;
-	return persist_created(ctx, &fact);
+	return keys_persist_created(ctx, &fact);
 }
 
 static ag_err
@@ -211,8 +210,8 @@ generate(struct ag_ctx *ctx, const char *id, uint32_t version, int key_spec,
 }
 
 /* The new id comes from iam, in the grant. */
-static ag_err
-begin_new(struct ag_ctx *ctx)
+ag_err
+keys_begin_new(struct ag_ctx *ctx)
 {
 	const char *id = ag_grant(ctx)->resource_id;
 
@@ -231,7 +230,7 @@ on_key_create(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_err err;
 
 	if ((err = create_check(ctx, ask, &spec)) != AG_OK ||
-	    (err = begin_new(ctx)) != AG_OK)
+	    (err = keys_begin_new(ctx)) != AG_OK)
 		return err;
 	ag_note_resource(ctx, "key", grant->resource_id, ask->alias);
 	ag_note_param(ctx, "key_spec",
@@ -240,47 +239,22 @@ on_key_create(void *state, struct ag_ctx *ctx, const void *msg)
 	    on_generated, NULL, 0);
 }
 
-/* -------------------------------------------------------------------- import */
+/* -------------------------------------------------------------------- rotate */
 
-ag_err
-on_key_import(void *state, struct ag_ctx *ctx, const void *msg)
+bool
+keys_has_material(const Ag__KeyStored *s)
 {
-	const Ag__KeyImportAsk *ask = msg;
-	Ag__KeyCreatedFact fact = AG__KEY_CREATED_FACT__INIT;
-	const struct spec *spec;
-	struct why why = { 0 };
-	uint8_t *der = NULL;
-	size_t len = 0;
-	ag_err err;
-
-	if ((err = alias_check(ctx, ask->alias)) != AG_OK ||
-	    (err = keys_labels_check(ctx, ask->labels, ask->n_labels, false)) != AG_OK ||
-	    (err = spec_check(ctx, ask->key_spec, &spec)) != AG_OK)
-		return err;
-	if (ask->public_key_pem == NULL || spec->kind == SPEC_SYMMETRIC)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/public_key_pem",
-		    "Only public keys are imported.");
-	if ((err = usage_check(ctx, spec, ask->usage, ask->n_usage, true)) != AG_OK ||
-	    (err = begin_new(ctx)) != AG_OK)
-		return err;
-	if ((err = public_from_pem(spec, ask->public_key_pem, &der, &len, &why)) != AG_OK)
-		return keys_refuse(ctx, err, &why);
-	if ((err = fill_usage(ctx, &fact, spec, ask->usage, ask->n_usage, true)) != AG_OK)
-		goto out;
-	fact.alias = ask->alias;
-	fact.key_spec = ask->key_spec;
-	fact.labels = ask->labels;
-	fact.n_labels = ask->n_labels;
-	fact.origin = (char *)(uintptr_t)"imported";
-	fact.has_public_key_der = true;
-	fact.public_key_der = (ProtobufCBinaryData){ len, der };
-	err = persist_created(ctx, &fact);
-out:
-	OPENSSL_free(der);
-	return err;
+	return s->material || strcmp(s->key->versions[0]->origin, "generated") == 0;
 }
 
-/* -------------------------------------------------------------------- rotate */
+ag_err
+keys_rotates(struct ag_ctx *ctx, const Ag__KeyStored *s)
+{
+	if (keys_has_material(s))
+		return AG_OK;
+	return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
+	    "Only its public half is here: whoever has the other one makes a new one.");
+}
 
 static ag_err
 on_version_made(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
@@ -314,12 +288,10 @@ on_key_rotate(void *state, struct ag_ctx *ctx, const void *msg)
 	const Ag__Key *key;
 	ag_err err;
 
-	if ((err = keys_change_begin(state, ctx, KEY_OP_ROTATE, &hot)) != AG_OK)
+	if ((err = keys_change_begin(state, ctx, KEY_OP_ROTATE, &hot)) != AG_OK ||
+	    (err = keys_rotates(ctx, hot->stored)) != AG_OK)
 		return err;
 	key = hot->stored->key;
-	if (strcmp(key->versions[key->version - 1]->origin, "generated") != 0)
-		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
-		    "An imported key has no new version to make.");
 	return generate(ctx, hot->id, key->version + 1, key->key_spec, key->tenant,
 	    on_version_made, NULL, 0);
 }

@@ -109,7 +109,7 @@ run_mac(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = plan->version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }
 
@@ -164,6 +164,6 @@ run_mac_verify(struct use *u, const void *msg, const struct plan *plan, void *ou
 	reply->key_id = u->hot->id;
 	reply->key_version = version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, version, 1);
+	u->used = version;
 	return AG_OK;
 }

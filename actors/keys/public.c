@@ -33,18 +33,17 @@ open_public(struct keys *k, struct ag_ctx *ctx, struct hot **out)
 }
 
 static EVP_PKEY *
-public_of(const Ag__KeyStored *s, uint32_t version)
+public_of(const ProtobufCBinaryData *der)
 {
-	const ProtobufCBinaryData *der = &s->public_key_der[version - 1];
 	const uint8_t *p = der->data;
 
 	return der->len == 0 ? NULL : d2i_PUBKEY(NULL, &p, (long)der->len);
 }
 
-static char *
-pem_of(struct ag_ctx *ctx, const Ag__KeyStored *s, uint32_t version)
+char *
+keys_pem(struct ag_ctx *ctx, const ProtobufCBinaryData *der)
 {
-	EVP_PKEY *pkey = public_of(s, version);
+	EVP_PKEY *pkey = public_of(der);
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *text = NULL, *data;
 	long len;
@@ -72,7 +71,9 @@ on_key_public(void *state, struct ag_ctx *ctx, const void *msg)
 	reply.key_spec = hot->stored->key->key_spec;
 	if ((err = keys_check(ctx, KEY_OP_PUBLIC, hot->stored, reply.key_version)) != AG_OK)
 		return err;
-	if ((reply.public_key_pem = pem_of(ctx, hot->stored, reply.key_version)) == NULL)
+	reply.public_key_pem = keys_pem(ctx,
+	    &hot->stored->public_key_der[reply.key_version - 1]);
+	if (reply.public_key_pem == NULL)
 		return AG_GENERAL_FAILURE;
 	return ag_reply(ctx, AG_MSG_KEY_PUBLIC, &reply);
 }
@@ -137,7 +138,7 @@ static ag_err
 jwk_of(struct ag_ctx *ctx, const Ag__KeyStored *s, uint32_t version, Ag__Jwk *jwk)
 {
 	const struct spec *spec = spec_find(s->key->key_spec);
-	EVP_PKEY *pkey = public_of(s, version);
+	EVP_PKEY *pkey = public_of(&s->public_key_der[version - 1]);
 	bool signs = (keys_usage_bits(s->key) & (USE(sign) | USE(verify))) != 0;
 	bool ok = pkey != NULL && fill_numbers(ctx, spec, pkey, jwk);
 

@@ -100,6 +100,7 @@ plan_encrypt(struct use *u, const void *msg, struct plan *plan, struct why *why)
 	if ((err = pick(u, ask->has_algorithm, ask->algorithm, plan, why)) != AG_OK ||
 	    (err = binding_check(&b, why)) != AG_OK)
 		return err;
+	plan->seals = plan->algorithm->family == FAMILY_AEAD;
 	return plain_check(u, plan, ask->plaintext_b64.len, why);
 }
 
@@ -175,7 +176,7 @@ run_encrypt(struct use *u, const void *msg, const struct plan *plan, void *out,
 		reply->iv_b64 = (ProtobufCBinaryData){ s.iv == NULL ? 0 : IV_BYTES, s.iv };
 		reply->tag_b64 = (ProtobufCBinaryData){ s.tag == NULL ? 0 : TAG_BYTES, s.tag };
 	}
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }
 
@@ -311,7 +312,7 @@ run_decrypt(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = plan->version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }
 
@@ -349,6 +350,7 @@ plan_data_key(struct use *u, const void *msg, struct plan *plan, struct why *why
 	plan->is_private = true;
 	if ((err = pick(u, false, 0, plan, why)) != AG_OK)
 		return err;
+	plan->seals = true;
 	return binding_check(&b, why);
 }
 
@@ -380,6 +382,6 @@ run_data_key(struct use *u, const void *msg, const struct plan *plan, void *out,
 		reply->has_plaintext_b64 = true;
 		reply->plaintext_b64 = (ProtobufCBinaryData){ t.len, key };
 	}
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }

@@ -67,7 +67,7 @@ run_sign(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = plan->version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }
 
@@ -117,6 +117,6 @@ run_verify(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, version, 1);
+	u->used = version;
 	return AG_OK;
 }

@@ -135,6 +135,15 @@ use_versions(struct use *u, const void *ask, const struct plan *plan,
 	return tried ? AG_OK : first_err;
 }
 
+ag_err
+use_seals(const struct use *u, const struct plan *plan, uint64_t n, struct why *why)
+{
+	if (!plan->seals || count_seals_left(u->hot, plan->version, n))
+		return AG_OK;
+	return no(why, AG_USAGE_LIMIT_EXCEEDED, "gcm_invocations", NULL,
+	    "The key version has encrypted 2^32 times, which is all that random IVs allow: rotate it.");
+}
+
 /* ------------------------------------------------------------------ loading */
 
 struct load {
@@ -214,6 +223,7 @@ use_one(struct use *u, const struct use_row *row, const void *ask, unsigned load
 {
 	struct why why = { 0 };
 	struct plan plan = { 0 };
+	struct taking taking = { .operations = 1 };
 	ProtobufCMessage *reply;
 	ag_err err;
 
@@ -224,6 +234,8 @@ use_one(struct use *u, const struct use_row *row, const void *ask, unsigned load
 		return keys_refuse(u->ctx, err, &why);
 	if (plan.version != 0 &&
 	    (err = use_state(u, row->op, plan.version, &why)) != AG_OK)
+		return keys_refuse(u->ctx, err, &why);
+	if ((err = use_seals(u, &plan, 1, &why)) != AG_OK)
 		return keys_refuse(u->ctx, err, &why);
 	if (plan.is_private && plan.version != 0 &&
 	    use_private(u, plan.version) == NULL)
@@ -236,6 +248,11 @@ use_one(struct use *u, const struct use_row *row, const void *ask, unsigned load
 		return load(u, u->wants, loads);
 	if (err != AG_OK)
 		return keys_refuse(u->ctx, err, &why);
+	taking.version = u->used;
+	taking.seals = plan.seals;
+	if ((err = count_ready(u, &taking)) != AG_OK)
+		return err;
+	count_take(u, &taking);
 	return ag_reply(u->ctx, row->type, reply);
 }
 

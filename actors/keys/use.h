@@ -16,12 +16,14 @@ struct use {
 	const struct spec *spec;
 	unsigned usage;
 	uint32_t wants; /* a version that must be brought in before run can go on */
+	uint32_t used;  /* version that run has used, to be counted */
 };
 
 struct plan {
 	const struct algorithm *algorithm;
 	uint32_t version; /* 0: whichever it is good under */
 	bool is_private;  /* needs what only the root of trust has */
+	bool seals;       /* under a random IV: these are limited */
 };
 
 struct use_row {
@@ -36,6 +38,22 @@ struct use_row {
 	/* Of a batch: where its items and results are (0: not in batches). */
 	size_t count_at, items_at, result_at;
 };
+
+/* ---- count.c */
+struct taking {
+	uint32_t version;
+	uint64_t operations, seals;
+};
+/* May so many more be used under this version at all? */
+bool count_seals_left(const struct hot *hot, uint32_t version, uint64_t n);
+/* AG_OK: they may be taken. AG_PENDING: the trip waits for the journal. */
+ag_err count_ready(struct use *u, const struct taking *taking) AG_MUST;
+void count_take(struct use *u, const struct taking *taking);
+/* Which epoch is it? Then: from now on things are counted in it. At the end in
+ * order: all that was counted is in the store. */
+ag_err count_epoch_begin(struct cache *c, struct ag_ctx *ctx) AG_MUST;
+ag_err count_epoch_running(struct cache *c, struct ag_ctx *ctx) AG_MUST;
+ag_err count_epoch_end(struct cache *c, struct ag_ctx *ctx) AG_MUST;
 
 const struct use_row *use_row_for(uint16_t type);
 const struct use_row *use_row_for_usage(int usage);
@@ -56,6 +74,9 @@ typedef ag_err use_check(struct use *u, const void *ask, const struct plan *plan
  */
 ag_err use_versions(struct use *u, const void *ask, const struct plan *plan,
     use_check *check, uint32_t *version, bool *valid, struct why *why) AG_MUST;
+/* n encryptions more: does the limit allow them? */
+ag_err use_seals(const struct use *u, const struct plan *plan, uint64_t n,
+    struct why *why) AG_MUST;
 /* The table's verdict, into why. */
 ag_err use_state(const struct use *u, enum key_op op, uint32_t version,
     struct why *why) AG_MUST;
@@ -127,6 +148,7 @@ struct batch {
 	struct why *whys;
 	uint32_t versions[LOADS_MAX];
 	size_t version_count;
+	struct taking *used; /* by version */
 };
 ag_err batch_plan(struct use *u, const Ag__BatchAsk *ask, struct batch *b) AG_MUST;
 ag_err batch_run(struct use *u, struct batch *b) AG_MUST;

@@ -51,6 +51,7 @@ plan_wrap(struct use *u, const void *msg, struct plan *plan, struct why *why)
 	plan->is_private = u->spec->kind == SPEC_SYMMETRIC;
 	if ((err = pick(u, ask->has_algorithm, ask->algorithm, plan, why)) != AG_OK)
 		return err;
+	plan->seals = plan->algorithm->family == FAMILY_AEAD;
 	return length_check(u, plan->algorithm, ask->key_b64.len, why);
 }
 
@@ -87,7 +88,7 @@ run_wrap(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = plan->version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }
 
@@ -177,6 +178,6 @@ run_unwrap(struct use *u, const void *msg, const struct plan *plan, void *out,
 	reply->key_id = u->hot->id;
 	reply->key_version = plan->version;
 	reply->algorithm = plan->algorithm->id;
-	cache_count(u->ctx, u->hot, plan->version, 1);
+	u->used = plan->version;
 	return AG_OK;
 }

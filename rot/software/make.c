@@ -9,22 +9,22 @@
 #define S(x) AG__KEY_SPEC__V__##x
 
 static const struct make_spec specs[] = {
-	{ S(RSA_2048), "RSA", NULL, 2048, true },
-	{ S(RSA_3072), "RSA", NULL, 3072, true },
-	{ S(RSA_4096), "RSA", NULL, 4096, true },
-	{ S(EC_P256), "EC", "prime256v1", 0, false },
-	{ S(EC_P384), "EC", "secp384r1", 0, false },
-	{ S(EC_P521), "EC", "secp521r1", 0, false },
-	{ S(EC_SECP256K1), "EC", "secp256k1", 0, false },
-	{ S(ED25519), "ED25519", NULL, 0, false },
-	{ S(ED448), "ED448", NULL, 0, false },
-	{ S(AES_128), NULL, NULL, 16, false },
-	{ S(AES_192), NULL, NULL, 24, false },
-	{ S(AES_256), NULL, NULL, 32, false },
-	{ S(CHACHA20_POLY1305), NULL, NULL, 32, false },
-	{ S(HMAC_SHA256), NULL, NULL, 32, false },
-	{ S(HMAC_SHA384), NULL, NULL, 48, false },
-	{ S(HMAC_SHA512), NULL, NULL, 64, false },
+	{ S(RSA_2048), "RSA", NULL, 2048, true, 0, 0 },
+	{ S(RSA_3072), "RSA", NULL, 3072, true, 0, 0 },
+	{ S(RSA_4096), "RSA", NULL, 4096, true, 0, 0 },
+	{ S(EC_P256), "EC", "prime256v1", 0, false, 0, 0 },
+	{ S(EC_P384), "EC", "secp384r1", 0, false, 0, 0 },
+	{ S(EC_P521), "EC", "secp521r1", 0, false, 0, 0 },
+	{ S(EC_SECP256K1), "EC", "secp256k1", 0, false, 0, 0 },
+	{ S(ED25519), "ED25519", NULL, 0, false, 0, 0 },
+	{ S(ED448), "ED448", NULL, 0, false, 0, 0 },
+	{ S(AES_128), NULL, NULL, 16, false, 0, 0 },
+	{ S(AES_192), NULL, NULL, 24, false, 0, 0 },
+	{ S(AES_256), NULL, NULL, 32, false, 0, 0 },
+	{ S(CHACHA20_POLY1305), NULL, NULL, 32, false, 0, 0 },
+	{ S(HMAC_SHA256), NULL, NULL, 32, false, 16, 128 },
+	{ S(HMAC_SHA384), NULL, NULL, 48, false, 16, 128 },
+	{ S(HMAC_SHA512), NULL, NULL, 64, false, 16, 128 },
 };
 
 const struct make_spec *
@@ -97,20 +97,35 @@ make_parse(struct ag_secret *material)
 }
 
 bool
-make_fits(const struct make_spec *spec, struct ag_secret *material)
+make_length_fits(const struct make_spec *spec, size_t len)
+{
+	if (spec->most == 0)
+		return len == spec->size;
+	return len >= spec->least && len <= spec->most;
+}
+
+bool
+make_is(const struct make_spec *spec, EVP_PKEY *pkey)
 {
 	char group[32] = "";
+
+	return EVP_PKEY_is_a(pkey, spec->type) &&
+	    (spec->size == 0 || EVP_PKEY_get_bits(pkey) == (int)spec->size) &&
+	    (spec->group == NULL || (EVP_PKEY_get_group_name(pkey, group,
+	    sizeof(group), NULL) == 1 && strcmp(group, spec->group) == 0));
+}
+
+bool
+make_fits(const struct make_spec *spec, struct ag_secret *material)
+{
 	EVP_PKEY *pkey;
 	bool fits;
 
 	if (spec->type == NULL)
-		return ag_secret_len(material) == spec->size;
+		return make_length_fits(spec, ag_secret_len(material));
 	if ((pkey = make_parse(material)) == NULL)
 		return false;
-	fits = EVP_PKEY_is_a(pkey, spec->type) &&
-	    (spec->size == 0 || EVP_PKEY_get_bits(pkey) == (int)spec->size) &&
-	    (spec->group == NULL || (EVP_PKEY_get_group_name(pkey, group,
-	    sizeof(group), NULL) == 1 && strcmp(group, spec->group) == 0));
+	fits = make_is(spec, pkey);
 	EVP_PKEY_free(pkey);
 	ERR_clear_error();
 	return fits;

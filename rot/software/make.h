@@ -14,6 +14,7 @@ struct make_spec {
 	const char *group; /* EC */
 	size_t size;       /* RSA: bits; raw: bytes */
 	bool slow;         /* not in the loop */
+	size_t least, most; /* raw, from elsewhere: bytes; 0: size alone */
 };
 
 const struct make_spec *make_spec_find(int id); /* NULL: unknown */
@@ -23,6 +24,9 @@ ag_err make_raw(const struct make_spec *spec, struct ag_secret **out) AG_MUST;
 ag_err make_material(EVP_PKEY *pkey, struct ag_secret **out) AG_MUST;
 /* NULL: no such key in it. */
 EVP_PKEY *make_parse(struct ag_secret *material);
+bool make_length_fits(const struct make_spec *spec, size_t len); /* raw */
+/* Is this a key of that spec? */
+bool make_is(const struct make_spec *spec, EVP_PKEY *pkey);
 /* Is this material of that spec? */
 bool make_fits(const struct make_spec *spec, struct ag_secret *material);
 /* SubjectPublicKeyInfo, in the turn's arena; NULL: failed. */

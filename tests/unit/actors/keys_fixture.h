@@ -36,7 +36,7 @@ struct fixture {
 	char reason_code[64], field[64], detail[512];
 	ProtobufCMessage *reply;
 	Ag__OutcomeEvent *event; /* the last lifecycle event */
-	unsigned loads, generates, destroys, outcomes, appends;
+	unsigned loads, generates, destroys, outcomes, appends, events;
 };
 
 static inline void
@@ -86,7 +86,8 @@ fixture_ask_rot(struct fixture *f, const struct ag_kit_sent *ask)
 	reply = ag_kit_next(f->rot);
 	assert_non_null(reply);
 	if (reply->type == AG_MSG_ERROR_REPLY)
-		ag_kit_answer_error(f->keys, ask, (ag_err)reply->env->status, NULL);
+		ag_kit_answer_error(f->keys, ask, (ag_err)reply->env->status,
+		    ((const Ag__ErrorReply *)reply->body)->refusal->reason_code);
 	else
 		ag_kit_answer(f->keys, ask, reply->type, reply->body);
 }
@@ -130,6 +131,7 @@ fixture_outcome(struct fixture *f, const Ag__OutcomeEvent *o, const struct ag_ki
 		if (f->event != NULL)
 			ag__outcome_event__free_unpacked(f->event, NULL);
 		f->event = ag__outcome_event__unpack(NULL, sent->len, sent->bytes);
+		f->events++;
 		return;
 	}
 	f->outcomes++;

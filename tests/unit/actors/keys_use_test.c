@@ -633,46 +633,6 @@ test_caches_are_bounded(void **state)
 	fixture_free(&f);
 }
 
-static void
-test_counters_after_a_stop_and_a_crash(void **state)
-{
-	char dir[] = "/tmp/aegis-keys-XXXXXX", command[64];
-	struct fixture f;
-	struct ag_kit *kit;
-	struct keys *k;
-	const char *id;
-	const Ag__Key *key;
-
-	assert_non_null(mkdtemp(dir));
-	fixture_new(&f, NULL);
-	kit = f.keys;
-	f.keys = ag_kit_new(&ag_actor_keys, NULL, dir);
-	id = new_key(&f, SPEC(EC_P256), true);
-	for (int i = 0; i < 3; i++)
-		sign(&f, id, "m");
-	ag_kit_free(&f.keys);
-	f.keys = ag_kit_new(&ag_actor_keys, NULL, dir);
-	assert_int_equal(read_key(&f, id)->versions[0]->operations, 3);
-	/* A crash: only what the last commit held. The bound stays a bound. */
-	for (int i = 0; i < 3; i++)
-		sign(&f, id, "m");
-	assert_int_equal(ag_store_commit(ag_kit_ctx(f.keys)), AG_OK);
-	for (int i = 0; i < 3; i++)
-		sign(&f, id, "m");
-	k = ag_kit_state(f.keys);
-	for (struct link *l = k->cache.hots.next; l != &k->cache.hots; l = l->next)
-		((struct hot *)l)->dirty = false; /* no goodbye */
-	ag_kit_free(&f.keys);
-	f.keys = ag_kit_new(&ag_actor_keys, NULL, dir);
-	key = read_key(&f, id);
-	assert_true(key->versions[0]->operations >= 9);
-	ag_kit_free(&f.keys);
-	f.keys = kit;
-	fixture_free(&f);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	assert_int_equal(system(command), 0);
-}
-
 int
 main(void)
 {
@@ -694,7 +654,6 @@ main(void)
 		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_batch_decrypt_of_many_versions),
 		cmocka_unit_test(test_caches_are_bounded),
-		cmocka_unit_test(test_counters_after_a_stop_and_a_crash),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
