@@ -37,6 +37,9 @@ init(void *state, struct ag_ctx *ctx)
 	    iam->principal_limit.window_ms / 1000);
 	snprintf(iam->audience, sizeof(iam->audience), "%s",
 	    ag_config_str(ctx, "auth.audience", 0));
+	if (ag_dev_identity(ctx))
+		ag_log(ctx, AG_WARN, "DEV-IDENTITY",
+		    "whoever says who they are is believed");
 	iam->hold_ms = (unsigned)ag_config_int(ctx, "agents.hold_ms");
 	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
 	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
@@ -44,6 +47,7 @@ init(void *state, struct ag_ctx *ctx)
 	iam_quota_init(iam, ctx);
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
+	    (err = iam_issuers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK)
 		return err;
@@ -67,6 +71,7 @@ fini(void *state, struct ag_ctx *ctx)
 	struct iam *iam = state;
 
 	ag_secret_free(&iam->totp_key);
+	iam_issuers_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);

@@ -319,6 +319,12 @@ ag_is_dev(struct ag_ctx *ctx)
 	return strcmp(ag_config_str(ctx, "environment", 0), "dev") == 0;
 }
 
+bool
+ag_dev_identity(struct ag_ctx *ctx)
+{
+	return ctx->boot->dev_identity && ag_is_dev(ctx);
+}
+
 const struct ag_config *
 ag_config(struct ag_ctx *ctx)
 {

@@ -367,7 +367,8 @@ finish(struct ag_ctx *ctx, ag_err err)
 	if (err != AG_OK) {
 		ag_log_plain(AG_ERROR, "START-FAILED", "error=%s",
 		    ag_err_row(err)->name);
-		ctx->exit_status = 1;
+		/* 2: it is what was configured, and will be so again. */
+		ctx->exit_status = err == AG_USAGE ? 2 : 1;
 	} else if (ctx->exit_status == 0) {
 		run_turn_end(ctx);
 		if (ag_store_commit(ctx) != AG_OK)

@@ -2,7 +2,8 @@
 /*
  * Tokens whose signature and claims were good, by SHA-256 of their text; the
  * least recently used one makes room. Only the signature is skipped: whether
- * the token still counts is asked of the directory at every call.
+ * the token still counts is asked of the directory at every call. Other
+ * issuers' tokens are known only here.
  */
 #include "iam.h"
 
@@ -18,9 +19,29 @@ iam_cache_init(struct iam_cache *cache)
 	return cache->entries == NULL ? AG_NO_MEMORY : AG_OK;
 }
 
+static void
+release(struct iam_cache *cache, struct iam_cache_entry *e)
+{
+	if (e->token != NULL && e->token->foreign != NULL) {
+		free(e->token->foreign);
+		free(e->token);
+		cache->foreign--;
+	}
+	e->token = NULL;
+}
+
+static void
+release_all(struct iam_cache *cache)
+{
+	for (uint32_t i = 0; i < cache->used && cache->foreign > 0; i++)
+		release(cache, &cache->entries[i]);
+}
+
 void
 iam_cache_fini(struct iam_cache *cache)
 {
+	if (cache->entries != NULL)
+		release_all(cache);
 	free(cache->entries);
 	cache->entries = NULL;
 }
@@ -28,6 +49,7 @@ iam_cache_fini(struct iam_cache *cache)
 void
 iam_cache_clear(struct iam_cache *cache)
 {
+	release_all(cache);
 	memset(cache->heads, 0, sizeof(cache->heads));
 	cache->used = cache->free = cache->newest = cache->oldest = 0;
 }
@@ -81,7 +103,7 @@ drop(struct iam_cache *cache, uint32_t i)
 		at = &cache->entries[*at - 1].next;
 	*at = e->next;
 	unlink_age(cache, i);
-	e->token = NULL;
+	release(cache, e);
 	e->next = cache->free;
 	cache->free = i;
 }
@@ -135,6 +157,7 @@ iam_cache_put(struct iam_cache *cache, const uint8_t hash[32],
 	e = &cache->entries[i - 1];
 	memcpy(e->hash, hash, 32);
 	e->token = token;
+	cache->foreign += token->foreign != NULL;
 	e->expires_at = expires_at;
 	at = head_of(cache, hash);
 	e->next = *at;

@@ -39,6 +39,12 @@ ag_err iam_call_sign(struct call *c) AG_MUST;
 	(iam_call_sign(c) == AG_OK ? ag_refuse((c)->ctx, __VA_ARGS__) : \
 	    AG_GENERAL_FAILURE)
 
+/* 401; detail NULL: the usual words. */
+ag_err iam_unauthenticated(struct call *c, const char *reason,
+    const char *detail);
+/* issuers.c: a token that is not ours; c->token, or why not. */
+ag_err iam_foreign(struct call *c, const struct iam_jwt *jwt,
+    const uint8_t hash[32]) AG_MUST;
 /* Credential, standing: who it is. */
 ag_err iam_authenticate(struct call *c) AG_MUST;
 ag_err iam_check_networks(struct call *c) AG_MUST;

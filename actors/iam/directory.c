@@ -115,6 +115,7 @@ iam_directory_init(struct iam *iam)
 	iam_table_init(&iam->tenants, IAM_TENANTS_MAX);
 	iam_table_init(&iam->nodes, IAM_NODES_MAX);
 	iam_table_init(&iam->names, IAM_PRINCIPALS_MAX);
+	iam_table_init(&iam->externals, IAM_PRINCIPALS_MAX);
 	iam_table_init(&iam->tokens, IAM_TOKENS_MAX);
 	iam_table_init(&iam->keys, IAM_KEYS_MAX);
 	iam_table_init(&iam->aliases, IAM_KEYS_MAX);
@@ -130,6 +131,7 @@ node_free(struct iam_node *node)
 	free(node->packed);
 	iam_hold_free(node);
 	free(node->totp);
+	iam_external_free(node);
 	iam_scopes_free(&node->scopes);
 	free(node);
 }
@@ -170,6 +172,7 @@ iam_directory_fini(struct iam *iam)
 		}
 	iam_table_fini(t);
 	iam_table_fini(&iam->names);
+	iam_table_fini(&iam->externals);
 	iam_table_fini(&iam->aliases);
 	for (size_t i = 0; i < iam->tenant_count; i++)
 		free(iam->tenant_list[i]);
@@ -384,6 +387,8 @@ iam_take_principal(struct iam *iam, const Ag__Principal *p,
 	node->state_at = p->updated_at;
 	take_roles(iam, node, p);
 	*out = node;
+	if ((err = iam_external_take(iam, node, p->external)) != AG_OK)
+		return err;
 	return keep_packed(node, p);
 }
 

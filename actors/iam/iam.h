@@ -40,6 +40,14 @@ enum {
 	IAM_LABELS_MAX = 32,
 	IAM_DEPTH_MAX = 11,       /* of an agent; 1 is right below a person */
 	IAM_TOKEN_BYTES_MAX = 4096,
+	IAM_ISSUER_MAX = 256,     /* bytes of iss, as of external.issuer */
+	IAM_SUBJECT_MAX = 256,
+	IAM_JTI_MAX = 127,
+	IAM_KID_MAX = 127,
+	IAM_EXTERNAL_KEY = 65,    /* hex of a hash, with NUL */
+	IAM_NEWCOMERS_MAX = 64,   /* subjects being introduced */
+	IAM_FOREIGN_MAX = 64,     /* issuers that are configured */
+	IAM_FOREIGN_KEYS_MAX = 32, /* of one */
 	IAM_SKEW_MS = 30 * 1000,
 	IAM_REASON_MAX = 256,     /* bytes of a reason given by people */
 	IAM_WINDOW_PARTS = 10,    /* sub-buckets of a rate window */
@@ -156,12 +164,25 @@ enum iam_state { IAM_LIVE, IAM_SUSPENDED, IAM_GONE /* revoked, deleted */ };
 
 struct iam_node;
 struct iam_caller;
+struct iam_jwt;
+struct iam_issuer;
+struct iam_newcomer;
+/* What another issuer's token has of its own; its jti is no jti of ours. */
+struct iam_foreign {
+	const char *issuer;
+	char jti[IAM_JTI_MAX + 1];
+};
+/* Who one is elsewhere. */
+struct iam_external {
+	char *issuer, *subject;
+};
 struct iam_token {
 	char jti[AG_ID_SIZE];
 	struct iam_node *node;
 	int64_t issued_at, expires_at, revoked_at, last_used_at; /* 0: never */
 	struct iam_scopes scopes; /* empty: all that its principal may */
 	bool left; /* about to be freed: the cache must forget it */
+	struct iam_foreign *foreign; /* another issuer's: the cache owns both */
 	struct iam_token *next;   /* of the same principal */
 };
 struct iam_hold;
@@ -211,6 +232,7 @@ struct iam_node {
 	struct iam_window window;
 	struct iam_hold *hold;
 	struct iam_totp *totp; /* people; NULL: none begun */
+	struct iam_external *external; /* principals; NULL: none */
 	uint64_t allowed, refused;
 	int64_t last_activity_at;
 	bool expired;  /* and that is journaled */
@@ -254,6 +276,7 @@ struct iam_cache_entry {
 	uint32_t next, newer, older; /* index + 1; 0: none */
 };
 struct iam_cache {
+	uint32_t foreign; /* entries that own their token */
 	struct iam_cache_entry *entries;
 	uint32_t heads[IAM_CACHE_MAX]; /* index + 1 */
 	uint32_t used, free, newest, oldest;
@@ -277,6 +300,12 @@ struct iam {
 	unsigned common[IAM_COUNTS]; /* used beyond the tenants' own shares */
 	unsigned holds, drafts;
 	bool store_changed; /* to be committed before the turn's messages go */
+	struct iam_issuer *issuers; /* of the configuration */
+	unsigned issuer_count, issuer_ticks;
+	struct iam_newcomer *newcomers; /* IAM_NEWCOMERS_MAX; NULL: no issuers */
+	struct iam_table externals; /* issuer, subject → principal */
+	char refused_new[IAM_EXTERNAL_KEY]; /* who was last introduced in vain */
+	uint64_t refused_new_ms;
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
@@ -372,25 +401,57 @@ void iam_mark_dirty(struct iam *iam, struct iam_node *node);
 ag_err iam_store_msg(struct ag_ctx *ctx, enum iam_table_name table,
     const char *key, const void *msg) AG_MUST;
 
-/* ---- token.c: JWTs of our own issuer; pure but for OpenSSL */
+/* ---- token.c: JWTs, and those of our own issuer; pure but for OpenSSL */
 struct iam_claims {
-	char sub[64], jti[64], kind[16], tenant[64], parent[64];
+	char sub[IAM_SUBJECT_MAX + 1], jti[IAM_JTI_MAX + 1];
+	char kind[16], tenant[64], parent[64];
 	int64_t iat_ms, exp_ms, nbf_ms;
 };
+/* A token in its parts, borrowed; only its header was looked at. */
+struct iam_jwt {
+	const char *header, *payload, *signature;
+	size_t header_len, payload_len, signature_len;
+	char alg[8];             /* "": none that is known */
+	char kid[IAM_KID_MAX + 1]; /* "": none */
+};
+/* NULL, or the reason_code. */
+const char *iam_jwt_open(const char *token, size_t len, struct iam_jwt *out);
+const char *iam_jwt_signature(const struct iam_jwt *jwt, uint8_t *out,
+    size_t size, size_t *len);
+/* After the signature only. */
+const char *iam_jwt_claims(const struct iam_jwt *jwt, const char *issuer,
+    const char *audience, int64_t now_ms, struct iam_claims *out);
 void iam_keyring_fini(struct iam_keyring *ring);
 ag_err iam_keyring_add(struct iam_keyring *ring, const Ag__RotKey *key) AG_MUST;
+/* Does the token say that one of these, retired or not, signed it? */
+bool iam_keyring_has(const struct iam_keyring *ring, const struct iam_jwt *jwt);
 /* The one that signs now, or NULL. */
 const struct iam_issuer_key *iam_keyring_current(const struct iam_keyring *ring,
     int64_t now_ms);
 /* NULL if the token is good (out is then whole, as it is for one that only
  * expired); otherwise the reason_code. */
 const char *iam_jwt_verify(struct iam_keyring *ring, const char *audience,
-    const char *token, size_t len, int64_t now_ms, struct iam_claims *out);
+    const struct iam_jwt *jwt, int64_t now_ms, struct iam_claims *out);
 /* header.payload, malloc'd; NULL: no memory. scopes may be NULL. */
 char *iam_jwt_input(const char *kid, const char *audience,
     const struct iam_claims *claims, char *const *scopes, size_t scope_count);
 /* Adds the signature; malloc'd. */
 char *iam_jwt_finish(const char *input, const uint8_t *signature, size_t len);
+
+/* ---- issuers.c: tokens of other issuers */
+/* AG_USAGE: what the configuration names is not usable; the log says why. */
+ag_err iam_issuers_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_issuers_fini(struct iam *iam);
+struct iam_node *iam_external_find(struct iam *iam, const char *issuer,
+    const char *subject);
+/* The node's state is set; external NULL: none. */
+ag_err iam_external_take(struct iam *iam, struct iam_node *node,
+    const Ag__External *external) AG_MUST;
+void iam_external_free(struct iam_node *node);
+/* Before a change that gives node (NULL: a new one) this identity: nobody else
+ * has it, nor gets it meanwhile. AG_PENDING, AG_ALREADY_EXISTS. */
+ag_err iam_external_claim(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const Ag__External *external) AG_MUST;
 
 /* ---- cache.c: tokens whose signature was checked */
 ag_err iam_cache_init(struct iam_cache *cache) AG_MUST;

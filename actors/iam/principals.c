@@ -139,6 +139,7 @@ iam_on_principal_create(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
 	    (err = check_create(iam, ctx, &caller, ask)) != AG_OK ||
+	    (err = iam_external_claim(iam, ctx, NULL, ask->external)) != AG_OK ||
 	    (err = give_roles(ctx, &caller, ask, &p)) != AG_OK)
 		return err;
 	ag_id_new(ctx, ask->kind == AG__KIND__V__human ? "hum" : "svc", id);
@@ -303,6 +304,8 @@ iam_on_principal_update(void *state, struct ag_ctx *ctx, const void *msg)
 	if (p->n_labels > IAM_LABELS_MAX)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/labels",
 		    "At most %d labels.", IAM_LABELS_MAX);
+	if ((err = iam_external_claim(state, ctx, node, ask->external)) != AG_OK)
+		return err;
 	if (ask->external != NULL)
 		p->external = ask->external;
 	return persist_whole(ctx, node, p);

@@ -29,7 +29,8 @@ iam_caller(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *out)
 		return AG_BAD_MESSAGE;
 	out->tenant = out->node->tenant;
 	out->id = out->node->id;
-	if (grant->jti != NULL)
+	/* Another issuer's jti says nothing here. */
+	if (grant->jti != NULL && grant->issuer == NULL)
 		out->token = iam_token_find(iam, grant->jti);
 	/* Between the station and here something may have been revoked. */
 	if (iam_standing(out->node, out->now) != IAM_STANDS ||

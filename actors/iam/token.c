@@ -14,7 +14,7 @@
 
 enum {
 	HEADER_MAX = 512,       /* bytes, decoded */
-	SIGNATURE_BYTES = 64,
+	SIGNATURE_BYTES = 64,   /* of our own issuer's */
 	SCOPE_CLAIM_MAX = 1500, /* beyond it the claim, informative only, is left out */
 };
 
@@ -83,15 +83,19 @@ key_named(const struct iam_keyring *ring, const char *kid, int64_t now_ms)
 	return NULL;
 }
 
+bool
+iam_keyring_has(const struct iam_keyring *ring, const struct iam_jwt *jwt)
+{
+	for (unsigned i = 0; i < ring->count; i++)
+		if (strcmp(ring->keys[i].kid, jwt->kid) == 0)
+			return true;
+	return false;
+}
+
 /* ------------------------------------------------------------------ parts */
 
-struct parts {
-	const char *header, *payload, *signature;
-	size_t header_len, payload_len, signature_len;
-};
-
 static bool
-split(const char *token, size_t len, struct parts *out)
+split(const char *token, size_t len, struct iam_jwt *out)
 {
 	const char *first = memchr(token, '.', len), *second;
 
@@ -126,14 +130,17 @@ json_part(const char *text, size_t len, uint8_t *buffer, size_t size)
 	return json;
 }
 
-static const char *
-check_header(struct iam_keyring *ring, const struct parts *p, int64_t now_ms,
-    const struct iam_issuer_key **key)
+const char *
+iam_jwt_open(const char *token, size_t len, struct iam_jwt *out)
 {
 	uint8_t buffer[HEADER_MAX];
-	json_t *h = json_part(p->header, p->header_len, buffer, sizeof(buffer));
+	json_t *h;
 	const char *alg, *kid, *why = NULL;
 
+	memset(out, 0, sizeof(*out));
+	if (!split(token, len, out))
+		return "token_malformed";
+	h = json_part(out->header, out->header_len, buffer, sizeof(buffer));
 	if (h == NULL)
 		return "token_malformed";
 	alg = json_string_value(json_object_get(h, "alg"));
@@ -142,25 +149,36 @@ check_header(struct iam_keyring *ring, const struct parts *p, int64_t now_ms,
 	if (alg == NULL || json_object_get(h, "crit") != NULL ||
 	    json_object_get(h, "b64") != NULL)
 		why = "token_malformed";
-	else if (strcmp(alg, "EdDSA") != 0)
-		why = "token_algorithm";
-	else if (kid == NULL || (*key = key_named(ring, kid, now_ms)) == NULL)
-		why = "token_signature";
+	else {
+		/* What does not fit is no name of ours; "" never is. */
+		if (strlen(alg) < sizeof(out->alg))
+			strcpy(out->alg, alg);
+		if (kid != NULL && strlen(kid) < sizeof(out->kid))
+			strcpy(out->kid, kid);
+	}
 	json_decref(h);
 	return why;
 }
 
+const char *
+iam_jwt_signature(const struct iam_jwt *jwt, uint8_t *out, size_t size,
+    size_t *len)
+{
+	return ag_base64url_parse(jwt->signature, jwt->signature_len, out, size,
+	    len) ? NULL : "token_malformed";
+}
+
 static const char *
-check_signature(struct iam_keyring *ring, const struct parts *p,
+check_signature(struct iam_keyring *ring, const struct iam_jwt *p,
     const struct iam_issuer_key *key)
 {
 	uint8_t signature[SIGNATURE_BYTES + 3];
+	const char *why;
 	size_t n;
 	bool good;
 
-	if (!ag_base64url_parse(p->signature, p->signature_len, signature,
-	    sizeof(signature), &n))
-		return "token_malformed";
+	if ((why = iam_jwt_signature(p, signature, sizeof(signature), &n)) != NULL)
+		return why;
 	if (n != SIGNATURE_BYTES)
 		return "token_signature";
 	EVP_MD_CTX_reset(ring->md);
@@ -217,12 +235,26 @@ absent_or(const json_t *json, const char *name, bool good)
 	return json_object_get(json, name) == NULL || good;
 }
 
+/* Of our own tokens: what others call so means nothing here. */
+static bool
+take_own(const json_t *c, struct iam_claims *out)
+{
+	if (!absent_or(c, "aegis_kind", take_string(c, "aegis_kind", out->kind,
+	    sizeof(out->kind))) || !absent_or(c, "aegis_tenant", take_string(c,
+	    "aegis_tenant", out->tenant, sizeof(out->tenant))) ||
+	    !absent_or(c, "aegis_parent", take_string(c, "aegis_parent",
+	    out->parent, sizeof(out->parent))))
+		return false;
+	/* No anonymous agents. */
+	return strcmp(out->kind, "agent") != 0 || out->parent[0] != '\0';
+}
+
 static const char *
-check_claims(const json_t *c, const char *audience, int64_t now_ms,
-    struct iam_claims *out)
+check_claims(const json_t *c, const char *issuer, const char *audience,
+    int64_t now_ms, struct iam_claims *out)
 {
 	const json_t *aud = json_object_get(c, "aud");
-	char iss[64];
+	char iss[IAM_ISSUER_MAX + 1];
 
 	if (!take_string(c, "iss", iss, sizeof(iss)) || aud == NULL ||
 	    !take_string(c, "sub", out->sub, sizeof(out->sub)) ||
@@ -231,16 +263,9 @@ check_claims(const json_t *c, const char *audience, int64_t now_ms,
 	    !take_time(c, "exp", &out->exp_ms))
 		return "token_claims";
 	if (!absent_or(c, "nbf", take_time(c, "nbf", &out->nbf_ms)) ||
-	    !absent_or(c, "aegis_kind", take_string(c, "aegis_kind", out->kind,
-	    sizeof(out->kind))) || !absent_or(c, "aegis_tenant", take_string(c,
-	    "aegis_tenant", out->tenant, sizeof(out->tenant))) ||
-	    !absent_or(c, "aegis_parent", take_string(c, "aegis_parent",
-	    out->parent, sizeof(out->parent))))
+	    (strcmp(issuer, IAM_ISSUER) == 0 && !take_own(c, out)))
 		return "token_claims";
-	/* No anonymous agents. */
-	if (strcmp(out->kind, "agent") == 0 && out->parent[0] == '\0')
-		return "token_claims";
-	if (strcmp(iss, IAM_ISSUER) != 0)
+	if (strcmp(iss, issuer) != 0)
 		return "token_issuer";
 	if (!audience_has(aud, audience))
 		return "token_audience";
@@ -253,28 +278,36 @@ check_claims(const json_t *c, const char *audience, int64_t now_ms,
 }
 
 const char *
-iam_jwt_verify(struct iam_keyring *ring, const char *audience,
-    const char *token, size_t len, int64_t now_ms, struct iam_claims *out)
+iam_jwt_claims(const struct iam_jwt *jwt, const char *issuer,
+    const char *audience, int64_t now_ms, struct iam_claims *out)
 {
-	const struct iam_issuer_key *key = NULL;
 	uint8_t buffer[IAM_TOKEN_BYTES_MAX];
-	struct parts p;
-	json_t *claims;
+	json_t *claims = json_part(jwt->payload, jwt->payload_len, buffer,
+	    sizeof(buffer));
 	const char *why;
 
 	memset(out, 0, sizeof(*out));
-	if (!split(token, len, &p))
-		return "token_malformed";
-	if ((why = check_header(ring, &p, now_ms, &key)) != NULL)
-		return why;
-	if ((why = check_signature(ring, &p, key)) != NULL)
-		return why;
-	claims = json_part(p.payload, p.payload_len, buffer, sizeof(buffer));
 	if (claims == NULL)
 		return "token_malformed";
-	why = check_claims(claims, audience, now_ms, out);
+	why = check_claims(claims, issuer, audience, now_ms, out);
 	json_decref(claims);
 	return why;
+}
+
+const char *
+iam_jwt_verify(struct iam_keyring *ring, const char *audience,
+    const struct iam_jwt *jwt, int64_t now_ms, struct iam_claims *out)
+{
+	const struct iam_issuer_key *key = key_named(ring, jwt->kid, now_ms);
+	const char *why;
+
+	if (strcmp(jwt->alg, "EdDSA") != 0)
+		return "token_algorithm";
+	if (key == NULL)
+		return "token_signature";
+	if ((why = check_signature(ring, jwt, key)) != NULL)
+		return why;
+	return iam_jwt_claims(jwt, IAM_ISSUER, audience, now_ms, out);
 }
 
 /* ---------------------------------------------------------------- issuing */

@@ -323,7 +323,8 @@ iam_on_whoami(void *state, struct ag_ctx *ctx, const void *msg)
 	if (reply.scopes == NULL)
 		return AG_NO_MEMORY;
 	credential.jti = grant->jti == NULL ? (char *)"" : grant->jti;
-	credential.issuer = (char *)IAM_ISSUER;
+	credential.issuer = grant->issuer != NULL ? grant->issuer :
+	    (char *)IAM_ISSUER;
 	credential.issued_at = grant->credential_issued_at;
 	credential.expires_at = grant->credential_expires_at;
 	reply.credential = &credential;

@@ -24,7 +24,7 @@ static const struct cli_option up_options[] = {
 	{ "--listen", "HOST:PORT", CLI_LOCAL, NULL, false, "instead of rest.listen; port 0 picks a free one", NULL },
 	{ "--detach", NULL, CLI_LOCAL, NULL, false, "return when it is ready, and leave it running", NULL },
 	{ "--passphrase-file", "FILE", CLI_LOCAL, NULL, false, "the master key's; absent: it is asked for", NULL },
-	{ "--unsafe-dev-identity", NULL, CLI_LOCAL, NULL, false, "reserved; refused", NULL },
+	{ "--unsafe-dev-identity", NULL, CLI_LOCAL, NULL, false, "believe the header Aegis-Dev-Identity; environment dev on loopback only", NULL },
 	{ "--unsafe-test-clock", "FILE", CLI_LOCAL, NULL, false, "for tests: seconds to add to the clock", NULL },
 	{ 0 },
 };
@@ -51,12 +51,9 @@ up(struct cli *cli)
 		.state = cli->state, .listen = cli_get(cli, "--listen"),
 		.passphrase_file = cli_get(cli, "--passphrase-file"),
 		.clock_file = cli_get(cli, "--unsafe-test-clock"),
+		.dev_identity = cli_get(cli, "--unsafe-dev-identity") != NULL,
 		.detach = cli_get(cli, "--detach") != NULL, .quiet = cli->quiet };
 
-	if (cli_get(cli, "--unsafe-dev-identity") != NULL)
-		return cli_fail(CLI_USAGE, "up: --unsafe-dev-identity: is not built\n"
-		    "hint: the first start makes an admin credential, which is enough "
-		    "to try things out");
 	return (enum cli_exit)ag_cmd_up(&ask);
 }
 

@@ -77,7 +77,20 @@ has_tls(const struct supervisor *sup)
 	    NULL;
 }
 
-/* Plain HTTP and the test clock are for loopback. */
+/* Does an issuer share its secret with us? */
+static bool
+has_hs256(const struct supervisor *sup)
+{
+	unsigned n = ag_config_get_count(sup->config, "auth.issuers");
+
+	for (unsigned i = 0; i < n; i++)
+		if (ag_config_get_str(sup->config,
+		    "auth.issuers[].hs256_secret_file", i) != NULL)
+			return true;
+	return false;
+}
+
+/* Plain HTTP and what is only for trying things out are for loopback. */
 static int
 check_exposure(struct supervisor *sup, const struct sockaddr *address,
     const char *text)
@@ -86,6 +99,16 @@ check_exposure(struct supervisor *sup, const struct sockaddr *address,
 		return EXIT_YES;
 	if (sup->clock_option != NULL) {
 		ag_sup_complain("up", "--unsafe-test-clock: only on loopback, and "
+		    "%s is not", text);
+		return EXIT_BAD_INPUT;
+	}
+	if (sup->dev_identity) {
+		ag_sup_complain("up", "--unsafe-dev-identity: only on loopback, "
+		    "and %s is not", text);
+		return EXIT_BAD_INPUT;
+	}
+	if (has_hs256(sup)) {
+		ag_sup_complain("up", "auth.issuers: HS256 only on loopback, and "
 		    "%s is not", text);
 		return EXIT_BAD_INPUT;
 	}
@@ -177,9 +200,12 @@ ag_listen_open(struct supervisor *sup)
 int
 ag_config_check(struct supervisor *sup)
 {
-	if (!is_prod(sup) || sup->clock_option == NULL)
+	const char *unsafe = sup->clock_option != NULL ? "test-clock" :
+	    sup->dev_identity ? "dev-identity" : NULL;
+
+	if (!is_prod(sup) || unsafe == NULL)
 		return EXIT_YES;
-	ag_sup_complain("up", "--unsafe-test-clock: not in environment prod");
+	ag_sup_complain("up", "--unsafe-%s: not in environment prod", unsafe);
 	return EXIT_BAD_INPUT;
 }
 

@@ -119,6 +119,7 @@ fill_common(const struct supervisor *sup, Ag__Boot *boot, struct table *t)
 	boot->config = sup->config_text;
 	boot->clock_file = sup->clock_option != NULL ?
 	    (char *)sup->clock_file : NULL;
+	boot->has_dev_identity = boot->dev_identity = sup->dev_identity;
 	boot->has_uid = 1;
 	boot->uid = geteuid();
 }

@@ -15,6 +15,7 @@
 /* `aegis up`; what was not given is NULL. */
 struct ag_up {
 	const char *config_file, *state, *listen, *clock_file, *passphrase_file;
+	bool dev_identity;
 	bool detach, quiet;
 };
 

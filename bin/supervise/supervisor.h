@@ -119,6 +119,7 @@ struct supervisor {
 	/* options */
 	const char *config_file, *state_option, *listen, *clock_option;
 	const char *passphrase_file;
+	bool dev_identity; /* whoever says who they are is believed */
 	bool detach, quiet;
 	/* files */
 	char state_dir[STATE_PATH_MAX];

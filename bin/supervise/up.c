@@ -498,6 +498,7 @@ ag_cmd_up(const struct ag_up *ask)
 	sup.state_option = ask->state;
 	sup.listen = ask->listen;
 	sup.clock_option = ask->clock_file;
+	sup.dev_identity = ask->dev_identity;
 	sup.detach = ask->detach;
 	sup.quiet = ask->quiet;
 	sup.passphrase_file = ask->passphrase_file;

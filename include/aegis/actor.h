@@ -365,6 +365,7 @@ unsigned ag_index(struct ag_ctx *ctx);         /* keys.1: 1; a sink: its row of 
 ag_err ag_file_put(struct ag_ctx *ctx, const char *name, const void *bytes,
     size_t len, unsigned mode) AG_MUST;
 bool ag_is_dev(struct ag_ctx *ctx);            /* environment: dev */
+bool ag_dev_identity(struct ag_ctx *ctx);      /* --unsafe-dev-identity */
 
 /* The loop, for planes, sinks and roots of trust that speak a network
  * protocol of their own. Messages sent from its callbacks go out when the

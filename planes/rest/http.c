@@ -29,6 +29,7 @@ static const struct known known[FIELD_COUNT] = {
 	[FIELD_IDEMPOTENCY_KEY] = KNOWN("idempotency-key"),
 	[FIELD_IF_MATCH] = KNOWN("if-match"),
 	[FIELD_STEP_UP] = KNOWN("aegis-step-up"),
+	[FIELD_DEV_IDENTITY] = KNOWN("aegis-dev-identity"),
 	[FIELD_USER_AGENT] = KNOWN("user-agent"),
 	[FIELD_LAST_EVENT_ID] = KNOWN("last-event-id"),
 	[FIELD_FORWARDED_FOR] = KNOWN("x-forwarded-for"),

@@ -434,6 +434,8 @@ request_conditions(struct conn *conn, const struct ag_operation *op,
 	request->if_match =
 	    (char *)(uintptr_t)http_field(&conn->in, FIELD_IF_MATCH);
 	request->step_up = (char *)(uintptr_t)http_field(&conn->in, FIELD_STEP_UP);
+	request->dev_identity =
+	    (char *)(uintptr_t)http_field(&conn->in, FIELD_DEV_IDENTITY);
 	if (key == NULL || (op->flags & AG_OP_IDEM) == 0)
 		return true;
 	if (!is_visible(key)) {

@@ -195,7 +195,7 @@ def test_detach_returns_when_ready(idle):
 
 
 @pytest.mark.parametrize("words,says", [
-    (["--unsafe-dev-identity"], "is not built"),
+    (["--listen", "0.0.0.0:0", "--unsafe-dev-identity"], "only on loopback"),
     (["--listen", "nowhere"], "HOST:PORT"),
     (["--listen", "0.0.0.0:0"], "plain HTTP"),
     (["--listen", "0.0.0.0:0", "--unsafe-test-clock", "c"], "only on loopback"),

@@ -193,7 +193,7 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 
 struct asking {
 	const char *token, *selector, *address, *if_match, *scope_op, *idem,
-	    *step_up;
+	    *step_up, *dev_identity;
 	uint32_t items;
 	Ag__Refusal *refusal;
 	unsigned plane;
@@ -222,6 +222,7 @@ deliver(struct fleet *f, uint16_t op, const struct asking *a, const void *body,
 	rq.scope_op = (char *)a->scope_op;
 	rq.idempotency_key = (char *)a->idem;
 	rq.step_up = (char *)a->step_up;
+	rq.dev_identity = (char *)a->dev_identity;
 	rq.has_reply_key = true;
 	rq.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(f->kit));
 	rq.reply_key.len = AG_SEAL_KEY_BYTES;
