@@ -495,6 +495,18 @@ ag_metric_observe_us(struct ag_ctx *ctx, unsigned metric, uint64_t us)
 }
 
 void
+ag_tell(struct ag_ctx *ctx, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ctx->said, sizeof(ctx->said), fmt, ap);
+	va_end(ap);
+	if (ctx->supervised && ag_boot_tell(AG_BOOT_FD, ctx->said) != AG_OK)
+		ag_log(ctx, AG_WARN, "UNTOLD", "the supervisor does not listen");
+}
+
+void
 ag_set_ready(struct ag_ctx *ctx, bool ready, const char *detail)
 {
 	bool was = ctx->ready;

@@ -190,6 +190,7 @@ struct ag_ctx {
 	bool supervised; /* descriptor 3 is a supervisor, not a guest's file */
 	bool connected; /* the broker has greeted us */
 	bool ready;
+	char said[AG_WORD_MAX + 1]; /* the last line to the supervisor */
 	char word[64]; /* of the supervisor's, as it arrives */
 	size_t word_len;
 	bool stopping;

@@ -275,6 +275,19 @@ ag_kit_state_dir(struct ag_kit *kit)
 	return kit->ctx->boot->state_dir;
 }
 
+void
+ag_kit_tell(struct ag_kit *kit, const char *word)
+{
+	kit->ctx->actor->told(kit->ctx->state, kit->ctx, word);
+	settle(kit);
+}
+
+const char *
+ag_kit_said(struct ag_kit *kit)
+{
+	return kit->ctx->said;
+}
+
 int64_t
 ag_kit_now(struct ag_kit *kit)
 {

@@ -278,13 +278,21 @@ ag_master_write(const char *path, const struct ag_master_lock *lock,
 	return ok ? ag_dir_sync(path) : AG_IO;
 }
 
-/* What a replacement before this left: the old key, or (it died earlier) one
- * more name of the key that counts, which must not be overwritten. */
-static ag_err
-forget_old(const char *path, const char *old)
+/* The second name of what is being replaced, or false: too long. */
+static bool
+old_name(const char *path, char old[PATH_BYTES])
 {
+	return snprintf(old, PATH_BYTES, "%s.old", path) < PATH_BYTES;
+}
+
+ag_err
+ag_file_forget(const char *path)
+{
+	char old[PATH_BYTES];
 	struct stat a, b;
 
+	if (!old_name(path, old))
+		return AG_IO;
 	if (lstat(old, &b) != 0)
 		return errno == ENOENT ? AG_OK : AG_IO;
 	if (lstat(path, &a) != 0)
@@ -295,23 +303,32 @@ forget_old(const char *path, const char *old)
 }
 
 ag_err
+ag_file_supersede(const char *made, const char *path)
+{
+	char old[PATH_BYTES];
+
+	/* A second name keeps the old bytes in reach until they are overwritten. */
+	if (!old_name(path, old) || ag_file_forget(path) != AG_OK ||
+	    link(path, old) != 0 || rename(made, path) != 0 ||
+	    ag_dir_sync(path) != AG_OK)
+		return AG_IO;
+	if (ag_file_erase(old) != AG_OK)
+		ag_log_plain(AG_WARN, "OLD-NOT-ERASED", "file=%s", old);
+	return AG_OK;
+}
+
+ag_err
 ag_master_replace(const char *path, const struct ag_master_lock *lock,
     struct ag_secret *master)
 {
-	char made[PATH_BYTES], old[PATH_BYTES];
+	char made[PATH_BYTES];
 
-	if (snprintf(made, sizeof(made), "%s.new", path) >= (int)sizeof(made) ||
-	    snprintf(old, sizeof(old), "%s.old", path) >= (int)sizeof(old))
+	if (snprintf(made, sizeof(made), "%s.new", path) >= (int)sizeof(made))
 		return AG_IO;
-	/* A second name keeps the old bytes in reach until they are overwritten. */
-	if (forget_old(path, old) != AG_OK ||
-	    put_new(made, lock, master) != AG_OK || link(path, old) != 0 ||
-	    rename(made, path) != 0 || ag_dir_sync(path) != AG_OK) {
-		unlink(made);
-		unlink(old);
-		return AG_IO;
-	}
-	return ag_file_erase(old);
+	if (put_new(made, lock, master) == AG_OK && ag_file_supersede(made, path) == AG_OK)
+		return AG_OK;
+	unlink(made);
+	return AG_IO;
 }
 
 /* --------------------------------------------------------------- deriving */
@@ -327,10 +344,11 @@ ag_master_derive(struct ag_secret *master, const char *label, const uint8_t *sal
 		    (char *)(uintptr_t)"SHA256", 0),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY,
 		    ag_secret_bytes(master), ag_secret_len(master)),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
-		    (uint8_t *)(uintptr_t)salt, salt_len),
 		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
 		    (char *)(uintptr_t)label, strlen(label)),
+		salt_len == 0 ? OSSL_PARAM_construct_end() : /* no salt is no parameter */
+		    OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
+		    (uint8_t *)(uintptr_t)salt, salt_len),
 		OSSL_PARAM_construct_end(),
 	};
 	bool ok = ctx != NULL && EVP_KDF_derive(ctx, out, out_len, params) == 1;

@@ -201,14 +201,17 @@ on_term(evutil_socket_t sig, short what, void *arg)
 		ag_stop(ctx, 0);
 }
 
-/* Words of the supervisor after boot: `level WORD`. */
+/* Words of the supervisor after boot: `level WORD`, and the actor's own. */
 static void
 take_word(struct ag_ctx *ctx, const char *word)
 {
 	if (strncmp(word, "level ", 6) == 0)
 		ag_log_turn(word + 6);
+	else if (ctx->actor->told != NULL)
+		ctx->actor->told(ctx->state, ctx, word);
 	else
 		ag_log(ctx, AG_WARN, "WORD-UNKNOWN", "%s", word);
+	ctx->turned = true;
 }
 
 /* The supervisor's end of descriptor 3 is gone: so are we. */

@@ -4,13 +4,14 @@
  * who has not the master key, and against nothing else; an environment called
  * prod must accept that in writing (rot.software.accept_risk).
  * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask, rot_importer_ask
- * (keys), rot_sign_ask, rot_keys_ask, rot_secret_ask (iam, audit). Says
- * nothing by itself.
+ * (keys), rot_sign_ask, rot_keys_ask, rot_secret_ask (iam, audit). Says the
+ * event of a new master key (software/rekey.h).
  * Keeps every version's material under a wrapping key of its own, and that
  * under the master key (software/vault.h).
  */
 #include "software/import.h"
 #include "software/make.h"
+#include "software/rekey.h"
 #include "software/vault.h"
 
 #include <openssl/err.h>
@@ -35,6 +36,7 @@ struct purpose {
 struct software {
 	struct vault vault;
 	struct importers importers;
+	struct rekey rekey;
 	struct purpose purposes[PURPOSES];
 };
 
@@ -451,7 +453,8 @@ software_init(void *state, struct ag_ctx *ctx)
 	struct software *s = state;
 	ag_err err;
 
-	s->vault.fd = -1;
+	s->vault.now.fd = s->vault.next.fd = -1;
+	s->rekey.vault = &s->vault;
 	if (!ag_is_dev(ctx) && ag_config_int(ctx, "rot.software.accept_risk") == 0) {
 		ag_log(ctx, AG_ERROR, "ROT-SOFTWARE-PROD",
 		    "in environment prod the software root of trust needs rot.software.accept_risk: true");
@@ -484,6 +487,25 @@ software_fini(void *state, struct ag_ctx *ctx)
 	vault_close(&s->vault);
 }
 
+static ag_err
+software_ready(void *state, struct ag_ctx *ctx)
+{
+	struct software *s = state;
+
+	return rekey_ready(&s->rekey, ctx);
+}
+
+static void
+software_told(void *state, struct ag_ctx *ctx, const char *word)
+{
+	struct software *s = state;
+
+	if (strcmp(word, "rekey start") == 0 || strcmp(word, "rekey resume") == 0)
+		rekey_told(&s->rekey, ctx, word + strlen("rekey "));
+	else
+		ag_log(ctx, AG_WARN, "WORD-UNKNOWN", "%s", word);
+}
+
 static const struct ag_row rows[] = {
 	{ AG_MSG_ROT_GENERATE_ASK, on_generate_ask },
 	{ AG_MSG_ROT_IMPORTER_ASK, on_importer_ask },
@@ -501,6 +523,8 @@ const struct ag_actor ag_actor_software = {
 	.state_size = sizeof(struct software),
 	AG_ROWS(rows),
 	.init = software_init,
+	.ready = software_ready,
+	.told = software_told,
 	.fini = software_fini,
 	.tables = tables,
 	.store_dir = "rot/blobs",

@@ -7,8 +7,87 @@
 
 #include <limits.h>
 #include <passphrase.h>
+#include <string.h>
 #include <supervisor.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOOK_MS = 50 };
+
+static const struct cli_option rekey_options[] = {
+	{ "--resume", NULL, CLI_LOCAL, NULL, false, "go on with one that was interrupted", NULL },
+	{ 0 },
+};
+
+static const struct {
+	const char *why, *text;
+	enum cli_exit status;
+} refusals[] = {
+	{ "busy", "a rekey is under way already", CLI_CONFLICT },
+	{ "half", "a rekey was interrupted\nhint: aegis rot rekey --resume", CLI_CONFLICT },
+	{ "none", "no rekey was interrupted\nhint: aegis rot rekey", CLI_CONFLICT },
+};
+
+static enum cli_exit
+rekey_refused(const char *why)
+{
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (strcmp(refusals[i].why, why) == 0)
+			return cli_fail(refusals[i].status, "rot rekey: %s", refusals[i].text);
+	return cli_fail(CLI_FAULT, "rot rekey: refused (%s)", why);
+}
+
+/* One look; CLI_TRY_AGAIN while it works. */
+static enum cli_exit
+rekey_look(struct cli *cli, const json_t *status)
+{
+	const char *state = cli_member_text(status, "state");
+	json_int_t done = json_integer_value(json_object_get(status, "done"));
+
+	if (strcmp(state, "none") == 0)
+		return cli_fail(CLI_FAULT, "rot rekey: the root of trust ended; no key is "
+		    "lost\nhint: aegis rot rekey --resume");
+	if (strcmp(state, "refused") == 0)
+		return rekey_refused(cli_member_text(status, "why"));
+	if (strcmp(state, "failed") == 0)
+		return cli_fail(CLI_FAULT, "rot rekey: failed; the old master key stays in "
+		    "use, and the log says why\nhint: aegis rot rekey --resume");
+	if (strcmp(state, "done") != 0) {
+		cli_progress(cli, "keys rewrapped", (unsigned long long)done);
+		return CLI_TRY_AGAIN;
+	}
+	cli_progress_end(cli);
+	if (cli->json)
+		printf("{\"rewrapped\":%lld}\n", (long long)done);
+	else if (!cli->quiet)
+		cli_say("rewrapped: %lld keys; the old master key is gone", (long long)done);
+	return CLI_OK;
+}
+
+static enum cli_exit
+rot_rekey(struct cli *cli)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+	enum cli_exit status = CLI_TRY_AGAIN;
+	int failed;
+	json_t *answer = ag_control_ask("rot rekey", cli->state, json_pack("{s:s, s:b}",
+	    "verb", "rekey", "resume", cli_get(cli, "--resume") != NULL), &failed, NULL);
+
+	while (answer != NULL && status == CLI_TRY_AGAIN) {
+		json_decref(answer);
+		(void)nanosleep(&pause, NULL);
+		answer = ag_control_ask("rot rekey", cli->state,
+		    json_pack("{s:s}", "verb", "rekey-status"), &failed, NULL);
+		if (answer != NULL)
+			status = rekey_look(cli, answer);
+	}
+	if (answer == NULL)
+		return (enum cli_exit)failed;
+	json_decref(answer);
+	return status;
+}
+
+/* -------------------------------------------------------------- passphrase */
 
 static const struct cli_option passphrase_options[] = {
 	{ "--config", "FILE", CLI_LOCAL, NULL, false, "the fleet's configuration", NULL },
@@ -85,7 +164,7 @@ relock(struct cli *cli, const char *path)
 static enum cli_exit
 rot_passphrase(struct cli *cli)
 {
-	char state[STATE_PATH_MAX], path[PATH_MAX];
+	char state[STATE_PATH_MAX], path[PATH_MAX], next[PATH_MAX + 8];
 	enum cli_exit status;
 	int lock_fd = -1, taken;
 
@@ -95,6 +174,10 @@ rot_passphrase(struct cli *cli)
 		return cli_fail(CLI_USAGE, "--state: no usable directory (name one)");
 	if ((status = master_path(cli, state, path, sizeof(path))) != CLI_OK)
 		return status;
+	snprintf(next, sizeof(next), "%s.next", path);
+	if (access(next, F_OK) == 0)
+		return cli_fail(CLI_CONFLICT, "rot passphrase: a rekey is half done\n"
+		    "hint: start the fleet, then: aegis rot rekey --resume");
 	if ((taken = ag_state_take("rot passphrase", state, &lock_fd)) != EXIT_YES)
 		return (enum cli_exit)taken;
 	status = relock(cli, path);
@@ -103,6 +186,8 @@ rot_passphrase(struct cli *cli)
 }
 
 const struct cli_verb cli_verbs_rot[] = {
+	{ "rot", "rekey", rekey_options, NULL, NULL, CLI_SILENT, NULL, rot_rekey,
+	    "a new master key, while requests go on", NULL, NULL },
 	{ "rot", "passphrase", passphrase_options, NULL, NULL, CLI_SILENT, NULL,
 	    rot_passphrase, "change the passphrase of a stopped fleet's master key",
 	    NULL, NULL },

@@ -391,6 +391,7 @@ ag_child_start(struct supervisor *sup, struct child *child)
 		err = ag_spawn(sup, child, token, &child->pid, &child->fd);
 	ag_wipe(token, sizeof(token));
 	child->line_len = 0;
+	child->said[0] = '\0';
 	child->started_ms = now;
 	if (child->state == CHILD_BACKOFF)
 		child->restarts++;
@@ -417,6 +418,8 @@ take_line(struct child *child)
 		ag_log_plain(AG_DEBUG, "CHILD-READY", "name=%s after_ms=%llu",
 		    child->name, (unsigned long long)
 		    (ag_sup_now_ms() - child->started_ms));
+	} else {
+		ag_sup_copy(child->said, sizeof(child->said), child->line);
 	}
 }
 

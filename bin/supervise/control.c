@@ -209,6 +209,51 @@ on_enroll(struct supervisor *sup, json_t *ask)
 	return answer;
 }
 
+/* The root of trust whose master key this is. */
+static struct child *
+software(struct supervisor *sup)
+{
+	for (unsigned i = 0; i < sup->count; i++)
+		if (sup->children[i].is_rot && strcmp(sup->children[i].name, "software") == 0)
+			return &sup->children[i];
+	return NULL;
+}
+
+static json_t *
+on_rekey(struct supervisor *sup, json_t *ask)
+{
+	struct child *child = software(sup);
+	int resume = 0;
+
+	if (json_unpack(ask, "{s?b}", "resume", &resume) != 0)
+		return refuse(EXIT_BAD_INPUT, "resume: true or false");
+	if (child == NULL)
+		return refuse(EXIT_CONFLICT, "this fleet has no software root of trust");
+	if (child->state != CHILD_READY)
+		return refuse(EXIT_TRY_AGAIN, "the root of trust is not ready");
+	ag_sup_copy(child->said, sizeof(child->said), "rekey asked");
+	ag_child_tell(child, resume ? "rekey resume" : "rekey start");
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* What it said last (rot/software/rekey.h), or nothing since its start. */
+static json_t *
+on_rekey_status(struct supervisor *sup, json_t *ask)
+{
+	struct child *child = software(sup);
+	char state[16] = "", word[16] = "";
+	unsigned long long n = 0, total = 0;
+
+	if (child == NULL || sscanf(child->said, "rekey %15s", state) != 1)
+		return json_pack("{s:b, s:s}", "ok", 1, "state", "none");
+	if (sscanf(child->said, "rekey running %llu %llu", &n, &total) != 2 &&
+	    sscanf(child->said, "rekey done %llu", &n) == 1)
+		total = n;
+	(void)sscanf(child->said, "rekey refused %15s", word);
+	return json_pack("{s:b, s:s, s:I, s:I, s:s}", "ok", 1, "state", state, "done",
+	    (json_int_t)n, "total", (json_int_t)total, "why", word);
+}
+
 static const struct {
 	const char *verb;
 	json_t *(*answer)(struct supervisor *sup, json_t *ask);
@@ -216,6 +261,8 @@ static const struct {
 	{ "status", on_status },
 	{ "down", on_down },
 	{ "enroll", on_enroll },
+	{ "rekey", on_rekey },
+	{ "rekey-status", on_rekey_status },
 };
 
 static json_t *
@@ -230,7 +277,7 @@ answer_line(struct supervisor *sup, const char *line, size_t len)
 		if (strcmp(verbs[i].verb, verb) == 0)
 			answer = verbs[i].answer(sup, ask);
 	if (answer == NULL)
-		answer = refuse(EXIT_BAD_INPUT, "one of status, down, enroll");
+		answer = refuse(EXIT_BAD_INPUT, "one of status, down, enroll, rekey, rekey-status");
 	json_decref(ask);
 	return answer;
 }

@@ -237,20 +237,30 @@ ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
 }
 
 void
+ag_child_tell(struct child *child, const char *line)
+{
+	char text[AG_WORD_MAX + 2];
+	int n = snprintf(text, sizeof(text), "%s\n", line);
+
+	if (child->fd >= 0 && send(child->fd, text, (size_t)n,
+	    MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+		ag_log_plain(AG_WARN, "CHILD-UNTOLD", "name=%s error=%s",
+		    child->name, strerror(errno));
+}
+
+void
 ag_child_level(struct supervisor *sup, struct child *child, const char *level)
 {
 	Ag__BootRow order = AG__BOOT_ROW__INIT;
 	char line[32];
-	int n = snprintf(line, sizeof(line), "level %s\n", level);
 
 	if (child->is_broker) {
 		order.name = order.role = child->role;
 		order.log_level = (char *)(uintptr_t)level;
 		send_order(sup, &order);
-	} else if (child->fd >= 0 && send(child->fd, line, (size_t)n,
-	    MSG_NOSIGNAL | MSG_DONTWAIT) != n) {
-		ag_log_plain(AG_WARN, "LEVEL-UNTOLD", "name=%s error=%s",
-		    child->name, strerror(errno));
+	} else {
+		snprintf(line, sizeof(line), "level %s", level);
+		ag_child_tell(child, line);
 	}
 }
 

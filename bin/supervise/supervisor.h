@@ -83,7 +83,8 @@ struct child {
 	enum child_state state;
 	pid_t pid;
 	int fd;         /* our end of its descriptor 3; -1 if none */
-	char line[32];  /* what it says there, until the newline */
+	char line[AG_WORD_MAX + 1]; /* what it says there, until the newline */
+	char said[AG_WORD_MAX + 1]; /* the last line of its own, since its start */
 	size_t line_len;
 	int status;     /* of its last end, as waitpid says */
 	unsigned deaths, restarts;
@@ -200,6 +201,8 @@ void ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
 /* Where <name> is: beside our own program, or installed. NULL, and what was
  * tried in `tried`. Owned by the caller. */
 char *ag_program_find(const char *name, char *tried, size_t tried_size);
+/* A line to a child; not to the broker. */
+void ag_child_tell(struct child *child, const char *line);
 /* Tells it the least that it is to log from now on. */
 void ag_child_level(struct supervisor *sup, struct child *child,
     const char *level);

@@ -118,6 +118,9 @@ struct ag_actor {
 	/* SIGTERM: finish what is under way, then ag_stop(ctx, 0). NULL: stops at
 	 * once (planes drain; behind them nothing arrives any more). */
 	void (*drain)(void *state, struct ag_ctx *ctx);
+	/* A line that the supervisor wrote, for whoever has the fleet's own uid
+	 * (aegis rot rekey); answered with ag_tell. Borrowed. May be NULL. */
+	void (*told)(void *state, struct ag_ctx *ctx, const char *word);
 	void (*fini)(void *state, struct ag_ctx *ctx);
 	enum ag_follow follow;
 	bool own_readiness; /* calls ag_set_ready itself */
@@ -371,6 +374,10 @@ bool ag_dev_identity(struct ag_ctx *ctx);      /* --unsafe-dev-identity */
  * protocol of their own. Messages sent from its callbacks go out when the
  * callback round ends. */
 struct event_base *ag_event_base(struct ag_ctx *ctx);
+/* A line to the supervisor, at most AG_WORD_MAX bytes; what it says to whoever
+ * asks it next. Blocks while the supervisor does not read. */
+enum { AG_WORD_MAX = 120 };
+void ag_tell(struct ag_ctx *ctx, const char *fmt, ...) AG_PRINTF(2, 3);
 /* Ends the process in order, with this exit status. */
 void ag_stop(struct ag_ctx *ctx, int status);
 

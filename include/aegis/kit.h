@@ -64,6 +64,9 @@ void ag_kit_answer_error(struct ag_kit *kit, const struct ag_kit_sent *ask,
 bool ag_kit_journal(struct ag_kit *kit);
 /* Delivers one audit event to on_audit as the pull would. */
 ag_err ag_kit_audit(struct ag_kit *kit, const Ag__Event *event, uint64_t pos);
+/* A line of the supervisor's, and the last one to it ("": none). */
+void ag_kit_tell(struct ag_kit *kit, const char *word);
+const char *ag_kit_said(struct ag_kit *kit);
 /* Runs what ag_work queued. */
 void ag_kit_work(struct ag_kit *kit);
 

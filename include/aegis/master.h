@@ -58,6 +58,13 @@ ag_err ag_master_replace(const char *path, const struct ag_master_lock *lock,
     struct ag_secret *master) AG_MUST;
 /* Overwrites the file with zeros and removes it. */
 ag_err ag_file_erase(const char *path) AG_MUST;
+/* made, which is whole and synced, gets path's name; what had it is then
+ * overwritten and removed. A crash leaves path the one or the other, and
+ * perhaps path.old, which ag_file_forget removes. */
+ag_err ag_file_supersede(const char *made, const char *path) AG_MUST;
+/* Removes path.old: the superseded file is overwritten first; if it is only
+ * one more name of path (a crash before the rename), the name goes. */
+ag_err ag_file_forget(const char *path) AG_MUST;
 ag_err ag_dir_sync(const char *path_in_it) AG_MUST; /* fsync of the folder */
 
 /* HKDF-SHA-256 of the master key: out_len bytes for one purpose. */

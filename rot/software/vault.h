@@ -3,11 +3,9 @@
  * Where the software root of trust keeps keys.
  *
  *   master.key      32 random bytes, 0600 (aegis/master.h)
- *   wrapping.keys   slots of 64 bytes; slot 0 proves the master key
+ *   wrapping.keys   slots (slots.h)
  *   blobs/          store: tenant 0 key id 0 version BE4 → blob
  *
- *   slot  state(1: used) 0 0 0 ‖ nonce(12) ‖ wrapping key(32) ‖ tag(16),
- *         AES-256-GCM under the master key
  *   blob  01 ‖ slot(4, BE) ‖ nonce(12) ‖ material ‖ tag(16), AES-256-GCM
  *         under the slot's wrapping key
  *   Both with AAD = tenant, key id, version (4, BE), each preceded by its
@@ -21,20 +19,26 @@
 #ifndef SOFTWARE_VAULT_H
 #define SOFTWARE_VAULT_H
 
+#include "slots.h"
+
 #include <aegis/aegis.h>
 #include <aegis/master.h>
 
 enum {
 	VAULT_TABLE_BLOBS,
 	VAULT_TABLE_NOTES, /* purpose → when its key was made */
-	SLOT_BYTES = 64,
-	SLOTS_MAX = 1 << 22,
 	MATERIAL_BYTES_MAX = 16384,
+	VAULT_KEY_BYTES_MAX = 160, /* of a row of the blobs */
+	VAULT_PATH_BYTES = 4096,
+	VAULT_WALK_ROWS = 128, /* rewrapped in one turn: about a millisecond */
 };
 
 struct vault {
-	int fd; /* wrapping.keys */
-	struct ag_secret *master;
+	struct slots now;
+	struct slots next; /* while a new master key is made; else fd -1 */
+	bool next_bad; /* a change could not be written to next */
+	char slots_file[VAULT_PATH_BYTES], slots_next[VAULT_PATH_BYTES];
+	char master_file[VAULT_PATH_BYTES], master_next[VAULT_PATH_BYTES];
 	uint8_t *used; /* a byte a slot */
 	uint32_t slots; /* in the file */
 	uint32_t first_free; /* no free slot below it */
@@ -58,5 +62,28 @@ bool vault_has(struct ag_ctx *ctx, const struct vault_id *id);
 /* AG_OK also if there is nothing (any more). Durable when it returns. */
 ag_err vault_destroy(struct vault *v, struct ag_ctx *ctx,
     const struct vault_id *id) AG_MUST;
+
+/*
+ * A new master key, while the old one serves (rekey.h says in which order).
+ * vault_next_open: a new key and slots file beside those in use, or, with
+ * resume, those that a crash left. AG_ALREADY_EXISTS: they are there (without
+ * resume); AG_ITEM_NOT_FOUND: they are not (with it).
+ */
+ag_err vault_next_open(struct vault *v, struct ag_ctx *ctx, bool resume) AG_MUST;
+/* How far a walk over all blobs has come. Zeroed: at the start. */
+struct vault_walk {
+	bool only_check; /* what is not there yet is AG_CORRUPT */
+	uint32_t done;
+	size_t at_len;
+	uint8_t at[VAULT_KEY_BYTES_MAX];
+};
+/* The next VAULT_WALK_ROWS slots under the new key; *end: it was the last. */
+ag_err vault_next_carry(struct vault *v, struct ag_ctx *ctx, struct vault_walk *walk,
+    bool *end) AG_MUST;
+uint32_t vault_count(const struct vault *v); /* of the wrapped keys */
+/* Durable when it returns: the new key is the key, the old is overwritten.
+ * AG_IO: nobody knows how far it came but the next start. */
+ag_err vault_next_take(struct vault *v) AG_MUST;
+void vault_next_drop(struct vault *v); /* its files stay, for a resume */
 
 #endif

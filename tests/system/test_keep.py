@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keeps a fleet: the master key and its passphrase."""
+"""What keeps a fleet: the master key, its passphrase, its successor."""
+import glob
+import json
 import os
 import pty
+import random
 import select
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
-from conftest import AEGIS, wait_for
+from conftest import AEGIS, Fleet, wait_for
 
 PASSPHRASE = "a long way to tipperary"
 
@@ -167,3 +171,154 @@ def test_typed_on_a_terminal(fresh_fleet):
     assert status == 3
     status, said = typed(fleet, [(ask, word)], b"ready: ")
     assert status == 0 and b"ready: " in said and word not in said
+
+
+# ------------------------------------------------------------------ R13: rekey
+
+KEYS = 10000
+
+
+def wrapped_keys(fleet):
+    """Slots of wrapping.keys that are in use."""
+    data = open(os.path.join(fleet.state, "rot", "wrapping.keys"), "rb").read()
+    return sum(data[i] == 1 for i in range(64, len(data), 64))
+
+
+@pytest.fixture(scope="module")
+def many():
+    """A fleet with ten thousand wrapped keys; what each encrypts is kept for later."""
+    fleet = Fleet()
+    try:
+        fleet.start()
+        yield fleet, make_keys(fleet, KEYS)
+    finally:
+        fleet.leave()
+
+
+def make_keys(fleet, count, hands=8):
+    """id → ciphertext of "hello"."""
+    made, lock = {}, threading.Lock()
+
+    def hand(n):
+        client = fleet.admin()
+        for _ in range(n):
+            key = client.ok("POST", "/v1/keys", {"key_spec": "AES_256", "activate": True})["id"]
+            with lock:
+                made[key] = None
+    threads = [threading.Thread(target=hand, args=(count // hands,)) for _ in range(hands)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(made) == count
+    client = fleet.admin()
+    for key in list(made)[::50]:
+        made[key] = client.ok("POST", "/v1/keys/%s/encrypt" % key, {"plaintext_b64": "aGVsbG8="})["ciphertext_b64"]
+    return made
+
+
+def all_usable(fleet, keys):
+    client = fleet.admin()
+    for key, ciphertext in keys.items():
+        if ciphertext is None:
+            continue
+        got = client.ok("POST", "/v1/keys/%s/decrypt" % key, {"ciphertext_b64": ciphertext})
+        assert got["plaintext_b64"] == "aGVsbG8="
+
+
+class Use:
+    """Clients that create, use and destroy keys until they are stopped; what failed is kept."""
+
+    def __init__(self, fleet, keys):
+        self.fleet, self.keys, self.failed, self.done, self.stopped = fleet, list(keys), [], 0, False
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(3)]
+
+    def run(self, seed):
+        client, random_ = self.fleet.admin(), random.Random(seed)
+        while not self.stopped:
+            key = random_.choice(self.keys)
+            for method, path, body in (
+                    ("POST", "/v1/keys/%s/encrypt" % key, {"plaintext_b64": "aGVsbG8="}),
+                    ("POST", "/v1/keys", {"key_spec": "AES_256"})):
+                got = client.request(method, path, body)
+                self.done += 1
+                if got.status not in (200, 201):
+                    self.failed.append(got)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        for t in self.threads:
+            t.join()
+
+
+def rekeys(fleet):
+    return [e for e in everything(fleet) if e["operation"] == "rot.rekey"]
+
+
+def everything(fleet):
+    return [json.loads(line) for line in open(os.path.join(fleet.state, "everything.jsonl"))]
+
+
+def test_rekey_online(many):
+    fleet, keys = many
+    before, slots = master_of(fleet), wrapped_keys(fleet)
+    assert slots >= KEYS
+    with Use(fleet, keys) as use:
+        done = json.loads(fleet.run("rot", "rekey", "--json", check=0).stdout)
+    assert use.failed == [] and use.done > 0
+    assert done["rewrapped"] >= slots
+    assert master_of(fleet) != before
+    assert not glob.glob(os.path.join(fleet.state, "rot", "*.old"))
+    assert not glob.glob(os.path.join(fleet.state, "rot", "*.next"))
+    event = wait_for(lambda: rekeys(fleet), what="the event")[0]
+    assert event["outcome"] == "allowed" and int(event["params"]["keys"]) >= slots
+    fleet.stop()
+    fleet.start()
+    all_usable(fleet, keys)
+
+
+def test_rekey_survives_kill(many):
+    """kill -9 of the root of trust in the middle: it serves, and the rest is resumed."""
+    fleet, keys = many
+    before, events = master_of(fleet), len(rekeys(fleet))
+    half = os.path.join(fleet.state, "rot", "master.key.next")
+    for _ in range(20):
+        command = subprocess.Popen([AEGIS, "rot", "rekey", "--state", fleet.state], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: os.path.exists(half) or command.poll() is not None, every_s=0.001, what="a rekey")
+        os.kill(fleet.processes()["software"], signal.SIGKILL)
+        said = command.communicate(timeout=60)
+        if os.path.exists(half):
+            break
+        before = master_of(fleet)  # it was faster than the signal
+    assert os.path.exists(half) and command.returncode == 8 and "--resume" in said[1]
+    assert master_of(fleet) == before
+    wait_for(lambda: fleet.run("rot", "rekey").returncode == 6, what="the root of trust to come back")
+    assert "--resume" in fleet.run("rot", "rekey", check=6).stderr
+    all_usable(fleet, keys)
+    with Use(fleet, keys) as use:
+        fleet.run("rot", "rekey", "--resume", check=0)
+    assert use.failed == []
+    assert master_of(fleet) != before and not os.path.exists(half)
+    assert len(wait_for(lambda: len(rekeys(fleet)) > events and rekeys(fleet), what="the event")) > events
+    assert fleet.run("rot", "rekey", "--resume").returncode == 6
+    fleet.stop()
+    fleet.start()
+    all_usable(fleet, keys)
+
+
+def test_rekey_under_a_passphrase(locked):
+    fleet = locked
+    key = fleet.key(fleet.admin(), spec="AES_256")["id"]
+    before = master_of(fleet)
+    fleet.run("rot", "rekey", check=0)
+    assert master_of(fleet).startswith(b"AEGISMK1") and master_of(fleet) != before
+    fleet.stop()
+    assert fleet.run("rot", "rekey").returncode == 7, "no fleet runs"
+    fleet.start()
+    assert fleet.admin().post("/v1/keys/%s/encrypt" % key, {"plaintext_b64": ""}).status == 200

@@ -42,7 +42,9 @@ ask_as(struct ag_kit *kit, enum ag_role from, uint16_t type, const void *body,
 	env.corr = ++corr;
 	ag_kit_deliver(kit, from, 0, type, &env, body);
 	ag_kit_work(kit);
-	sent = ag_kit_next(kit);
+	do /* the event of a new master key is not what is waited for */
+		sent = ag_kit_next(kit);
+	while (sent != NULL && sent->type == AG_MSG_OUTCOME_EVENT);
 	assert_non_null(sent);
 	assert_int_equal(sent->env->corr, corr);
 	if (reply_type != 0)
@@ -561,6 +563,255 @@ test_gives_the_secret_of_its_purpose(void **state)
 	remove_dir(dir);
 }
 
+/* ------------------------------------------------------------------- rekey */
+
+enum { KEYS = 300 }; /* more than two turns take */
+
+static void
+make_keys(struct ag_kit *kit, uint8_t materials[][64])
+{
+	for (uint32_t i = 0; i < KEYS; i++) {
+		generate(kit, KEY_A, i + 1, AG__KEY_SPEC__V__AES_256);
+		assert_int_equal(load(kit, KEY_A, i + 1, materials[i]), 32);
+	}
+}
+
+static void
+same_keys(struct ag_kit *kit, uint8_t materials[][64])
+{
+	uint8_t got[64];
+
+	for (uint32_t i = 0; i < KEYS; i++) {
+		assert_int_equal(load(kit, KEY_A, i + 1, got), 32);
+		assert_memory_equal(got, materials[i], 32);
+	}
+}
+
+/* Runs it to its end; false: it said something else than "running". */
+static bool
+run_rekey(struct ag_kit *kit, const char *word, unsigned turns_max)
+{
+	ag_kit_tell(kit, word);
+	while (turns_max-- > 0 && strncmp(ag_kit_said(kit), "rekey running", 13) == 0)
+		ag_kit_advance(kit, 1);
+	return strncmp(ag_kit_said(kit), "rekey done", 10) == 0;
+}
+
+static bool
+rekey_event(struct ag_kit *kit, char event_id[64])
+{
+	const struct ag_kit_sent *sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+	const Ag__OutcomeEvent *o;
+
+	if (sent == NULL)
+		return false;
+	o = sent->body;
+	assert_string_equal(o->operation, "rot.rekey");
+	assert_true(ag_id_valid(o->event_id, "evt"));
+	strcpy(event_id, o->event_id);
+	return true;
+}
+
+static void
+test_rekey(void **state)
+{
+	static uint8_t materials[KEYS][64];
+	uint8_t master[64], slots[64], now[64];
+	char dir[64], event_id[64];
+	struct ag_kit *kit;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	make_keys(kit, materials);
+	while (ag_kit_next(kit) != NULL)
+		;
+	assert_int_equal(read_file(path_in(dir, "rot/master.key"), master, 64), 32);
+	assert_int_equal(read_file(path_in(dir, "rot/wrapping.keys"), slots, 64), 64);
+	assert_true(run_rekey(kit, "rekey start", 100));
+	assert_true(rekey_event(kit, event_id));
+	assert_int_equal(read_file(path_in(dir, "rot/master.key"), now, 64), 32);
+	assert_memory_not_equal(master, now, 32);
+	assert_int_equal(access(path_in(dir, "rot/master.key.next"), F_OK), -1);
+	assert_int_equal(access(path_in(dir, "rot/master.key.old"), F_OK), -1);
+	assert_int_equal(access(path_in(dir, "rot/wrapping.keys.next"), F_OK), -1);
+	assert_int_equal(access(path_in(dir, "rot/wrapping.keys.old"), F_OK), -1);
+	same_keys(kit, materials);
+	generate(kit, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	same_keys(kit, materials);
+	assert_false(rekey_event(kit, event_id)); /* once is enough */
+	/* There is nothing to resume, and another is another. */
+	assert_false(run_rekey(kit, "rekey resume", 100));
+	assert_string_equal(ag_kit_said(kit), "rekey refused none");
+	assert_true(run_rekey(kit, "rekey start", 100));
+	same_keys(kit, materials);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+/* Made, destroyed, and a slot used again, all while it runs. */
+static void
+test_rekey_among_changes(void **state)
+{
+	static uint8_t materials[KEYS][64];
+	uint8_t fresh[64], got[64];
+	char dir[64];
+	struct ag_kit *kit;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	make_keys(kit, materials);
+	ag_kit_tell(kit, "rekey start");
+	ag_kit_advance(kit, 1); /* the first are carried, the last are not */
+	ag_kit_tell(kit, "rekey start");
+	assert_string_equal(ag_kit_said(kit), "rekey refused busy");
+	assert_int_equal(destroy(kit, KEY_A, 1)->type, AG_MSG_DONE_REPLY);
+	assert_int_equal(destroy(kit, KEY_A, KEYS)->type, AG_MSG_DONE_REPLY);
+	generate(kit, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(load(kit, KEY_B, 1, fresh), 32);
+	for (int i = 0; i < 100 && strncmp(ag_kit_said(kit), "rekey done", 10) != 0; i++)
+		ag_kit_advance(kit, 1);
+	assert_string_equal(ag_kit_said(kit), "rekey done 301");
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	assert_int_equal(load(kit, KEY_B, 1, got), 32);
+	assert_memory_equal(fresh, got, 32);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->env->status, AG_ITEM_NOT_FOUND);
+	assert_int_equal(ask_load(kit, "default", KEY_A, KEYS)->env->status,
+	    AG_ITEM_NOT_FOUND);
+	assert_int_equal(load(kit, KEY_A, 2, got), 32);
+	assert_memory_equal(got, materials[1], 32);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+static char saved[64];
+
+/* The state as a kill -9 leaves it: a copy of the files at that instant. */
+static void
+save(const char *dir)
+{
+	char command[256];
+
+	strcpy(saved, "/tmp/aegis-rot-saved-XXXXXX");
+	assert_non_null(mkdtemp(saved));
+	snprintf(command, sizeof(command), "cp -a '%s/.' '%s'", dir, saved);
+	assert_int_equal(system(command), 0);
+}
+
+/* After every turn: the files are copied, and the copy starts, serves all keys,
+ * is resumed, and serves them again. */
+static void
+test_rekey_dies_after_each_turn(void **state)
+{
+	static uint8_t materials[KEYS][64];
+	char dir[64];
+	struct ag_kit *kit, *other;
+	bool done = false;
+	unsigned deaths = 0;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	make_keys(kit, materials);
+	ag_kit_tell(kit, "rekey start");
+	while (!done) {
+		done = strncmp(ag_kit_said(kit), "rekey done", 10) == 0;
+		save(dir);
+		other = ag_kit_new(&ag_actor_software, NULL, saved);
+		same_keys(other, materials);
+		/* Changes before somebody resumes it go to the old file only. */
+		assert_int_equal(destroy(other, KEY_A, KEYS)->type, AG_MSG_DONE_REPLY);
+		generate(other, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
+		assert_false(!done && run_rekey(other, "rekey start", 100));
+		assert_int_equal(run_rekey(other, "rekey resume", 100), !done);
+		generate(other, KEY_A, KEYS, AG__KEY_SPEC__V__AES_256);
+		assert_int_equal(load(other, KEY_A, KEYS, materials[KEYS - 1]), 32);
+		ag_kit_free(&other);
+		other = ag_kit_new(&ag_actor_software, NULL, saved);
+		same_keys(other, materials);
+		ag_kit_free(&other);
+		remove_dir(saved);
+		assert_int_equal(load(kit, KEY_A, KEYS, materials[KEYS - 1]), 32);
+		deaths++;
+		ag_kit_advance(kit, 1);
+	}
+	assert_in_range(deaths, 5, 20);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+/* The instants between the renames, which no turn lies between. */
+static void
+test_rekey_dies_between_the_renames(void **state)
+{
+	static uint8_t materials[KEYS][64];
+	char dir[64], half[64], event_id[64], command[512];
+	struct ag_kit *kit;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	make_keys(kit, materials);
+	ag_kit_tell(kit, "rekey start");
+	save(dir);
+	while (strncmp(ag_kit_said(kit), "rekey done", 10) != 0) {
+		remove_dir(saved);
+		save(dir); /* the last of these has the whole next file */
+		ag_kit_advance(kit, 1);
+	}
+	strcpy(half, saved);
+	ag_kit_free(&kit);
+	/* After the second name was made, before the rename. */
+	snprintf(command, sizeof(command), "cd '%s/rot' && ln wrapping.keys wrapping.keys.old",
+	    half);
+	assert_int_equal(system(command), 0);
+	kit = ag_kit_new(&ag_actor_software, NULL, half);
+	same_keys(kit, materials);
+	ag_kit_free(&kit);
+	assert_int_equal(access(path_in(half, "rot/wrapping.keys.old"), F_OK), -1);
+	/* After the slots' rename, before the key's. */
+	snprintf(command, sizeof(command), "cd '%s/rot' && ln wrapping.keys wrapping.keys.old && "
+	    "mv wrapping.keys.next wrapping.keys && ln master.key master.key.old", half);
+	assert_int_equal(system(command), 0);
+	kit = ag_kit_new(&ag_actor_software, NULL, half);
+	assert_true(rekey_event(kit, event_id)); /* nobody had said it */
+	same_keys(kit, materials);
+	assert_int_equal(access(path_in(half, "rot/wrapping.keys.old"), F_OK), -1);
+	assert_int_equal(access(path_in(half, "rot/master.key.old"), F_OK), -1);
+	assert_int_equal(access(path_in(half, "rot/master.key.next"), F_OK), -1);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, half);
+	same_keys(kit, materials);
+	ag_kit_free(&kit);
+	remove_dir(half);
+	remove_dir(dir);
+}
+
+/* A wrapping key that does not open: nothing is switched. */
+static void
+test_rekey_of_a_damaged_slot(void **state)
+{
+	uint8_t master[64], now[64];
+	char dir[64];
+	struct ag_kit *kit;
+	int fd;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	read_file(path_in(dir, "rot/master.key"), master, 64);
+	fd = open(path_in(dir, "rot/wrapping.keys"), O_RDWR);
+	assert_int_equal(pwrite(fd, "bent", 4, 3 * 64 + 20), 4);
+	close(fd);
+	assert_false(run_rekey(kit, "rekey start", 100));
+	assert_string_equal(ag_kit_said(kit), "rekey failed");
+	read_file(path_in(dir, "rot/master.key"), now, 64);
+	assert_memory_equal(master, now, 32);
+	ag_kit_tell(kit, "something else"); /* hostile: a word that nobody knows */
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
 int
 main(void)
 {
@@ -579,6 +830,11 @@ main(void)
 		cmocka_unit_test(test_master_key_locked),
 		cmocka_unit_test(test_master_key_half_made),
 		cmocka_unit_test(test_signs_for_its_purposes),
+		cmocka_unit_test(test_rekey),
+		cmocka_unit_test(test_rekey_among_changes),
+		cmocka_unit_test(test_rekey_dies_after_each_turn),
+		cmocka_unit_test(test_rekey_dies_between_the_renames),
+		cmocka_unit_test(test_rekey_of_a_damaged_slot),
 		cmocka_unit_test(test_gives_the_secret_of_its_purpose),
 	};
 
