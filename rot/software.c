@@ -6,11 +6,13 @@
  * Hears rot_generate_ask, rot_load_ask, rot_destroy_ask, rot_importer_ask
  * (keys), rot_sign_ask, rot_keys_ask, rot_secret_ask (iam, audit). Says the
  * event of a new master key (software/rekey.h).
+ * The issuer's key is replaced by the clock (software/purpose.h).
  * Keeps every version's material under a wrapping key of its own, and that
  * under the master key (software/vault.h).
  */
 #include "software/import.h"
 #include "software/make.h"
+#include "software/purpose.h"
 #include "software/rekey.h"
 #include "software/vault.h"
 
@@ -18,29 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	PURPOSES = 2,
-	KEY_ID_TEXT = 17, /* 16 hex digits and NUL */
-	SIGNATURE_BYTES = 64,
-	SIGNED_BYTES_MAX = 65536,
-};
-
-/* A signing key of the fleet itself; Ed25519. */
-struct purpose {
-	EVP_PKEY *pkey;
-	EVP_MD_CTX *signer; /* prepared, reused */
-	char key_id[KEY_ID_TEXT];
-	int64_t from_at;
-};
+enum { TICK_MS = 1000 };
 
 struct software {
 	struct vault vault;
 	struct importers importers;
 	struct rekey rekey;
-	struct purpose purposes[PURPOSES];
+	struct purposes purposes;
 };
-
-static const char *const purpose_names[PURPOSES] = { "issuer", "checkpoint" };
 
 /* ----------------------------------------------------------- generate, load */
 
@@ -162,21 +149,6 @@ begin_slow(struct ag_ctx *ctx, const struct make_spec *spec)
 }
 
 static ag_err
-make_now(const struct make_spec *spec, struct ag_secret **out)
-{
-	EVP_PKEY *pkey;
-	ag_err err;
-
-	if (spec->type == NULL)
-		return make_raw(spec, out);
-	if ((pkey = make_pkey(spec)) == NULL)
-		return AG_GENERAL_FAILURE;
-	err = make_material(pkey, out);
-	EVP_PKEY_free(pkey);
-	return err;
-}
-
-static ag_err
 take_given(struct ag_ctx *ctx, const struct make_spec *spec, const Ag__Sealed *sealed,
     struct ag_secret **out)
 {
@@ -274,175 +246,30 @@ on_destroy_ask(void *state, struct ag_ctx *ctx, const void *msg)
 
 /* ----------------------------------------------------------------- purposes */
 
-static struct purpose *
-purpose_named(struct software *s, const char *name)
-{
-	for (int i = 0; i < PURPOSES; i++)
-		if (strcmp(purpose_names[i], name) == 0)
-			return &s->purposes[i];
-	return NULL;
-}
-
-static ag_err
-no_purpose(struct ag_ctx *ctx)
-{
-	return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
-	    "issuer or checkpoint is wanted.");
-}
-
 static ag_err
 on_sign_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__RotSignAsk *ask = msg;
-	struct purpose *p = purpose_named(state, ask->purpose);
-	Ag__RotSignReply reply = AG__ROT_SIGN_REPLY__INIT;
-	uint8_t signature[SIGNATURE_BYTES];
-	size_t len = sizeof(signature);
-
-	if (p == NULL)
-		return no_purpose(ctx);
-	if (ask->message.len > SIGNED_BYTES_MAX)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/message",
-		    "At most %d bytes.", SIGNED_BYTES_MAX);
-	if (EVP_DigestSign(p->signer, signature, &len, ask->message.data,
-	    ask->message.len) != 1) {
-		ERR_clear_error();
-		return AG_GENERAL_FAILURE;
-	}
-	reply.key_id = p->key_id;
-	reply.signature = (ProtobufCBinaryData){ len, signature };
-	return ag_reply(ctx, AG_MSG_ROT_SIGN_REPLY, &reply);
+	return purposes_sign(&((struct software *)state)->purposes, ctx, msg);
 }
 
 static ag_err
 on_keys_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__RotKeysAsk *ask = msg;
-	struct purpose *p = purpose_named(state, ask->purpose);
-	Ag__RotKeysReply reply = AG__ROT_KEYS_REPLY__INIT;
-	Ag__RotKey key = AG__ROT_KEY__INIT;
-	Ag__RotKey *keys[1] = { &key };
-
-	if (p == NULL)
-		return no_purpose(ctx);
-	key.key_id = p->key_id;
-	key.from_at = p->from_at;
-	key.public_key_der.data = make_public(ctx, p->pkey, &key.public_key_der.len);
-	if (key.public_key_der.data == NULL)
-		return AG_NO_MEMORY;
-	reply.keys = keys;
-	reply.n_keys = 1;
-	return ag_reply(ctx, AG_MSG_ROT_KEYS_REPLY, &reply);
-}
-
-/* Made at the first use; kept like every other key. */
-static ag_err
-purpose_material(struct software *s, struct ag_ctx *ctx, const char *name,
-    Ag__KeySpec__V key_spec, struct ag_secret **out)
-{
-	struct vault_id id = { "system", name, 1 };
-	ag_err err = vault_get(&s->vault, ctx, &id, out);
-
-	if (err != AG_ITEM_NOT_FOUND)
-		return err;
-	if ((err = make_now(make_spec_find(key_spec), out)) != AG_OK)
-		return err;
-	err = vault_put(&s->vault, ctx, &id, *out);
-	if (err != AG_OK)
-		ag_secret_free(out);
-	return err;
-}
-
-static ag_err
-purpose_since(struct ag_ctx *ctx, const char *name, int64_t *out)
-{
-	const uint8_t *value;
-	size_t len;
-	ag_err err = ag_store_get(ctx, VAULT_TABLE_NOTES, name, strlen(name), &value, &len);
-
-	if (err == AG_OK && len == sizeof(*out)) {
-		memcpy(out, value, sizeof(*out));
-		return AG_OK;
-	}
-	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
-		return err;
-	*out = ag_now_ms(ctx);
-	if ((err = ag_store_put(ctx, VAULT_TABLE_NOTES, name, strlen(name), out,
-	    sizeof(*out))) != AG_OK)
-		return err;
-	return ag_store_commit(ctx);
-}
-
-static ag_err
-purpose_open(struct software *s, struct ag_ctx *ctx, int i)
-{
-	struct purpose *p = &s->purposes[i];
-	struct ag_secret *material = NULL;
-	uint8_t digest[32], *der;
-	size_t len;
-	ag_err err = purpose_material(s, ctx, purpose_names[i],
-	    AG__KEY_SPEC__V__ED25519, &material);
-
-	if (err != AG_OK)
-		return err;
-	p->pkey = make_parse(material);
-	ag_secret_free(&material);
-	if (p->pkey == NULL)
-		return AG_CORRUPT;
-	p->signer = EVP_MD_CTX_new();
-	if (p->signer == NULL ||
-	    EVP_DigestSignInit(p->signer, NULL, NULL, NULL, p->pkey) != 1 ||
-	    (der = make_public(ctx, p->pkey, &len)) == NULL)
-		return AG_NO_MEMORY;
-	ag_sha256(der, len, digest);
-	ag_hex(digest, (KEY_ID_TEXT - 1) / 2, p->key_id);
-	return purpose_since(ctx, purpose_names[i], &p->from_at);
-}
-
-/* One's own secret, not another's: audit has no business with second factors. */
-static bool
-is_secret_of(const char *purpose, enum ag_role role)
-{
-	static const struct {
-		const char *purpose;
-		enum ag_role role;
-	} secrets[] = {
-		{ "redaction", AG_ROLE_AUDIT },
-		{ "totp", AG_ROLE_IAM },
-	};
-
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (strcmp(secrets[i].purpose, purpose) == 0)
-			return secrets[i].role == role;
-	return false;
+	return purposes_keys(&((struct software *)state)->purposes, ctx, msg);
 }
 
 static ag_err
 on_secret_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__RotSecretAsk *ask = msg;
-	Ag__RotSecretReply reply = AG__ROT_SECRET_REPLY__INIT;
-	Ag__Sealed sealed = AG__SEALED__INIT;
-	struct ag_secret *material = NULL;
-	ag_err err;
+	return purposes_secret(&((struct software *)state)->vault, ctx, msg);
+}
 
-	if (!is_secret_of(ask->purpose, ag_from_role(ctx)))
-		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
-		    "redaction (audit) or totp (iam) is wanted.");
-	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
-		    "A key of 32 bytes is wanted.");
-	err = purpose_material(state, ctx, ask->purpose,
-	    AG__KEY_SPEC__V__AES_256, &material); /* 32 random bytes */
-	if (err != AG_OK)
-		return err;
-	err = ag_seal(ctx, ask->reply_key.data, ag_secret_bytes(material),
-	    ag_secret_len(material), &sealed);
-	ag_secret_free(&material);
-	if (err != AG_OK)
-		return err;
-	reply.material = &sealed;
-	return ag_reply(ctx, AG_MSG_ROT_SECRET_REPLY, &reply);
+static void
+on_tick(void *state, struct ag_ctx *ctx)
+{
+	struct software *s = state;
+
+	purposes_tick(&s->purposes, &s->vault, ctx);
 }
 
 /* -------------------------------------------------------------------- start */
@@ -464,14 +291,8 @@ software_init(void *state, struct ag_ctx *ctx)
 	    "keys are protected only against whoever reads the disk without the master key");
 	if ((err = vault_open(&s->vault, ctx)) != AG_OK)
 		return err;
-	for (int i = 0; i < PURPOSES; i++) {
-		if ((err = purpose_open(s, ctx, i)) != AG_OK) {
-			ag_log(ctx, AG_ERROR, "ROT-PURPOSE", "name=%s err=%s",
-			    purpose_names[i], ag_err_row(err)->name);
-			return err;
-		}
-	}
-	return AG_OK;
+	err = purposes_open(&s->purposes, &s->vault, ctx);
+	return err != AG_OK ? err : ag_every(ctx, TICK_MS, on_tick);
 }
 
 static void
@@ -479,10 +300,7 @@ software_fini(void *state, struct ag_ctx *ctx)
 {
 	struct software *s = state;
 
-	for (int i = 0; i < PURPOSES; i++) {
-		EVP_MD_CTX_free(s->purposes[i].signer);
-		EVP_PKEY_free(s->purposes[i].pkey);
-	}
+	purposes_close(&s->purposes);
 	importers_fini(&s->importers);
 	vault_close(&s->vault);
 }

@@ -97,6 +97,8 @@ verify(struct call *c, const char *text, size_t len, const uint8_t hash[32])
 		return iam_unauthenticated(c, "token_claims", NULL);
 	until = claims.exp_ms < c->token->expires_at ? claims.exp_ms :
 	    c->token->expires_at;
+	if (until > iam_keyring_until(&iam->ring, &jwt))
+		until = iam_keyring_until(&iam->ring, &jwt);
 	if (!expired && c->now < until)
 		iam_cache_put(&iam->cache, hash, c->token, until);
 	return AG_OK;

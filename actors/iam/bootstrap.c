@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { RETRY_MS = 200, KEYS_EVERY_S = 30 };
+enum { RETRY_MS = 200, KEYS_EVERY_S = 5 };
 
 static void
 set_ready(struct iam *iam, struct ag_ctx *ctx)
@@ -81,8 +81,10 @@ iam_refresh_keys(void *state, struct ag_ctx *ctx)
 		return;
 	iam_totp_fetch_key(iam, ctx); /* until it is here */
 	if (iam->ready) {
-		if (++iam->key_ticks < KEYS_EVERY_S * 1000 / RETRY_MS)
+		if (++iam->key_ticks < KEYS_EVERY_S * 1000 / RETRY_MS &&
+		    !iam->keys_wanted)
 			return;
+		iam->keys_wanted = false;
 		iam->key_ticks = 0;
 		iam_fetch_keys(iam, ctx);
 	} else if (iam->ring.count == 0) {

@@ -76,6 +76,8 @@ iam_rot_slot(struct ag_ctx *ctx)
 static ag_err ask_signature(struct iam *iam, struct ag_ctx *ctx,
     const struct signing *signing);
 
+static ag_then sign_again;
+
 static ag_err
 take_signature(struct iam *iam, struct ag_ctx *ctx, struct signing *s,
     const Ag__RotSignReply *reply)
@@ -83,13 +85,15 @@ take_signature(struct iam *iam, struct ag_ctx *ctx, struct signing *s,
 	struct iam_draft *d = s->draft;
 
 	if (strcmp(reply->key_id, d->kid) != 0) {
-		/* The issuer key was rotated meanwhile. */
-		iam_fetch_keys(iam, ctx);
+		/* The issuer key was replaced: once more, with the new one. The
+		 * timer fetches it: an ask from here would be this trip's. */
+		iam->keys_wanted = true;
 		if (d->retried)
 			return ag_refuse(ctx, AG_UNAVAILABLE, "rot", NULL,
 			    "The issuer key is changing.");
 		d->retried = true;
-		return ask_signature(iam, ctx, s);
+		return ag_after(ctx, IAM_KEYS_SETTLE_MS, sign_again, s,
+		    sizeof(*s));
 	}
 	d->token = iam_jwt_finish(d->input, reply->signature.data,
 	    reply->signature.len);
@@ -147,6 +151,19 @@ ask_signature(struct iam *iam, struct ag_ctx *ctx, const struct signing *signing
 	    sizeof(*signing));
 }
 
+static ag_err
+sign_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct iam *iam = state;
+	struct signing s = *(struct signing *)memo;
+	ag_err err = ask_signature(iam, ctx, &s);
+
+	if (err != AG_PENDING)
+		draft_free(iam, s.draft);
+	return err;
+}
+
 ag_err
 iam_draft_sign(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft,
     iam_signed *then)
@@ -183,6 +200,11 @@ on_keys(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		ag_log(ctx, AG_WARN, "ISSUER-KEYS", "err=%s",
 		    ag_err_row(err)->name);
 		return AG_OK; /* the timer asks again */
+	}
+	if (iam_keyring_same(&iam->ring, &fresh)) {
+		iam_keyring_fini(&fresh);
+		iam_boot_continue(iam, ctx);
+		return AG_OK;
 	}
 	/* A key that went must not live on in the cache. */
 	iam_keyring_fini(&iam->ring);

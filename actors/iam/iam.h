@@ -53,6 +53,7 @@ enum {
 	IAM_WINDOW_PARTS = 10,    /* sub-buckets of a rate window */
 	IAM_ADMIN_TOKEN_S = 30 * 86400,
 	IAM_ROT_TIMEOUT_MS = 1500,
+	IAM_KEYS_SETTLE_MS = 400,  /* two ticks: the issuer's new keys are here */
 	IAM_CHALLENGES_MAX = 1024,  /* open step-ups */
 	IAM_CHALLENGES_EACH = 8,    /* of one principal */
 	IAM_CHALLENGE_MS = 5 * 60 * 1000,
@@ -315,7 +316,7 @@ struct iam {
 	unsigned replayed, replayed_tokens; /* facts before we were ready */
 	uint64_t sweep_ticks;
 	struct iam_node *dirty;
-	bool loaded, caught_up, ready, asking_keys, boots;
+	bool loaded, caught_up, ready, asking_keys, keys_wanted, boots;
 	unsigned key_ticks;
 	int64_t committed_at; /* of the last record applied */
 };
@@ -425,6 +426,10 @@ void iam_keyring_fini(struct iam_keyring *ring);
 ag_err iam_keyring_add(struct iam_keyring *ring, const Ag__RotKey *key) AG_MUST;
 /* Does the token say that one of these, retired or not, signed it? */
 bool iam_keyring_has(const struct iam_keyring *ring, const struct iam_jwt *jwt);
+bool iam_keyring_same(const struct iam_keyring *a, const struct iam_keyring *b);
+/* When the token's key ends; INT64_MAX: not yet known to. */
+int64_t iam_keyring_until(const struct iam_keyring *ring,
+    const struct iam_jwt *jwt);
 /* The one that signs now, or NULL. */
 const struct iam_issuer_key *iam_keyring_current(const struct iam_keyring *ring,
     int64_t now_ms);

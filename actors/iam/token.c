@@ -92,6 +92,27 @@ iam_keyring_has(const struct iam_keyring *ring, const struct iam_jwt *jwt)
 	return false;
 }
 
+int64_t
+iam_keyring_until(const struct iam_keyring *ring, const struct iam_jwt *jwt)
+{
+	for (unsigned i = 0; i < ring->count; i++)
+		if (strcmp(ring->keys[i].kid, jwt->kid) == 0)
+			return ring->keys[i].until_at;
+	return 0;
+}
+
+bool
+iam_keyring_same(const struct iam_keyring *a, const struct iam_keyring *b)
+{
+	bool same = a->count == b->count;
+
+	for (unsigned i = 0; same && i < a->count; i++)
+		same = strcmp(a->keys[i].kid, b->keys[i].kid) == 0 &&
+		    a->keys[i].from_at == b->keys[i].from_at &&
+		    a->keys[i].until_at == b->keys[i].until_at;
+	return same;
+}
+
 /* ------------------------------------------------------------------ parts */
 
 static bool

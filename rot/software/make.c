@@ -143,3 +143,18 @@ make_public(struct ag_ctx *ctx, EVP_PKEY *pkey, size_t *len)
 	OPENSSL_free(der);
 	return copy;
 }
+
+ag_err
+make_now(const struct make_spec *spec, struct ag_secret **out)
+{
+	EVP_PKEY *pkey;
+	ag_err err;
+
+	if (spec->type == NULL)
+		return make_raw(spec, out);
+	if ((pkey = make_pkey(spec)) == NULL)
+		return AG_GENERAL_FAILURE;
+	err = make_material(pkey, out);
+	EVP_PKEY_free(pkey);
+	return err;
+}

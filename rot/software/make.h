@@ -22,6 +22,8 @@ const struct make_spec *make_spec_find(int id); /* NULL: unknown */
 EVP_PKEY *make_pkey(const struct make_spec *spec);
 ag_err make_raw(const struct make_spec *spec, struct ag_secret **out) AG_MUST;
 ag_err make_material(EVP_PKEY *pkey, struct ag_secret **out) AG_MUST;
+/* In the loop, slow or not. */
+ag_err make_now(const struct make_spec *spec, struct ag_secret **out) AG_MUST;
 /* NULL: no such key in it. */
 EVP_PKEY *make_parse(struct ag_secret *material);
 bool make_length_fits(const struct make_spec *spec, size_t len); /* raw */

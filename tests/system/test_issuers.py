@@ -207,6 +207,39 @@ def test_keys_change(idp, tmp_path):
     wait_for(lambda: who(idp, old).status == 200, what="the old key again")
 
 
+# ------------------------------------------------------------------ our own key
+
+def test_own_key_is_replaced(fresh_fleet):
+    """Tokens of the old key count until the overlap ends, also across a restart; the set shows both meanwhile."""
+    fleet = fresh_fleet(dict(CONFIG, auth={"keys": {"rotate_every_s": 3600, "overlap_s": 600}}))
+
+    def kids():
+        keys = fleet.client().get("/.well-known/jwks.json").json["keys"]
+        assert all("d" not in key for key in keys)
+        return [key["kid"] for key in keys]
+
+    def kid_of(text):
+        return jwt.get_unverified_header(text)["kid"]
+
+    old = fleet.token()
+    assert kids() == [kid_of(old)]
+    fleet.move_clock(3600)
+    both = wait_for(lambda: len(kids()) == 2 and kids(), 30, what="two keys in the set")
+    assert both[0] == kid_of(old) and fleet.client(old).get("/v1/whoami").status == 200
+    fleet.move_clock(90)
+    fresh = lambda: fleet.client(old).ok("POST", "/v1/principals/admin/tokens", {})["token"]
+    new = wait_for(lambda: (lambda text: kid_of(text) == both[1] and text)(fresh()), 30, what="a token by the new key")
+    for _ in range(2):
+        assert [fleet.client(text).get("/v1/whoami").status for text in (old, new)] == [200, 200]
+        fleet.stop()
+        fleet.start()
+        assert kids() == both
+    fleet.move_clock(600)
+    wait_for(lambda: fleet.client(old).get("/v1/whoami").status == 401, 30, what="the old key's end")
+    assert fleet.client(new).get("/v1/whoami").status == 200
+    assert wait_for(lambda: len(kids()) == 1 and kids(), 30) == both[1:]
+
+
 # ---------------------------------------------------------------- refused at boot
 
 @pytest.mark.parametrize("what,says", [

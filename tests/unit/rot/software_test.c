@@ -470,6 +470,115 @@ test_master_key_half_made(void **state)
 	remove_dir(dir);
 }
 
+static const Ag__RotKeysReply *
+issuer_keys(struct ag_kit *kit)
+{
+	Ag__RotKeysAsk keys = AG__ROT_KEYS_ASK__INIT;
+
+	keys.purpose = (char *)(uintptr_t)"issuer";
+	return ask(kit, AG_MSG_ROT_KEYS_ASK, &keys, AG_MSG_ROT_KEYS_REPLY)->body;
+}
+
+static void
+issuer_signs_with(struct ag_kit *kit, char kid[32])
+{
+	Ag__RotSignAsk sign = AG__ROT_SIGN_ASK__INIT;
+	const Ag__RotSignReply *s;
+
+	sign.purpose = (char *)(uintptr_t)"issuer";
+	sign.message = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"hello" };
+	s = ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, AG_MSG_ROT_SIGN_REPLY)->body;
+	snprintf(kid, 32, "%s", s->key_id);
+}
+
+/* Shown before it signs, valid until the overlap ends, the same after a
+ * restart; then erased. */
+static void
+test_issuer_key_is_replaced(void **state)
+{
+	static const char config[] =
+	    "auth: {keys: {rotate_every_s: 1h, overlap_s: 10m}}\n";
+	const Ag__RotKeysReply *k;
+	char dir[64], first[32], second[32], kid[32];
+	struct ag_kit *kit;
+	int64_t from, until;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, config, dir);
+	issuer_signs_with(kit, first);
+	ag_kit_advance(kit, 3539 * 1000);
+	assert_int_equal(issuer_keys(kit)->n_keys, 1);
+	ag_kit_advance(kit, 2 * 1000);
+	k = issuer_keys(kit);
+	assert_int_equal(k->n_keys, 2);
+	assert_string_equal(k->keys[0]->key_id, first);
+	assert_string_not_equal(k->keys[1]->key_id, first);
+	strcpy(second, k->keys[1]->key_id);
+	from = k->keys[1]->from_at;
+	until = k->keys[0]->until_at;
+	assert_true(from > ag_kit_now(kit));
+	assert_int_equal(until, from + 600 * 1000);
+	assert_false(k->keys[1]->has_until_at);
+	issuer_signs_with(kit, kid);
+	assert_string_equal(kid, first);
+	ag_kit_advance(kit, 61 * 1000);
+	issuer_signs_with(kit, kid);
+	assert_string_equal(kid, second);
+	ag_kit_free(&kit);
+	/* The kit's clock starts anew: what is noted counts, not what was seen. */
+	kit = ag_kit_new(&ag_actor_software, config, dir);
+	k = issuer_keys(kit);
+	assert_int_equal(k->n_keys, 2);
+	assert_string_equal(k->keys[0]->key_id, first);
+	assert_string_equal(k->keys[1]->key_id, second);
+	assert_int_equal(k->keys[0]->until_at, until);
+	assert_int_equal(k->keys[1]->from_at, from);
+	ag_kit_advance(kit, until - ag_kit_now(kit) + 1000);
+	k = issuer_keys(kit);
+	assert_int_equal(k->n_keys, 1);
+	assert_string_equal(k->keys[0]->key_id, second);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, config, dir);
+	k = issuer_keys(kit);
+	assert_int_equal(k->n_keys, 1);
+	assert_string_equal(k->keys[0]->key_id, second);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
+static void
+test_issuer_key_stays(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software,
+	    "auth: {keys: {rotate_every_s: 0}}\n", NULL);
+	char first[32], kid[32];
+
+	issuer_signs_with(kit, first);
+	for (int i = 0; i < 20; i++)
+		ag_kit_advance(kit, INT64_C(86400) * 365 * 1000);
+	assert_int_equal(issuer_keys(kit)->n_keys, 1);
+	issuer_signs_with(kit, kid);
+	assert_string_equal(kid, first);
+	ag_kit_free(&kit);
+}
+
+/* More keys than may overlap: the newest goes on signing. */
+static void
+test_issuer_keys_are_bounded(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_software,
+	    "auth: {keys: {rotate_every_s: 1h, overlap_s: 30d}}\n", NULL);
+	char last[32], kid[32];
+
+	for (int i = 0; i < 20; i++)
+		ag_kit_advance(kit, INT64_C(3600) * 1000);
+	assert_int_equal(issuer_keys(kit)->n_keys, 8);
+	strcpy(last, issuer_keys(kit)->keys[7]->key_id);
+	issuer_signs_with(kit, kid);
+	assert_string_equal(kid, last);
+	ag_kit_free(&kit);
+}
+
 static void
 test_signs_for_its_purposes(void **state)
 {
@@ -830,6 +939,9 @@ main(void)
 		cmocka_unit_test(test_master_key_locked),
 		cmocka_unit_test(test_master_key_half_made),
 		cmocka_unit_test(test_signs_for_its_purposes),
+		cmocka_unit_test(test_issuer_key_is_replaced),
+		cmocka_unit_test(test_issuer_key_stays),
+		cmocka_unit_test(test_issuer_keys_are_bounded),
 		cmocka_unit_test(test_rekey),
 		cmocka_unit_test(test_rekey_among_changes),
 		cmocka_unit_test(test_rekey_dies_after_each_turn),
