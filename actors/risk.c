@@ -225,28 +225,54 @@ request_of(const struct risk *risk, const struct ag_operation *op,
 /* By the tenant's thresholds; and whoever the responder is wary of needs a
  * step-up at least. */
 static Ag__Decision__V
-decide(const struct risk *risk, struct ag_ctx *ctx, double score)
+decide(const struct risk *risk, struct ag_ctx *ctx, Ag__Verdict *verdict)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 	const struct thresholds *t = risk->thresholds;
 
 	while (t->tenant != NULL && strcmp(t->tenant, grant->tenant) != 0)
 		t++;
-	if (score >= t->deny)
+	verdict->has_step_up = verdict->has_deny = true;
+	verdict->step_up = t->step_up;
+	verdict->deny = t->deny;
+	verdict->wary = wary_of(&risk->wary, grant->actor_id, ag_now_ms(ctx));
+	verdict->has_wary = verdict->wary;
+	if (verdict->score >= t->deny)
 		return AG__DECISION__V__deny;
-	if (score >= t->step_up || wary_of(&risk->wary, grant->actor_id,
-	    ag_now_ms(ctx)))
+	if (verdict->score >= t->step_up || verdict->wary)
 		return AG__DECISION__V__step_up;
 	return AG__DECISION__V__allow;
+}
+
+/* With what the decision can be made again (aegis audit replay). */
+static void
+input_said(const struct ag_risk_input *in, Ag__RiskInput *out)
+{
+	ag__risk_input__init(out);
+	out->learned = in->learned;
+	out->per_s = in->per_s;
+	out->peak_per_s = in->peak_per_s;
+	out->hour_near = in->hour_near;
+	out->hour_total = in->hour_total;
+	out->op_seen = in->op_seen;
+	out->op_total = in->op_total;
+	out->address = in->address;
+	out->key = in->key;
+	out->new_key_share = in->new_key_share;
+	out->kind = in->kind;
+	out->credential_age_ms = in->credential_age_ms;
+	out->scope_count = in->scope_count;
+	out->prod = in->prod;
 }
 
 /* In the turn's memory; NULL at its ceiling. */
 static Ag__Verdict *
 verdict_new(struct ag_ctx *ctx, const struct risk *risk,
-    const struct risk_score *score)
+    const struct ag_risk_input *in, const struct risk_score *score)
 {
 	struct {
 		Ag__Verdict verdict;
+		Ag__RiskInput input;
 		Ag__Factor factors[RISK_FACTORS];
 		Ag__Factor *list[RISK_FACTORS];
 	} *v = ag_alloc(ctx, sizeof(*v));
@@ -266,7 +292,9 @@ verdict_new(struct ag_ctx *ctx, const struct risk *risk,
 	v->verdict.factors = v->list;
 	v->verdict.degraded = score->degraded;
 	v->verdict.model_version = (char *)RISK_MODEL_VERSION;
-	v->verdict.decision = decide(risk, ctx, score->score);
+	input_said(in, &v->input);
+	v->verdict.input = &v->input;
+	v->verdict.decision = decide(risk, ctx, &v->verdict);
 	return &v->verdict;
 }
 
@@ -277,12 +305,19 @@ refuse(struct ag_ctx *ctx, const char *reason)
 	    "This request is too unusual for its principal");
 }
 
+struct judged {
+	struct ag_risk_input in;
+	struct risk_score score;
+};
+
 static ag_err
 challenged(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
 	const Ag__ChallengeReply *reply = msg;
-	Ag__Verdict *verdict = verdict_new(ctx, state, memo);
+	const struct judged *judged = memo;
+	Ag__Verdict *verdict = verdict_new(ctx, state, &judged->in,
+	    &judged->score);
 
 	if (verdict == NULL)
 		return AG_NO_MEMORY;
@@ -301,7 +336,7 @@ challenged(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 /* A person's second factor makes up for it; nothing does for others. */
 static ag_err
 step_up(struct ag_ctx *ctx, const Ag__Grant *grant,
-    const struct risk_score *score)
+    const struct judged *judged)
 {
 	Ag__ChallengeAsk ask = AG__CHALLENGE_ASK__INIT;
 
@@ -312,14 +347,14 @@ step_up(struct ag_ctx *ctx, const Ag__Grant *grant,
 	ask.principal_id = grant->actor_id;
 	ask.digest = grant->step_up_digest;
 	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_CHALLENGE_ASK,
-	    &ask, AG_MSG_CHALLENGE_REPLY, CHALLENGE_TIMEOUT_MS, challenged, score,
-	    sizeof(*score));
+	    &ask, AG_MSG_CHALLENGE_REPLY, CHALLENGE_TIMEOUT_MS, challenged,
+	    judged, sizeof(*judged));
 }
 
 /* Refused, or asked for more; AG_OK: it may go on. */
 static ag_err
 judge(struct risk *risk, struct ag_ctx *ctx, const Ag__Grant *grant,
-    Ag__Verdict *verdict, const struct risk_score *score)
+    Ag__Verdict *verdict, const struct judged *judged)
 {
 	if (verdict->decision == AG__DECISION__V__allow) {
 		ag_metric_add(ctx, COUNT_ALLOW, 1);
@@ -333,7 +368,7 @@ judge(struct risk *risk, struct ag_ctx *ctx, const Ag__Grant *grant,
 	ag_metric_add(ctx, COUNT_STEP_UP, 1);
 	/* iam has checked what came with it. */
 	if (grant->step_up == NULL)
-		return step_up(ctx, grant, score);
+		return step_up(ctx, grant, judged);
 	return wary_drop(&risk->wary, ctx, grant->actor_id);
 }
 
@@ -356,7 +391,7 @@ on_operation(void *state, struct ag_ctx *ctx, const void *msg)
 	const Ag__Grant *grant = ag_grant(ctx);
 	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
 	struct risk_request request;
-	struct risk_score score;
+	struct judged judged;
 	char line[AG_ID_SIZE];
 	struct entry *entry;
 	Ag__Verdict *verdict;
@@ -369,10 +404,11 @@ on_operation(void *state, struct ag_ctx *ctx, const void *msg)
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL, "No actor");
 	request_of(risk, op, grant, &request);
 	request.per_s = risk_pulse(&entry->pulse, ag_mono_ms(ctx), request.items);
-	risk_score(&entry->usual, &request, &score);
-	if ((verdict = verdict_new(ctx, risk, &score)) == NULL)
+	risk_look(&entry->usual, &request, &judged.in);
+	ag_risk_weigh(&judged.in, &judged.score);
+	if ((verdict = verdict_new(ctx, risk, &judged.in, &judged.score)) == NULL)
 		return AG_NO_MEMORY;
-	if ((err = judge(risk, ctx, grant, verdict, &score)) != AG_OK)
+	if ((err = judge(risk, ctx, grant, verdict, &judged)) != AG_OK)
 		return err;
 	return ag_pass(ctx, executor_of(ctx, op, grant), NULL, verdict);
 }

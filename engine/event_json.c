@@ -26,6 +26,7 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 	out->has_journal_seq = out->has_journal_prev = 0;
 	out->author = NULL;
 	out->has_recorded_us = 0;
+	out->reach = NULL;
 }
 
 ag_err

@@ -17,6 +17,7 @@ static const struct {
 } hidden[] = {
 	{ "ag.Event", 40 },
 	{ "ag.Recommendation", 20 },
+	{ "ag.Verdict", 10 },
 };
 
 /* Members that are left out instead of null: a message, or one field of it. */

@@ -94,6 +94,7 @@ from_grant(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 	e->scope_count = g->scope_count;
 	e->has_credential_issued_at = g->has_credential_issued_at;
 	e->credential_issued_at = g->credential_issued_at;
+	e->reach = g->reach;
 	e->has_plane_boot = e->has_plane_n = true;
 	e->plane_boot = g->boot;
 	e->plane_n = g->n;

@@ -298,6 +298,11 @@ event_public(Ag__Event *event, const uint8_t hash[AG_HASH_BYTES],
 	event->has_plane_boot = event->has_plane_n = false;
 	event->has_journal_seq = event->has_recorded_us = false;
 	event->author = event->reason = NULL;
+	event->reach = NULL;
+	if (event->risk != NULL) {
+		event->risk->input = NULL;
+		event->risk->has_step_up = event->risk->has_deny = false;
+	}
 	event->has_hash_b64 = event->has_prev_hash_b64 = true;
 	event->hash_b64.data = (uint8_t *)hash;
 	event->hash_b64.len = AG_HASH_BYTES;

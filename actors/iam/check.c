@@ -63,43 +63,72 @@ scope_allows(const struct ag_scope *scope, const struct iam_query *q)
 	return false;
 }
 
-static bool
+static const struct ag_scope *
 any_allows(const struct iam_scopes *scopes, const struct iam_query *q)
 {
 	for (size_t i = 0; i < scopes->count; i++)
 		if (scope_allows(&scopes->items[i], q))
-			return true;
-	return false;
+			return &scopes->items[i];
+	return NULL;
+}
+
+static bool
+role_counts(const struct iam_role_held *held, int64_t now_ms)
+{
+	return held->from <= now_ms && now_ms < held->until;
 }
 
 /* An agent's scopes, or those of the roles that are valid now. */
-static bool
+static const struct ag_scope *
 link_allows(const struct iam_node *node, int64_t now_ms,
     const struct iam_query *q)
 {
+	const struct ag_scope *by;
+
 	if (node->parent != NULL)
 		return any_allows(&node->scopes, q);
 	for (unsigned i = 0; i < node->role_count; i++) {
 		const struct iam_role_held *held = &node->roles[i];
 
-		if (held->from <= now_ms && now_ms < held->until &&
-		    any_allows(&held->role->scopes, q))
-			return true;
+		if (role_counts(held, now_ms) &&
+		    (by = any_allows(&held->role->scopes, q)) != NULL)
+			return by;
 	}
-	return false;
+	return NULL;
+}
+
+/* Notes what allowed, or who did not. False: nothing did. */
+static bool
+trail(const struct iam_query *q, const struct ag_scope *by,
+    const struct iam_node *node, const struct iam_scopes *credential)
+{
+	struct iam_trail *t = q->trail;
+
+	if (t == NULL)
+		return by != NULL;
+	if (by == NULL) {
+		t->refused_by = node;
+		t->refused_credential = credential;
+		return false;
+	}
+	if (t->count < IAM_TRAIL_MAX) {
+		t->narrowed = t->narrowed || credential != NULL;
+		t->by[t->count++] = by;
+	}
+	return true;
 }
 
 enum iam_reach
 iam_reach(const struct iam_node *node, const struct iam_token *token,
     int64_t now_ms, const struct iam_query *q)
 {
-	if (!link_allows(node, now_ms, q))
+	if (!trail(q, link_allows(node, now_ms, q), node, NULL))
 		return IAM_OWN_MISSING;
 	if (token != NULL && token->scopes.count > 0 &&
-	    !any_allows(&token->scopes, q))
+	    !trail(q, any_allows(&token->scopes, q), node, &token->scopes))
 		return IAM_OWN_MISSING;
 	for (node = node->parent; node != NULL; node = node->parent)
-		if (!link_allows(node, now_ms, q))
+		if (!trail(q, link_allows(node, now_ms, q), node, NULL))
 			return IAM_PARENT_MISSING;
 	return IAM_HAS;
 }

@@ -486,6 +486,16 @@ struct iam_query {
 	const struct ag_scope_target *target; /* MATCH; IMPLY: resolved */
 	const char *selector;                 /* NAME */
 	const struct ag_scope *asked;         /* IMPLY */
+	struct iam_trail *trail;              /* NULL: nobody asks why */
+};
+enum { IAM_TRAIL_MAX = 16 /* of one chain, with its credential */ };
+/* Why: what allowed at each link, or which link did not. Borrowed. */
+struct iam_trail {
+	const struct ag_scope *by[IAM_TRAIL_MAX]; /* self first, root last */
+	unsigned count;
+	bool narrowed; /* by[1] is of the credential */
+	const struct iam_node *refused_by; /* NULL: nobody */
+	const struct iam_scopes *refused_credential; /* … but its credential */
 };
 enum iam_reach { IAM_HAS, IAM_OWN_MISSING, IAM_PARENT_MISSING };
 /* token: the credential in use; NULL: all that the node may. */
@@ -502,6 +512,10 @@ size_t iam_effective(struct iam *iam, struct ag_ctx *ctx,
 /* What a scope's selector names in this tenant; false: nothing known. */
 bool iam_resolve(struct iam *iam, const struct iam_tenant *tenant,
     const struct ag_scope *scope, struct ag_scope_target *out);
+
+/* ---- trail.c: what a decision about scope is made again from */
+Ag__Reach *iam_trail_said(struct ag_ctx *ctx, const struct iam_query *q,
+    int64_t now_ms); /* NULL: no memory */
 
 /* ---- station.c: the decision on a request of a plane */
 ag_handler iam_station;

@@ -175,9 +175,10 @@ may_without_scope(const struct call *c)
 static ag_err
 check_scope(struct call *c)
 {
+	struct iam_trail trail = { .count = 0 };
 	struct iam_query q = { .how = IAM_Q_MATCH,
 		.kind = (enum ag_scope_kind)c->op->kind, .op = c->scope_op,
-		.target = c->found ? &c->target : NULL };
+		.target = c->found ? &c->target : NULL, .trail = &trail };
 	bool all = (c->op->flags & AG_OP_ALL) != 0;
 	enum iam_reach reach;
 
@@ -190,6 +191,9 @@ check_scope(struct call *c)
 		q.selector = c->rq->selector == NULL ? "" : c->rq->selector;
 	}
 	reach = iam_reach(c->node, c->token, c->now, &q);
+	c->grant.reach = iam_trail_said(c->ctx, &q, c->now);
+	if (c->grant.reach == NULL)
+		return AG_NO_MEMORY;
 	if (reach == IAM_HAS)
 		return AG_OK;
 	if (reach == IAM_OWN_MISSING && c->key != NULL)

@@ -6,40 +6,18 @@
 #ifndef RISK_SCORE_H
 #define RISK_SCORE_H
 
+#include <weigh.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define RISK_MODEL_VERSION "2"
 
 enum {
 	RISK_HOURS = 168, /* of the week, UTC; 0 is Monday, midnight */
 	RISK_OPS = 64,
 	RISK_ADDRESSES = 8,
 	RISK_KEYS = 32,
-	/* Until a principal has this many allowed requests behind it, nothing is
-	 * unusual for it; from then on unfamiliarity counts more and more, and
-	 * fully from RISK_COLD_FULL on. */
-	RISK_COLD_MIN = 64,
-	RISK_COLD_FULL = 256,
-	RISK_RATE_FLOOR = 100, /* requests a second that are never a burst */
 };
-
-/* The order in which they are named in every verdict. */
-enum risk_factor {
-	RISK_RATE,
-	RISK_HOUR,
-	RISK_ADDRESS_SET,
-	RISK_OPERATION_MIX,
-	RISK_KEY_SET,
-	RISK_PRINCIPAL_KIND,
-	RISK_CREDENTIAL_AGE,
-	RISK_SCOPE_BREADTH,
-	RISK_ENVIRONMENT,
-	RISK_FACTORS
-};
-
-enum risk_kind { RISK_HUMAN, RISK_SERVICE, RISK_AGENT };
 
 /* What a principal usually does, learned from what it was allowed. Stored as
  * it is: a change of layout is a change of RISK_BASELINE_VERSION. */
@@ -75,16 +53,10 @@ struct risk_request {
 	bool prod; /* environment: prod */
 };
 
-struct risk_score {
-	double score; /* 0…1, in steps of a millionth */
-	double values[RISK_FACTORS];        /* 0…1 */
-	double contributions[RISK_FACTORS]; /* value · weight */
-	bool degraded; /* something was unknown and counted as neutral */
-};
-
-extern const char *const risk_factor_names[RISK_FACTORS];
-extern const double risk_weights[RISK_FACTORS]; /* sum: 1 */
-
+/* The facts that count, of what is usual and what is asked. */
+void risk_look(const struct risk_baseline *usual,
+    const struct risk_request *request, struct ag_risk_input *out);
+/* risk_look, then ag_risk_weigh. */
 void risk_score(const struct risk_baseline *usual,
     const struct risk_request *request, struct risk_score *out);
 /* Takes an allowed request into the baseline. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #ifdef AG_HAVE_VERIFY
+#include <replay.h>
 #include <verify.h>
 #endif
 
@@ -50,6 +51,12 @@ static const struct cli_option proof_options[] = {
 	{ 0 },
 };
 #ifdef AG_HAVE_VERIFY
+static const struct cli_option replay_options[] = {
+	{ "EVENT", "EVENT", CLI_LOCAL, NULL, false, "an event's id; absent: every request", NULL },
+	{ "--agent", "A", CLI_LOCAL, NULL, false, "this agent's (id or label)", NULL },
+	{ "--dir", "DIR", CLI_LOCAL, NULL, false, "the log's directory; absent: audit in the state directory", NULL },
+	{ 0 },
+};
 static const struct cli_option verify_options[] = {
 	{ "--dir", "DIR", CLI_LOCAL, NULL, true, "the log's directory", NULL },
 	{ "--public-key", "FILE", CLI_LOCAL, NULL, true, "whose signatures to believe", NULL },
@@ -340,6 +347,27 @@ audit_proof(struct cli *cli)
 	return status;
 }
 
+#ifdef AG_HAVE_VERIFY
+/* From the files: what a decision was made of is not shown by the server. */
+static enum cli_exit
+audit_replay(struct cli *cli)
+{
+	char state[CLI_PATH_MAX], dir[CLI_PATH_MAX + 8];
+	struct replay_options o = { .dir = cli_get(cli, "--dir"),
+		.event = cli_get(cli, "EVENT"), .agent = cli_get(cli, "--agent"),
+		.json = cli->json, .quiet = cli->quiet };
+
+	if (o.event != NULL && !ag_id_valid(o.event, "evt"))
+		return cli_fail(CLI_USAGE, "%s: an event's id, evt_…", o.event);
+	if (o.dir == NULL) {
+		(void)snprintf(dir, sizeof(dir), "%s/audit",
+		    cli_state_dir(cli, state, sizeof(state)));
+		o.dir = dir;
+	}
+	return (enum cli_exit)replay_log(&o);
+}
+#endif
+
 /* The rules, and above them whether anything is done at all. */
 static enum cli_exit
 responder_rules(struct cli *cli)
@@ -380,6 +408,9 @@ const struct cli_verb cli_verbs_audit[] = {
 	{ "audit", "proof", proof_options, "GET", "/v1/audit/{EVENT}/proof",
 	    CLI_SILENT, NULL, audit_proof, "that it is in the log", NULL, NULL },
 #ifdef AG_HAVE_VERIFY
+	{ "audit", "replay", replay_options, NULL, NULL, CLI_SILENT, NULL,
+	    audit_replay, "make recorded decisions again, and compare", NULL,
+	    "--agent batch" },
 	{ "audit", "verify", verify_options, NULL, NULL, CLI_SILENT, NULL, NULL,
 	    "check the log's files, without the fleet", ag_cmd_audit_verify,
 	    "--dir ./aegis-state/audit --public-key audit-key.pem" },

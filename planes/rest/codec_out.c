@@ -20,6 +20,7 @@ static const struct {
 } hidden[] = {
 	{ &ag__event__descriptor, 40 },
 	{ &ag__recommendation__descriptor, 20 },
+	{ &ag__verdict__descriptor, 10 },
 };
 
 static const struct quirk omitted[] = {
