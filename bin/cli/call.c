@@ -440,11 +440,23 @@ run_table(struct cli *cli)
 	return status;
 }
 
+/* A file with one of these is for its owner alone. */
+static bool
+is_secret(const char *member)
+{
+	static const char *const members[] = { "plaintext_b64", "key_b64", "random_b64" };
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (strcmp(members[i], member) == 0)
+			return true;
+	return false;
+}
+
 static enum cli_exit
 run_data(struct cli *cli, const json_t *answer)
 {
 	return cli_data(cli, cli_member_text(answer, cli->verb->columns),
-	    strcmp(cli->verb->columns, "plaintext_b64") == 0);
+	    is_secret(cli->verb->columns));
 }
 
 static enum cli_exit

@@ -21,6 +21,9 @@
 #define DIGEST { "--digest", NULL, CLI_FLAG, "message_type", false, "the data is already a digest", "digest" }
 #define FORMAT { "--format", "der|p1363", CLI_STR, "signature_format", false, "of an ECDSA signature", NULL }
 
+#define RAW { "--raw", NULL, CLI_FLAG, "format", false, "the bare wrapped key, as others write it", "raw" }
+#define LENGTH { "--length", "N", CLI_INT, "mac_length", false, "bytes of a shorter MAC, 16 or more", NULL }
+
 #define KEY_COLUMNS \
 	"ID:id,ALIAS:alias,SPEC:key_spec,STATE:state,VERSION:version,CREATED:created_at"
 #define KEY_LINE "ID:id,ALIAS:alias,SPEC:key_spec,STATE:state,VERSION:version"
@@ -43,7 +46,8 @@ static const struct cli_option create_options[] = {
 static const struct cli_option import_options[] = {
 	{ "ALIAS", "ALIAS", CLI_STR, "alias", false, "a name for the key", NULL },
 	{ "--spec", "SPEC", CLI_STR, "key_spec", true, "what kind of key it is", NULL },
-	{ "--public-key", "FILE", CLI_TEXT_FILE, "public_key_pem", true, "a public key in PEM", NULL },
+	{ "--in", "FILE", CLI_LOCAL, NULL, false, "raw bytes, or a private key as PKCS#8; it is wrapped before it is sent", NULL },
+	{ "--public-key", "FILE", CLI_TEXT_FILE, "public_key_pem", false, "or a public key in PEM", NULL },
 	{ "--usage", "OP", CLI_LIST, "usage", false, "what it is for", NULL },
 	{ "--label", "K=V", CLI_PAIRS, "labels", false, "a label", NULL },
 	{ 0 },
@@ -97,6 +101,29 @@ static const struct cli_option encrypt_options[] = {
 };
 static const struct cli_option decrypt_options[] = {
 	KEY, IN("ciphertext_b64"), OUT, CONTEXT, AAD, { 0 },
+};
+static const struct cli_option wrap_options[] = {
+	KEY, IN("key_b64"), OUT, ALGORITHM, RAW, { 0 },
+};
+static const struct cli_option unwrap_options[] = {
+	KEY, IN("wrapped_key_b64"), OUT, ALGORITHM, RAW,
+	{ "--version", "N", CLI_INT, "key_version", false, "of a bare one: under which version", NULL },
+	{ 0 },
+};
+static const struct cli_option mac_options[] = {
+	KEY, IN("message_b64"), OUT, LENGTH, { 0 },
+};
+static const struct cli_option mac_verify_options[] = {
+	KEY, IN("message_b64"),
+	{ "--mac", "FILE", CLI_BYTES, "mac_b64", true, "the MAC", NULL },
+	LENGTH,
+	{ "--version", "N", CLI_INT, "key_version", false, "by this version only", NULL },
+	{ 0 },
+};
+static const struct cli_option random_options[] = {
+	{ "N", "N", CLI_INT, "length", true, "how many bytes, 1 to 4096", NULL },
+	OUT,
+	{ 0 },
 };
 static const struct cli_option data_key_options[] = {
 	KEY,
@@ -291,7 +318,7 @@ const struct cli_verb cli_verbs_keys[] = {
 	{ "key", "create", create_options, "POST", "/v1/keys", CLI_LINE, KEY_LINE,
 	    NULL, "a new key", NULL, NULL },
 	{ "key", "import", import_options, "POST", "/v1/keys/import", CLI_LINE,
-	    KEY_LINE, NULL, "a key made elsewhere (public keys: to verify)", NULL, NULL },
+	    KEY_LINE, cli_key_import, "a key made elsewhere", NULL, NULL },
 	{ "key", "list", list_options, "GET", "/v1/keys", CLI_TABLE, KEY_COLUMNS,
 	    NULL, "the keys you may read", NULL, NULL },
 	{ "key", "show", only_key, "GET", "/v1/keys/{KEY}", CLI_OBJECT, NULL, NULL,
@@ -317,8 +344,19 @@ const struct cli_verb cli_verbs_keys[] = {
 	    CLI_DATA, "ciphertext_b64", NULL, "encrypt data", NULL, NULL },
 	{ "key", "decrypt", decrypt_options, "POST", "/v1/keys/{KEY}/decrypt",
 	    CLI_DATA, "plaintext_b64", NULL, "decrypt data", NULL, NULL },
+	{ "key", "wrap", wrap_options, "POST", "/v1/keys/{KEY}/wrap", CLI_DATA,
+	    "wrapped_key_b64", NULL, "wrap a key of yours", NULL, NULL },
+	{ "key", "unwrap", unwrap_options, "POST", "/v1/keys/{KEY}/unwrap",
+	    CLI_DATA, "key_b64", NULL, "and back", NULL, NULL },
+	{ "key", "mac", mac_options, "POST", "/v1/keys/{KEY}/mac", CLI_DATA,
+	    "mac_b64", NULL, "make a message authentication code", NULL, NULL },
+	{ "key", "mac-verify", mac_verify_options, "POST",
+	    "/v1/keys/{KEY}/mac-verify", CLI_VALID, NULL, NULL,
+	    "check one: exit 0 valid, 1 not", NULL, NULL },
 	{ "key", "data-key", data_key_options, "POST",
 	    "/v1/keys/{KEY}/generate-data-key", CLI_SILENT, NULL, key_data_key,
 	    "a fresh key, and the same encrypted", NULL, NULL },
+	{ "random", "", random_options, "POST", "/v1/random", CLI_DATA,
+	    "random_b64", NULL, "random bytes", NULL, NULL },
 	{ 0 },
 };
