@@ -15,6 +15,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_agents,
 	cli_verbs_audit,
 	cli_verbs_rot,
+	cli_verbs_backup,
 };
 
 /* What people type besides. */

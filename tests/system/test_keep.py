@@ -6,10 +6,12 @@ import os
 import pty
 import random
 import select
+import shutil
 import signal
 import subprocess
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -322,3 +324,175 @@ def test_rekey_under_a_passphrase(locked):
     assert fleet.run("rot", "rekey").returncode == 7, "no fleet runs"
     fleet.start()
     assert fleet.admin().post("/v1/keys/%s/encrypt" % key, {"plaintext_b64": ""}).status == 200
+
+
+# ------------------------------------------------------------------ R16: backup, verify, restore
+
+@pytest.fixture
+def kept(fresh_fleet, tmp_path):
+    """A fleet with some history, and its admin's token (which is not in a backup)."""
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    keys = {}
+    for i in range(20):
+        key = fleet.key(admin, spec="AES_256", alias="secretive-%d" % i)["id"]
+        keys[key] = admin.ok("POST", "/v1/keys/%s/encrypt" % key, {"plaintext_b64": "aGVsbG8="})["ciphertext_b64"]
+    destroyed = fleet.key(admin, spec="AES_256", alias="secretive-gone")["id"]
+    admin.ok("POST", "/v1/keys/%s/deactivate" % destroyed, {"reason": "test"})
+    fleet.kept, fleet.kept_token = keys, fleet.token()
+    key = tmp_path / "escrow.key"
+    key.write_bytes(master_of(fleet))
+    key.chmod(0o600)
+    fleet.escrow = str(key)
+    return fleet
+
+
+def restored(fleet, fresh_fleet, file, *options):
+    """A new fleet out of a backup; the state hash that restore printed."""
+    new = fresh_fleet(start=False)
+    shutil.rmtree(new.state)
+    done = json.loads(new.run("backup", "restore", file, "--master-key", fleet.escrow, "--json", *options,
+                              check=0).stdout)
+    return new, done["state_hash"]
+
+
+def test_backup_verify_restore(kept, fresh_fleet, tmp_path):
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    made = json.loads(fleet.run("backup", "create", "--out", file, "--json", check=0).stdout)
+    assert os.stat(file).st_mode & 0o7777 == 0o600 and not os.path.exists(file + ".new")
+    assert made["state_hash"] == fleet.run("journal", "hash", check=0).stdout.strip()
+    verified = json.loads(fleet.run("backup", "verify", file, "--json", check=0).stdout)
+    assert verified == made
+    before = fleet.client(fleet.kept_token).items("/v1/keys")
+    events = len(everything(fleet))
+    fleet.stop()
+    shutil.rmtree(fleet.state)  # the disaster
+    os.makedirs(fleet.state)
+    new, state = restored(fleet, fresh_fleet, file)
+    assert state == made["state_hash"] == new.run("journal", "hash", check=0).stdout.strip()
+    log = new.run("audit", "verify", "--dir", new.state + "/audit", "--public-key",
+                  new.state + "/audit/public-key.pem", check=0).stdout
+    assert "events verified" in log and events > 20
+    new.start()
+    client = new.client(fleet.kept_token)
+    assert client.items("/v1/keys") == before
+    all_usable_with(client, fleet.kept)
+    assert client.post("/v1/keys", {"key_spec": "AES_256", "alias": "secretive-1"}).status == 409, "names are kept"
+    assert client.post("/v1/keys", {"key_spec": "AES_256", "alias": "new"}).status == 201
+    new.stop()
+    new.start()
+    all_usable_with(new.client(fleet.kept_token), fleet.kept)
+
+
+def all_usable_with(client, keys):
+    for key, ciphertext in keys.items():
+        got = client.ok("POST", "/v1/keys/%s/decrypt" % key, {"ciphertext_b64": ciphertext})
+        assert got["plaintext_b64"] == "aGVsbG8="
+
+
+def test_backup_under_load_is_consistent(kept, fresh_fleet, tmp_path):
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    with Use(fleet, fleet.kept) as use:
+        wait_for(lambda: use.done > 50, what="load")
+        made = json.loads(fleet.run("backup", "create", "--out", file, "--json", check=0).stdout)
+    assert use.failed == []
+    new, state = restored(fleet, fresh_fleet, file)
+    assert state == made["state_hash"]
+    new.start()
+    client = new.client(fleet.kept_token)
+    all_usable_with(client, fleet.kept)
+    # Every key that the copy knows has its material.
+    for key in client.items("/v1/keys"):
+        if key["state"] == "PreActive":
+            client.ok("POST", "/v1/keys/%s/activate" % key["id"])
+            client.ok("POST", "/v1/keys/%s/encrypt" % key["id"], {"plaintext_b64": ""})
+
+
+def test_backup_shows_nothing(kept, tmp_path):
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    fleet.run("backup", "create", "--out", file, check=0)
+    data = open(file, "rb").read()
+    for word in (b"secretive", b"default", b"admin", b"journal", b"key_", b"hum_", b"aegis audit", master_of(fleet),
+                 master_of(fleet)[:8]):
+        assert word not in data[8:], word
+    # Sealed bytes do not shrink: there is no pattern in them.
+    assert len(zlib.compress(data, 9)) > 0.99 * len(data)
+
+
+def test_backup_of_another_root_of_trust(kept, fresh_fleet, tmp_path):
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    fleet.run("backup", "create", "--out", file, check=0)
+    other = fresh_fleet()
+    refused = other.run("backup", "verify", file, check=6)
+    assert "RootOfTrustMismatch" in refused.stderr
+    wrong = os.path.join(other.state, "rot", "master.key")
+    target = str(tmp_path / "new")
+    refused = other.run("backup", "restore", file, "--master-key", wrong, "--state", target, check=6)
+    assert "RootOfTrustMismatch" in refused.stderr and not os.path.exists(target)
+    assert not os.path.exists(target + ".restoring")
+
+
+def test_restore_only_into_nothing(kept, tmp_path):
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    fleet.run("backup", "create", "--out", file, check=0)
+    assert "exists" in fleet.run("backup", "create", "--out", file, check=6).stderr
+    target = tmp_path / "new"
+    target.mkdir()
+    (target / "mine").write_text("precious")
+    fleet.run("backup", "restore", file, "--master-key", fleet.escrow, "--state", str(target), check=6)
+    assert (target / "mine").read_text() == "precious" and len(list(target.iterdir())) == 1
+    fleet.run("backup", "restore", file, "--master-key", fleet.escrow, "--state", fleet.state, check=6)
+    (target / "mine").unlink()
+    fleet.run("backup", "restore", file, "--master-key", fleet.escrow, "--state", str(target), check=0)
+
+
+def test_damaged_backup(kept, tmp_path):
+    """A bit that flipped anywhere, a cut at any place, something behind it: refused, nothing left."""
+    fleet, file = kept, str(tmp_path / "b.aegis")
+    fleet.run("backup", "create", "--out", file, check=0)
+    data, bad, target = open(file, "rb").read(), tmp_path / "bad", str(tmp_path / "new")
+    size, r = len(data), random.Random(7)
+    cases = [data[:n] for n in (0, 8, 100, 249, 250, 254, size // 2, size - 1)] + [data + b"x"]
+    for at in [9, 20, 50, 70, 240, 250, 253, size - 1] + [r.randrange(size) for _ in range(8)]:
+        cases.append(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+    for case in cases:
+        bad.write_bytes(case)
+        done = fleet.run("backup", "restore", str(bad), "--master-key", fleet.escrow, "--state", target)
+        assert done.returncode in (1, 2, 6), done
+        assert not os.path.exists(target) and not os.path.exists(target + ".restoring")
+
+
+def test_recovery_passphrase(kept, words, tmp_path):
+    fleet, file, recovery = kept, str(tmp_path / "b.aegis"), words("when all else is lost")
+    fleet.run("backup", "create", "--out", file, "--recovery-passphrase-file", recovery, check=0)
+    nowhere = ("--state", str(tmp_path / "nowhere"))
+    fleet.run("backup", "verify", file, "--recovery-passphrase-file", recovery, *nowhere, check=0)
+    fleet.run("backup", "verify", file, "--recovery-passphrase-file", words("not this one"), *nowhere, check=3)
+    fleet.run("backup", "verify", file, *nowhere, check=4)
+    fleet.run("backup", "verify", file, "--master-key", fleet.escrow, *nowhere, check=0)
+
+
+def test_killed_backup_leaves_nothing_half(kept, tmp_path):
+    fleet, file, target = kept, str(tmp_path / "b.aegis"), str(tmp_path / "new")
+
+    def killed(after_s, *more):
+        command = subprocess.Popen([AEGIS, *more, "--state", target if more[1] == "restore" else fleet.state],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            command.wait(after_s)
+        except subprocess.TimeoutExpired:
+            command.kill()
+            command.wait()
+    for ms in (1, 3, 5, 8, 12, 20, 30):
+        killed(ms / 1000, "backup", "create", "--out", file)
+        if os.path.exists(file):
+            fleet.run("backup", "verify", file, check=0)
+            os.unlink(file)
+    fleet.run("backup", "create", "--out", file, check=0)
+    for ms in (1, 3, 5, 8, 12, 20, 30, 50):
+        killed(ms / 1000, "backup", "restore", file, "--master-key", fleet.escrow)
+        if os.path.exists(target):
+            assert fleet.run("journal", "hash", "--state", target, check=0).stdout
+            shutil.rmtree(target)
+    fleet.run("backup", "restore", file, "--master-key", fleet.escrow, "--state", target, check=0)
+    assert not os.path.exists(target + ".restoring")
