@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test bench asan fuzz lint deps install clean
+.PHONY: all demo up test bench asan fuzz timing lint deps install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -41,6 +41,10 @@ asan: deps
 fuzz: deps
 	@scripts/deps.sh check
 	@tests/fuzz/run
+
+# Whether the time of a comparison tells what was compared; on a quiet machine.
+timing: deps all
+	@$(BUILD)/tests/timing/timing
 
 lint: deps all
 	@scripts/deps.sh check
