@@ -48,6 +48,7 @@ init(void *state, struct ag_ctx *ctx)
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
 	    (err = iam_issuers_init(iam, ctx)) != AG_OK ||
+	    (err = iam_guard_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK)
 		return err;
@@ -72,6 +73,7 @@ fini(void *state, struct ag_ctx *ctx)
 
 	ag_secret_free(&iam->totp_key);
 	iam_issuers_fini(iam);
+	iam_guard_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -166,6 +168,7 @@ const struct ag_actor ag_actor_iam = {
 	.on_audit = iam_on_audit,
 	.audit_pace_ms = 25,
 	.flush = iam_flush,
+	.told = iam_told,
 	.fini = fini,
 	.follow = AG_FOLLOW_LIVE,
 	.own_readiness = true,

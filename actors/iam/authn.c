@@ -49,6 +49,8 @@ ag_err
 iam_unauthenticated(struct call *c, const char *reason, const char *detail)
 {
 	ag_metric_add(c->ctx, IAM_M_REFUSED, 1);
+	if (strcmp(reason, "token_missing") != 0)
+		iam_guard_failed(c);
 	return ag_refuse(c->ctx, AG_UNAUTHENTICATED, reason, "Authorization",
 	    "%s", detail != NULL ? detail : "The credential is not accepted.");
 }
@@ -162,10 +164,18 @@ iam_check_networks(struct call *c)
 static ag_err
 take(struct call *c)
 {
+	ag_err err, limited;
+
 	c->node = c->token->node;
 	c->token->last_used_at = c->now;
 	grant_actor(c);
-	return check_standing(c);
+	err = check_standing(c);
+	if (err != AG_UNAUTHENTICATED)
+		return err;
+	if ((limited = iam_guard_account(c, c->node)) != AG_OK)
+		return limited;
+	iam_guard_failed(c);
+	return err;
 }
 
 /* Whoever says who they are is believed: for trying things out on one's own
@@ -213,7 +223,8 @@ iam_authenticate(struct call *c)
 	c->token = iam_cache_get(&c->iam->cache, hash, c->now);
 	if (c->token != NULL)
 		ag_metric_add(c->ctx, IAM_M_CACHE_HITS, 1);
-	else if ((err = verify(c, text, len, hash)) != AG_OK)
+	else if ((err = iam_guard_address(c)) != AG_OK ||
+	    (err = verify(c, text, len, hash)) != AG_OK)
 		return err;
 	return take(c);
 }

@@ -45,6 +45,11 @@ ag_err iam_unauthenticated(struct call *c, const char *reason,
 /* issuers.c: a token that is not ours; c->token, or why not. */
 ag_err iam_foreign(struct call *c, const struct iam_jwt *jwt,
     const uint8_t hash[32]) AG_MUST;
+/* guard.c: has this address, or this account, been wrong too often? */
+ag_err iam_guard_address(struct call *c) AG_MUST;
+ag_err iam_guard_account(struct call *c, const struct iam_node *node) AG_MUST;
+/* It was wrong once more. */
+void iam_guard_failed(struct call *c);
 /* Credential, standing: who it is. */
 ag_err iam_authenticate(struct call *c) AG_MUST;
 ag_err iam_check_networks(struct call *c) AG_MUST;

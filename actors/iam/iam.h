@@ -165,7 +165,9 @@ enum iam_state { IAM_LIVE, IAM_SUSPENDED, IAM_GONE /* revoked, deleted */ };
 
 struct iam_node;
 struct iam_caller;
+struct iam_draft;
 struct iam_jwt;
+struct iam_guard;
 struct iam_issuer;
 struct iam_newcomer;
 /* What another issuer's token has of its own; its jti is no jti of ours. */
@@ -307,6 +309,7 @@ struct iam {
 	struct iam_table externals; /* issuer, subject → principal */
 	char refused_new[IAM_EXTERNAL_KEY]; /* who was last introduced in vain */
 	uint64_t refused_new_ms;
+	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
@@ -316,7 +319,8 @@ struct iam {
 	unsigned replayed, replayed_tokens; /* facts before we were ready */
 	uint64_t sweep_ticks;
 	struct iam_node *dirty;
-	bool loaded, caught_up, ready, asking_keys, keys_wanted, boots;
+	bool loaded, caught_up, ready, asking_keys, keys_wanted, boots,
+	    recovering;
 	unsigned key_ticks;
 	int64_t committed_at; /* of the last record applied */
 };
@@ -377,6 +381,8 @@ void iam_roles_fini(struct iam *iam);
 const struct iam_role *iam_role_find(const struct iam *iam,
     const struct iam_tenant *tenant, const char *name);
 ag_err iam_take_role(struct iam *iam, const Ag__RoleFact *fact) AG_MUST;
+/* Does it stand, and hold the role admin now? */
+bool iam_is_admin(const struct iam_node *node, int64_t now);
 /* Is this the tenant's last admin? only: would it be no admin without this
  * role (NULL: without any)? */
 bool iam_last_admin(const struct iam *iam, const struct iam_node *node,
@@ -533,6 +539,19 @@ void iam_hold_free(struct iam_node *node);
 ag_err iam_hold_load(struct iam *iam, const char *agent_id, const void *events,
     size_t len) AG_MUST;
 ag_handler iam_on_ruling;
+
+/* ---- tokens.c: one for this principal, to be signed; *out NULL: none yet */
+ag_err iam_token_draft(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_node *node, const Ag__TokenIssueAsk *ask, uint32_t ttl_s,
+    struct iam_draft **out) AG_MUST;
+
+/* ---- recover.c: a lost admin credential */
+#define IAM_RECOVERED_FILE "admin.token.new" /* of the state directory */
+void iam_told(void *state, struct ag_ctx *ctx, const char *word);
+
+/* ---- guard.c: how often a credential may be wrong */
+ag_err iam_guard_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_guard_fini(struct iam *iam);
 
 /* ---- totp.c: the second factor of people */
 ag_handler iam_on_totp_begin, iam_on_totp_confirm, iam_on_totp_remove;

@@ -293,6 +293,12 @@ has_admin(const struct iam *iam, const struct iam_tenant *tenant,
 }
 
 bool
+iam_is_admin(const struct iam_node *node, int64_t now)
+{
+	return is_admin(node, NULL, now);
+}
+
+bool
 iam_last_admin(const struct iam *iam, const struct iam_node *node,
     const struct iam_role *only, int64_t now)
 {

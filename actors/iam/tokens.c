@@ -81,8 +81,8 @@ token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	    NULL, NULL, 0);
 }
 
-static ag_err
-make_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+ag_err
+iam_token_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
     const Ag__TokenIssueAsk *ask, uint32_t ttl_s, struct iam_draft **out)
 {
 	Ag__TokenIssuedFact fact = AG__TOKEN_ISSUED_FACT__INIT;
@@ -139,7 +139,7 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
 	    AG_OK)
 		return err;
-	err = make_draft(iam, ctx, node, ask, ttl_s, &draft);
+	err = iam_token_draft(iam, ctx, node, ask, ttl_s, &draft);
 	if (draft == NULL)
 		return err;
 	return iam_draft_sign(iam, ctx, draft, token_signed);

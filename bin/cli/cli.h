@@ -246,6 +246,7 @@ extern const struct cli_verb cli_verbs_fleet[], cli_verbs_tls[],
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_doc(struct cli *cli);
 enum cli_exit cli_key_import(struct cli *cli);
+enum cli_exit cli_admin_token(struct cli *cli);
 enum cli_exit cli_config_init(struct cli *cli);
 enum cli_exit cli_doctor(struct cli *cli);
 enum cli_exit cli_completion(struct cli *cli);

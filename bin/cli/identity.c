@@ -37,6 +37,10 @@ static const struct cli_option token_options[] = {
 	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the token goes (0600); - is stdout", NULL },
 	{ 0 },
 };
+static const struct cli_option admin_token_options[] = {
+	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the token goes (0600); - is stdout", NULL },
+	{ 0 },
+};
 static const struct cli_option totp_options[] = {
 	P,
 	{ "--confirm", "CODE", CLI_LOCAL, NULL, false, "the first code of the authenticator", NULL },
@@ -165,6 +169,9 @@ const struct cli_verb cli_verbs_identity[] = {
 	    "keep a server and a token (--token-file FILE|-) under a name", NULL, NULL },
 	{ "logout", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_logout,
 	    "forget the current context and its token", NULL, NULL },
+	{ "admin-token", "", admin_token_options, NULL, NULL, CLI_SILENT, NULL,
+	    cli_admin_token, "another credential for an admin who lost theirs; needs "
+	    "the fleet's own uid or root", NULL, NULL },
 	{ "whoami", "", NULL, "GET", "/v1/whoami", CLI_OBJECT, NULL, NULL,
 	    "who the server says you are, for whom, with what scopes", NULL, NULL },
 	{ "context", "", NULL, NULL, NULL, CLI_SILENT, NULL, cli_context_list,

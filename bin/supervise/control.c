@@ -254,6 +254,44 @@ on_rekey_status(struct supervisor *sup, json_t *ask)
 	    (json_int_t)n, "total", (json_int_t)total, "why", word);
 }
 
+static struct child *
+child_named(struct supervisor *sup, const char *name)
+{
+	for (unsigned i = 0; i < sup->count; i++)
+		if (strcmp(sup->children[i].name, name) == 0)
+			return &sup->children[i];
+	return NULL;
+}
+
+static json_t *
+on_admin_token(struct supervisor *sup, json_t *ask)
+{
+	struct child *iam = child_named(sup, "iam");
+
+	(void)ask;
+	if (iam == NULL || iam->state != CHILD_READY)
+		return refuse(EXIT_TRY_AGAIN, "iam is not ready");
+	if (strcmp(iam->said, "admin-token asked") == 0)
+		return refuse(EXIT_CONFLICT, "an admin-token is being made");
+	ag_log_plain(AG_WARN, "ADMIN-TOKEN", "asked=control");
+	ag_sup_copy(iam->said, sizeof(iam->said), "admin-token asked");
+	ag_child_tell(iam, "admin-token");
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* What iam said last (actors/iam/recover.c). */
+static json_t *
+on_admin_token_status(struct supervisor *sup, json_t *ask)
+{
+	const struct child *iam = child_named(sup, "iam");
+	char state[16] = "none", word[40] = "";
+
+	(void)ask;
+	if (iam != NULL)
+		(void)sscanf(iam->said, "admin-token %15s %39s", state, word);
+	return json_pack("{s:b, s:s, s:s}", "ok", 1, "state", state, "why", word);
+}
+
 static const struct {
 	const char *verb;
 	json_t *(*answer)(struct supervisor *sup, json_t *ask);
@@ -263,6 +301,8 @@ static const struct {
 	{ "enroll", on_enroll },
 	{ "rekey", on_rekey },
 	{ "rekey-status", on_rekey_status },
+	{ "admin-token", on_admin_token },
+	{ "admin-token-status", on_admin_token_status },
 };
 
 static json_t *
@@ -277,7 +317,8 @@ answer_line(struct supervisor *sup, const char *line, size_t len)
 		if (strcmp(verbs[i].verb, verb) == 0)
 			answer = verbs[i].answer(sup, ask);
 	if (answer == NULL)
-		answer = refuse(EXIT_BAD_INPUT, "one of status, down, enroll, rekey, rekey-status");
+		answer = refuse(EXIT_BAD_INPUT, "one of status, down, enroll, rekey, rekey-status, "
+		    "admin-token, admin-token-status");
 	json_decref(ask);
 	return answer;
 }

@@ -573,3 +573,34 @@ def test_kill_any_one_under_load(fresh_fleet):
     assert max(count.values()) == 1
     missing = [a for a in answered if a.headers["x-request-id"] not in count]
     assert not missing, len(missing)
+
+
+# --------------------------------------------------------------- a lost credential
+
+
+def test_admin_token(fresh_fleet, tmp_path):
+    """Whoever has the fleet's own uid gets another admin credential; it is recorded, and nobody else gets one."""
+    fleet = fresh_fleet()
+    os.unlink(os.path.join(fleet.state, "admin.token"))
+    out = str(tmp_path / "new.token")
+    fleet.run("admin-token", "--out", out, check=0)
+    assert os.stat(out).st_mode & 0o777 == 0o600
+    assert not os.path.exists(os.path.join(fleet.state, "admin.token.new"))
+    admin = fleet.client(open(out).read().strip())
+    who = admin.ok("GET", "/v1/whoami")
+    assert who["name"] == "admin" and "admin" in who["roles"]
+    told = wait_for(lambda: [e for e in fleet.events(admin, "event_type=lifecycle")
+                             if e["operation"] == "system.admin-token"], what="the event")
+    assert len(told) == 1 and told[0]["resource"]["id"] == who["id"]
+    # revoked like any other, and the next one is another
+    jti = who["credential"]["jti"]
+    admin.ok("POST", "/v1/tokens/%s/revoke" % jti, {"reason": "because"})
+    assert admin.get("/v1/whoami").status == 401
+    fleet.run("admin-token", "--out", out, check=0)
+    assert fleet.client(open(out).read().strip()).ok("GET", "/v1/whoami")["credential"]["jti"] != jti
+    if os.geteuid() == 0:
+        done = subprocess.run([AEGIS, "admin-token", "--state", fleet.state, "--out", "-"], capture_output=True,
+                              text=True, preexec_fn=lambda: os.setuid(65534), cwd="/")
+        assert done.returncode != 0 and done.stdout == "", done
+    fleet.stop()
+    fleet.run("admin-token", "--out", out, check=7)

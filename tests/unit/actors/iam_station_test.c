@@ -645,6 +645,48 @@ test_hostile_planes(void **state)
 	expect(sign(f, f->admin, INVOICE), AG_OK, NULL);
 }
 
+/* Ten wrong ones a minute, of an address and of an account (RL04); whoever is
+ * known goes on. */
+static void
+test_wrong_credentials(void **state)
+{
+	struct fleet *g = fleet_new(
+	    "limits: {authentication: {rate: 10, window_s: 60}}\n");
+	char *id = person(g, g->admin, AG__KIND__V__human, "wrong", "key-user");
+	char *token = token_of(g, g->admin, id, NULL), address[32];
+
+	for (int i = 0; i < 10; i++)
+		expect(request(g, AG_MSG_WHOAMI, ASK(.token = "a.b.c"), NULL),
+		    AG_UNAUTHENTICATED, NULL);
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = "a.b.c"), NULL),
+	    AG_RATE_LIMITED, "address");
+	/* Another address may; a token that was verified may; none is no try. */
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = "a.b.c",
+	    .address = "192.0.2.2"), NULL), AG_UNAUTHENTICATED, NULL);
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = g->admin), NULL), AG_OK,
+	    NULL);
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = NULL), NULL),
+	    AG_UNAUTHENTICATED, "token_missing");
+	/* One not verified yet waits: right or wrong, nobody learns. */
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = token), NULL),
+	    AG_RATE_LIMITED, "address");
+	/* An account, from ever other addresses. */
+	because(g, AG_MSG_PRINCIPAL_DELETE, g->admin, "wrong", AG_OK, NULL);
+	for (int i = 0; i < 11; i++) {
+		snprintf(address, sizeof(address), "198.51.100.%d", i);
+		expect(request(g, AG_MSG_WHOAMI, ASK(.token = token,
+		    .address = address), NULL), i < 10 ? AG_UNAUTHENTICATED :
+		    AG_RATE_LIMITED, i < 10 ? "token_revoked" : "account");
+	}
+	/* The windows slide. */
+	ag_kit_advance(g->kit, 70000);
+	expect(request(g, AG_MSG_WHOAMI, ASK(.token = "a.b.c"), NULL),
+	    AG_UNAUTHENTICATED, NULL);
+	free(id);
+	free(token);
+	fleet_free(g);
+}
+
 int
 main(void)
 {
@@ -672,6 +714,7 @@ main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_degraded),
 		cmocka_unit_test(test_hostile_planes),
+		cmocka_unit_test(test_wrong_credentials),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
