@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conftest import b64, wait_for
+from conftest import CONFIG, b64, wait_for
 
 SIGN = {"message_b64": b64(b"x")}
 WHY = {"reason": "because"}
@@ -282,3 +282,24 @@ def test_rate(fresh_fleet):
     assert seen[0].headers["ratelimit"].startswith('"principal";r=9;t=')
     assert seen[9].headers["ratelimit"].startswith('"principal";r=0;t=')
     assert seen[10].reason == "principal" and 1 <= int(seen[10].headers["retry-after"]) <= 66
+
+
+# ------------------------------------------------------------- RL04, RL06
+
+def test_every_429_is_counted_and_recorded(fresh_fleet):
+    """One more on the counter and one event each, whichever limit it was."""
+    fleet = fresh_fleet(dict(CONFIG, limits={"principal": {"rate": 20, "window_s": 60},
+                                             "authentication": {"rate": 5, "window_s": 60}}))
+    admin = fleet.admin()
+    statuses = [admin.get("/v1/whoami").status for _ in range(30)]
+    assert statuses == [200] * 20 + [429] * 10
+    wrong = [fleet.client("a.b.c").get("/v1/whoami") for _ in range(8)]
+    assert [got.status for got in wrong] == [401] * 5 + [429] * 3
+    assert wrong[-1].reason == "address" and int(wrong[-1].headers["retry-after"]) >= 1
+    # a token that was verified before is looked at no more than before: its own limit answers
+    assert admin.get("/v1/whoami").reason == "principal"
+    told = [e for e in fleet.all_events() if e["code"] == "RateLimited"]  # which asks once more itself
+    assert sorted(e["reason_code"] for e in told) == ["address"] * 3 + ["principal"] * 12
+    counted = sum(float(line.split()[-1]) for line in fleet.client().get("/metrics").data.decode().splitlines()
+                  if line.startswith("aegis_iam_limited_total"))
+    assert counted == len(told)
