@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test bench asan fuzz timing lint deps install clean
+.PHONY: all demo up test bench detection asan fuzz timing lint deps install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -29,6 +29,11 @@ test: deps all
 bench: deps all
 	@scripts/deps.sh bench
 	@$(PYTHON) bench/run.py $(BUILD)
+
+# A simulated month under the detectors; the same for the same SEED.
+SEED ?= 1
+detection: deps all
+	@$(BUILD)/bench/detection --seed $(SEED)
 
 # gcc's flow warnings are wrong about instrumented code; `all` has them as errors.
 asan: deps

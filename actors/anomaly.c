@@ -25,7 +25,6 @@
 enum {
 	DETECTORS_MAX = 16,
 	ACTORS_MAX = 8192, /* rows of a detector; the one used longest ago goes */
-	WINDOW_MIN_MS = 1000,
 };
 #define TIME_MAX_MS INT64_C(253402300799000) /* the year 9999 */
 
@@ -504,29 +503,6 @@ load_row(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	return true;
 }
 
-static void
-limits_read(struct ag_ctx *ctx, const char *name, struct anomaly_limits *out)
-{
-	double rate = (double)ag_config_int(ctx, "limits.principal.rate");
-	double window_s = (double)ag_config_int(ctx, "limits.principal.window_s");
-	char path[96];
-
-#define PATH(member) \
-	(snprintf(path, sizeof(path), "anomaly.%s." member, name), path)
-	out->enabled = ag_config_int(ctx, PATH("enabled")) != 0;
-	out->low = ag_config_number(ctx, PATH("low"));
-	out->medium = ag_config_number(ctx, PATH("medium"));
-	out->high = ag_config_number(ctx, PATH("high"));
-	out->cooldown_ms = ag_config_int(ctx, PATH("cooldown_s")) * 1000;
-	out->window_ms = ag_config_int(ctx, PATH("window_s")) * 1000;
-	out->history_ms = ag_config_int(ctx, PATH("history_s")) * 1000;
-	if (out->window_ms < WINDOW_MIN_MS)
-		out->window_ms = WINDOW_MIN_MS;
-#undef PATH
-	out->ordinary = window_s > 0 ?
-	    rate * (double)out->window_ms / 1000 / window_s : 0;
-}
-
 static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
@@ -538,7 +514,7 @@ init(void *state, struct ag_ctx *ctx)
 	for (unsigned d = 0; d < anomaly_detector_count; d++) {
 		size_t size = anomaly_detectors[d]->row_size;
 
-		limits_read(ctx, anomaly_detectors[d]->name,
+		anomaly_limits_read(ag_config(ctx), anomaly_detectors[d]->name,
 		    &anomaly->limits[d]);
 		if (size == 0)
 			continue;

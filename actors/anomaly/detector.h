@@ -76,6 +76,8 @@ extern const unsigned anomaly_detector_count;
 DETECTORS
 #undef DETECTOR
 
+void anomaly_limits_read(const struct ag_config *c, const char *name,
+    struct anomaly_limits *out);
 void anomaly_detail(struct anomaly_finding *finding, const char *key,
     const char *fmt, ...) AG_PRINTF(3, 4);
 bool anomaly_is_agent(const Ag__Event *event);

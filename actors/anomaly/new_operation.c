@@ -3,7 +3,8 @@
  * Somebody does what it never did: an operation at all, or an operation with a
  * key that it only did other things with (the first decrypt with a key that it
  * encrypts with). Operations that a scope names are expected, with the key that
- * it names. A key that it never used is unusual_key's business.
+ * it names. A key that it used for less than SETTLED_DAYS has no habits yet; and
+ * whether it should use it at all is unusual_key's business.
  */
 #include "novelty.h"
 
@@ -13,9 +14,16 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { KEYS_MAX = 64, SETTLED_DAYS = 3 };
+
 struct row {
 	struct novelty operations;
-	struct novelty pairs; /* operation and key; and each key by itself */
+	struct novelty pairs; /* operation and key */
+	struct {
+		uint32_t key;
+		uint16_t first; /* day of its first use here */
+		uint16_t last;
+	} keys[KEYS_MAX]; /* the one not used for longest gives way */
 };
 
 static uint32_t
@@ -26,17 +34,27 @@ pair(uint32_t operation, uint32_t key)
 	return rows_hash((const char *)both, sizeof(both));
 }
 
-/* The first operation with this key is noted, not judged. */
+/* Has it been using the key for some days? */
 static bool
-is_first_of_key(struct row *row, const Ag__Event *event, uint32_t operation,
-    uint32_t key, struct anomaly_finding *out)
+is_settled(struct row *row, uint32_t key, uint16_t day,
+    struct anomaly_finding *out)
 {
-	if (novelty_knows(&row->pairs, key))
-		return false;
-	novelty_add(&row->pairs, event->occurred_at, key);
-	novelty_add(&row->pairs, event->occurred_at, pair(operation, key));
+	unsigned slot = 0;
+
+	for (unsigned i = 0; i < KEYS_MAX; i++) {
+		if (row->keys[i].key == key) {
+			out->same &= row->keys[i].last >= day;
+			if (row->keys[i].last < day)
+				row->keys[i].last = day;
+			return day - row->keys[i].first >= SETTLED_DAYS;
+		}
+		if (row->keys[i].last < row->keys[slot].last)
+			slot = i;
+	}
 	out->same = false;
-	return true;
+	row->keys[slot].key = key;
+	row->keys[slot].first = row->keys[slot].last = day;
+	return false;
 }
 
 /* A scope names the key by its alias: what holds for that, holds for the id. */
@@ -50,7 +68,6 @@ take_alias(struct row *row, const Ag__Event *event, uint32_t operation,
 	if (named == 0 || novelty_knows(&row->pairs, pair(operation, key)) ||
 	    !novelty_knows(&row->pairs, pair(operation, named)))
 		return;
-	novelty_add(&row->pairs, event->occurred_at, key);
 	novelty_add(&row->pairs, event->occurred_at, pair(operation, key));
 	out->same = false;
 }
@@ -66,9 +83,17 @@ look_at_pair(struct row *row, const struct anomaly_limits *limits,
 	/* Only what is usual for it at all is asked about each key. */
 	if (key == 0 || !novelty_knows(&row->operations, operation))
 		return false;
+	/* One history for both. */
+	row->pairs.since_ms = row->operations.since_ms;
+	row->pairs.events = row->operations.events;
 	take_alias(row, event, operation, key, out);
-	if (is_first_of_key(row, event, operation, key, out))
+	if (!is_settled(row, key, anomaly_day(event->occurred_at), out)) {
+		out->same &= novelty_knows(&row->pairs, pair(operation, key));
+		if (!out->same)
+			novelty_add(&row->pairs, event->occurred_at,
+			    pair(operation, key));
 		return false;
+	}
 	return novelty_see(&row->pairs, limits, event, pair(operation, key),
 	    count, out);
 }
@@ -117,7 +142,6 @@ seed(void *memory, const Ag__Event *event, const char *scope)
 		if (s.key_len == 0)
 			continue;
 		key = rows_hash(s.key, s.key_len);
-		novelty_add(&row->pairs, event->occurred_at, key);
 		novelty_add(&row->pairs, event->occurred_at, pair(h, key));
 	}
 }

@@ -10,7 +10,7 @@ static int
 find_known(const struct novelty *n, uint32_t item)
 {
 	for (int i = 0; i < NOVELTY_KNOWN; i++)
-		if (n->known[i].item == item)
+		if (n->known[i] == item)
 			return i;
 	return -1;
 }
@@ -32,13 +32,13 @@ novelty_add(struct novelty *n, int64_t at_ms, uint32_t item)
 	if (slot < 0) {
 		slot = 0;
 		for (int i = 1; i < NOVELTY_KNOWN; i++)
-			if (n->known[slot].item != 0 &&
-			    (n->known[i].item == 0 ||
-			    n->known[i].day < n->known[slot].day))
+			if (n->known[slot] != 0 &&
+			    (n->known[i] == 0 ||
+			    n->known_day[i] < n->known_day[slot]))
 				slot = i;
 	}
-	n->known[slot].item = item;
-	n->known[slot].day = anomaly_day(at_ms);
+	n->known[slot] = item;
+	n->known_day[slot] = anomaly_day(at_ms);
 }
 
 /* A new day: what was new yesterday is averaged in. During the first half of
@@ -77,15 +77,15 @@ is_old(struct novelty *n, const Ag__Event *event, uint32_t item,
 	int i = find_known(n, item);
 
 	if (i >= 0) {
-		uint16_t idle = day > n->known[i].day ?
-		    (uint16_t)(day - n->known[i].day) : 0;
+		uint16_t idle = day > n->known_day[i] ?
+		    (uint16_t)(day - n->known_day[i]) : 0;
 
 		out->same &= idle == 0;
 		if (idle <= NOVELTY_KNOWN_DAYS) {
-			n->known[i].day = (uint16_t)(n->known[i].day + idle);
+			n->known_day[i] = (uint16_t)(n->known_day[i] + idle);
 			return true;
 		}
-		n->known[i].item = 0;
+		n->known[i] = 0;
 		return false;
 	}
 	for (i = 0; i < NOVELTY_TRIED; i++) {

@@ -15,7 +15,7 @@
 #include "detector.h"
 
 enum {
-	NOVELTY_KNOWN = 64,  /* the one not used for longest gives way */
+	NOVELTY_KNOWN = 192, /* the one not used for longest gives way */
 	NOVELTY_TRIED = 16,  /* on probation; likewise */
 	NOVELTY_EVENTS = 20, /* that a history needs besides its time */
 	NOVELTY_DAYS = 3,    /* different days that end a probation */
@@ -31,11 +31,8 @@ struct novelty {
 	uint16_t days;     /* that `usual` is made of, saturating */
 	uint32_t today_most; /* new items in a window of today */
 	float usual;       /* the same, moving average over days */
-	struct {
-		uint32_t item;
-		uint16_t day; /* of its last use */
-		uint16_t unused;
-	} known[NOVELTY_KNOWN];
+	uint32_t known[NOVELTY_KNOWN];
+	uint16_t known_day[NOVELTY_KNOWN]; /* of its last use */
 	struct {
 		uint32_t item;
 		uint16_t day;

@@ -3,8 +3,8 @@
  * Somebody works at an hour when it never does. Per hour of the week (UTC) an
  * average over weeks says whether it was active then; Monday to Friday are
  * compared with each other, and so are Saturday and Sunday. The factor is how
- * many hours the nearest usual hour is away. What is usual needs two days that
- * agree; what was odd counts half, so it needs four, or a person.
+ * many hours the nearest usual hour is away, and three more on a weekend for whom
+ * it is free. What is usual needs two days that agree; what was odd counts half, so it needs four, or a person.
  */
 #include "detector.h"
 
@@ -15,10 +15,13 @@ enum {
 	HOURS = 24 * 7, /* 0: Monday, midnight */
 	WEEKEND = 24 * 5,
 	ACTIVE_MIN = 20, /* hours that a history needs besides its time */
-	AWAY_MAX = 12,
+	WEEKEND_AWAY = 3,
 	DAY_MS = 86400000,
 	HOUR_MS = 3600000,
 };
+
+/* Two days of late, or four odd ones. */
+#define USUAL 0.5
 
 struct row {
 	int64_t since_ms; /* 0: nothing yet */
@@ -60,29 +63,40 @@ usual_now(const struct row *row, unsigned h, uint16_t week)
 	return v;
 }
 
-/* The same hour of all days of its kind. */
+/* Of every step-th hour in between. */
+static double
+sum_of(const struct row *row, unsigned from, unsigned to, unsigned step,
+    uint16_t week)
+{
+	double sum = 0;
+
+	for (unsigned h = from; h < to; h += step)
+		sum += usual_now(row, h, week);
+	return sum;
+}
+
+/* The same hour of all days of its kind; on a weekend, also of the others. */
 static bool
 is_usual(const struct row *row, unsigned hour, bool weekend, uint16_t week)
 {
-	unsigned from = weekend ? WEEKEND : 0, to = weekend ? HOURS : WEEKEND;
-	double sum = 0;
-
-	for (unsigned h = from + hour; h < to; h += 24)
-		sum += usual_now(row, h, week);
-	return sum >= 0.5;
+	return sum_of(row, hour, WEEKEND, 24, week) >= USUAL ||
+	    (weekend && sum_of(row, WEEKEND + hour, HOURS, 24, week) >= USUAL);
 }
 
-/* Hours to the nearest usual hour; AWAY_MAX: there is none. */
+/* Hours to the nearest usual hour, and WEEKEND_AWAY more on a weekend for whom
+ * it is free. No usual hour at all: no idea, 0. */
 static int
 away(const struct row *row, unsigned h, uint16_t week)
 {
 	bool weekend = h >= WEEKEND;
+	int free = weekend && sum_of(row, WEEKEND, HOURS, 1, week) < USUAL ?
+	    WEEKEND_AWAY : 0;
 
-	for (int d = 0; d < AWAY_MAX; d++)
-		if (is_usual(row, (h + 24 - (unsigned)d) % 24, weekend, week) ||
-		    is_usual(row, (h + (unsigned)d) % 24, weekend, week))
-			return d;
-	return AWAY_MAX;
+	for (unsigned d = 0; d <= 12; d++)
+		if (is_usual(row, (h + 24 - d) % 24, weekend, week) ||
+		    is_usual(row, (h + d) % 24, weekend, week))
+			return (int)d + free;
+	return 0;
 }
 
 static void

@@ -7,40 +7,28 @@
  * what the principal limit allows, so that a first batch job is no spike; for
  * who has been watched for thirty active windows, a fortieth. Without a limit
  * nobody is judged before that. Windows of a burst are not learned, nor is
- * anything that was refused.
+ * anything that was refused; and what is usual grows by a quarter a day at most,
+ * so that nobody teaches it a flood drop by drop.
  */
 #include "detector.h"
 
 #include <stdio.h>
 
-enum { ESTABLISHED = 30, USUAL_MIN = 60 /* a minute */ };
+enum { ESTABLISHED = 30, USUAL_MIN = 60 /* a minute */, DAY_MS = 86400000 };
+#define GROWTH 1.25 /* a day, at most */
 
 struct row {
 	struct anomaly_window window;
 	struct anomaly_burst burst;
 	int64_t period; /* that is being counted, since 1970 */
+	int64_t day;
+	double yesterday; /* what was usual when the day began */
 	uint32_t period_count;
 	uint32_t periods; /* learned */
 	double usual;     /* a period */
 	uint32_t said;    /* operations in the last finding */
 	bool odd;         /* the period met `low`, said or not: not learned */
 };
-
-static void
-count(struct row *row, int64_t period, uint32_t n)
-{
-	if (period > row->period) {
-		if (row->period_count > 0 && !row->odd) {
-			row->usual += (row->period_count - row->usual) *
-			    (row->periods == 0 ? 1 : 0.2);
-			row->periods++;
-		}
-		row->period = period;
-		row->period_count = 0;
-		row->odd = false;
-	}
-	row->period_count += n;
-}
 
 /* What nobody is suspected for; 0: no idea. */
 static double
@@ -51,6 +39,44 @@ least_usual(const struct row *row, const struct anomaly_limits *limits)
 	if (limits->ordinary > 0)
 		return limits->ordinary / (established ? 40 : 4);
 	return established ? USUAL_MIN * (double)limits->window_ms / 60000 : 0;
+}
+
+static void
+learn_period(struct row *row, const struct anomaly_limits *limits, int64_t at_ms)
+{
+	double most;
+
+	if (at_ms / DAY_MS != row->day) {
+		row->day = at_ms / DAY_MS;
+		row->yesterday = row->usual;
+	}
+	row->usual += (row->period_count - row->usual) *
+	    (row->periods == 0 ? 1 : 0.2);
+	if (row->periods++ < ESTABLISHED) {
+		row->yesterday = row->usual;
+		return;
+	}
+	most = row->yesterday * GROWTH;
+	if (most < least_usual(row, limits))
+		most = least_usual(row, limits);
+	if (row->usual > most)
+		row->usual = most;
+}
+
+static void
+count(struct row *row, const struct anomaly_limits *limits, int64_t at_ms,
+    uint32_t n)
+{
+	int64_t period = at_ms / limits->window_ms;
+
+	if (period > row->period) {
+		if (row->period_count > 0 && !row->odd)
+			learn_period(row, limits, at_ms);
+		row->period = period;
+		row->period_count = 0;
+		row->odd = false;
+	}
+	row->period_count += n;
 }
 
 static bool
@@ -65,7 +91,7 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
 	double usual = row->usual > least ? row->usual : least;
 	double factor = least > 0 ? (done - usual) / usual : 0;
 
-	count(row, event->occurred_at / limits->window_ms, n);
+	count(row, limits, event->occurred_at, n);
 	row->odd |= least > 0 && factor >= limits->low;
 	if (least == 0 || !anomaly_burst_step(&row->burst, limits, factor,
 	    event, out))
@@ -87,7 +113,7 @@ learn(void *memory, const struct anomaly_limits *limits, int64_t since_ms)
 	struct row *row = memory;
 
 	if (row->said > row->usual)
-		row->usual = row->said;
+		row->usual = row->yesterday = row->said;
 }
 
 const struct anomaly_detector anomaly_rate_spike = {

@@ -4,9 +4,10 @@ before anything else of it succeeds, and all of it is in the log."""
 import datetime
 import os
 import signal
+import subprocess
 import time
 
-from conftest import CONFIG, b64, wait_for
+from conftest import AEGIS, CONFIG, b64, wait_for
 from test_stepup import enrol, step_up
 
 SIGN = {"message_b64": b64(b"invoice 1")}
@@ -171,6 +172,40 @@ def test_list_filters_pages_and_dismiss(fleet, admin, unique):
     stranger = fleet.client(tenant["admin"]["token"])
     assert recommendations(stranger) == []
     assert stranger.get("/v1/recommendations/" + found["id"]).status == 404
+
+
+# ---- N06: it is seen at once ---------------------------------------------------
+
+def test_detections_are_seen_in_the_tail(fleet, admin, unique):
+    good, bad = unique("invoice"), unique("treasury")
+    for alias in (good, bad):
+        fleet.key(admin, alias)
+    env = dict(os.environ, AEGIS_STATE=fleet.state, XDG_CONFIG_HOME=fleet.state + ".home", NO_COLOR="1")
+    tail = subprocess.Popen([AEGIS, "audit", "tail", "--type", "detection", "--json"], stdout=subprocess.PIPE, env=env)
+    try:
+        os.set_blocking(tail.stdout.fileno(), False)
+        data = b""
+
+        def provoke():
+            """Milliseconds from the refused request to the line of its detection."""
+            agent = fleet.agent(admin, ["key:%s:sign" % good])
+            began = time.monotonic()
+            assert sign(agent, bad).status == 403
+
+            def seen():
+                nonlocal data
+                data += tail.stdout.read() or b""
+                return agent.id.encode() in data
+            wait_for(seen, every_s=0.002, what="the detection in the tail")
+            return (time.monotonic() - began) * 1000
+        # The tail shows what comes after it began.
+        wait_for(lambda: (sign(fleet.agent(admin, ["key:%s:sign" % good]), bad), tail.stdout.read())[1],
+                 every_s=0.2, what="the tail to begin")
+        waits = sorted(provoke() for _ in range(20))
+        print("detection in the tail after %.0f ms (median), %.0f ms (worst of 20)" % (waits[10], waits[-1]))
+    finally:
+        tail.kill()
+        tail.wait()
 
 
 def test_rules_are_shown(fleet, admin):
@@ -344,7 +379,7 @@ class Worker:
 
 def test_habits_are_learned_and_people_may_teach(fresh_fleet, unique):
     fleet = fresh_fleet({"rest": {"trusted_proxies": ["127.0.0.1/32"]},
-                         "anomaly": {name: {"history_s": 86400} for name in HABITS}})
+                         "anomaly": {name: {"history_s": 86400, "window_s": 3600} for name in HABITS}})
     worker = Worker(fleet, unique)
     now = datetime.datetime.fromtimestamp(time.time(), datetime.timezone.utc)
     week_s = now.weekday() * 86400 + now.hour * 3600 + now.minute * 60 + now.second

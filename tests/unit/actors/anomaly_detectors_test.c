@@ -191,6 +191,45 @@ spike_learns_its_own(void **state)
 	end(&f);
 }
 
+/* Poisoning: 2 % more an hour, day and night. It is told of within four
+ * days, and a person may say that the new level is right. */
+static void
+spike_is_not_taught_by_drops(void **state)
+{
+	struct fixture f;
+	double rate = 1000;
+	int found = 0;
+	unsigned hour;
+
+	begin(&f, &anomaly_rate_spike);
+	f.limits.ordinary = 6000;
+	f.limits.cooldown_ms = 3600000;
+	f.event.has_items = 1;
+	for (hour = 0; hour < 24; hour++) /* ordinary */
+		for (unsigned m = 0; m < 60; m++) {
+			f.event.items = (uint32_t)rate;
+			assert_int_equal(see(&f), 0);
+			f.event.occurred_at += 60000;
+		}
+	for (hour = 0; found == 0 && hour < 240; hour++, rate *= 1.02)
+		for (unsigned m = 0; m < 60; m++) {
+			f.event.items = (uint32_t)rate;
+			found += see(&f);
+			f.event.occurred_at += 60000;
+		}
+	assert_int_equal(found, AG__SEVERITY__V__low);
+	assert_true(rate < 5000);
+	assert_true(hour < 80);
+	f.detector->learn(f.row, &f.limits, start_ms);
+	f.event.occurred_at += 86400000;
+	for (unsigned m = 0; m < 60; m++) {
+		f.event.items = (uint32_t)rate;
+		assert_int_equal(see(&f), 0);
+		f.event.occurred_at += 60000;
+	}
+	end(&f);
+}
+
 /* Two keys, 1,000 operations, default limits: nothing. */
 static void
 spike_clean_trace(void **state)
@@ -804,6 +843,7 @@ main(void)
 		cmocka_unit_test(spike_hysteresis_and_cooldown),
 		cmocka_unit_test(spike_ignores_refusals),
 		cmocka_unit_test(spike_learns_its_own),
+		cmocka_unit_test(spike_is_not_taught_by_drops),
 		cmocka_unit_test(spike_clean_trace),
 		cmocka_unit_test(scope_severities),
 		cmocka_unit_test(scope_tier_and_cooldown),
