@@ -186,6 +186,8 @@ keys_ready(void *state, struct ag_ctx *ctx)
 	ag_err err = count_epoch_running(&k->cache, ctx);
 
 	k->live = true;
+	if (err == AG_OK && k->cache.unplanned)
+		err = keys_replan_rotations(ctx);
 	if (err == AG_OK)
 		err = ag_every(ctx, DUE_EVERY_MS, keys_due);
 	if (err == AG_OK)

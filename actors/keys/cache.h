@@ -49,6 +49,7 @@ struct cache {
 	struct parsed_entry *parsed_table[CACHE_BUCKETS];
 	size_t hot_count, hot_max, parsed_count, parsed_max;
 	uint64_t epoch; /* since the last start that followed a crash */
+	bool unplanned; /* the store is of before TABLE_ROTATE, or new */
 };
 
 void cache_init(struct cache *c, size_t hot_max, size_t parsed_max);

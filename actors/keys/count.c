@@ -175,6 +175,7 @@ count_epoch_begin(struct cache *c, struct ag_ctx *ctx)
 	ag_err err = ag_store_get(ctx, TABLE_NOTES, "epoch", 5, &value, &len);
 
 	c->epoch = 1;
+	c->unplanned = err == AG_ITEM_NOT_FOUND;
 	if (err == AG_OK && len == EPOCH_BYTES)
 		c->epoch = ag_get_be64(value) + (value[8] == 0);
 	else if (err != AG_ITEM_NOT_FOUND)

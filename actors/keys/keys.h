@@ -122,6 +122,8 @@ ag_err keys_plan(struct ag_ctx *ctx, const char *id, bool had, int64_t before,
     bool has, int64_t after) AG_MUST;
 /* ---- rotate.c */
 void keys_rotate_due(void *state, struct ag_ctx *ctx);
+/* Does so for every key in the store: one of before there was the table. */
+ag_err keys_replan_rotations(struct ag_ctx *ctx) AG_MUST;
 /* Notes when the key is to be looked at, if that has changed. */
 ag_err keys_plan_rotation(struct ag_ctx *ctx, const Ag__Key *key, bool had,
     int64_t before) AG_MUST;

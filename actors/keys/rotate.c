@@ -38,6 +38,36 @@ keys_plan_rotation(struct ag_ctx *ctx, const Ag__Key *key, bool had, int64_t bef
 	return look_at(ctx, key->id, r->next_at);
 }
 
+struct replan {
+	struct ag_ctx *ctx;
+	ag_err err;
+};
+
+static bool
+visit_key(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	struct replan *replan = arg;
+	Ag__KeyStored *stored = ag__key_stored__unpack(NULL, value_len, value);
+
+	if (stored == NULL) {
+		replan->err = AG_CORRUPT;
+		return false;
+	}
+	replan->err = keys_plan_rotation(replan->ctx, stored->key, false, 0);
+	ag__key_stored__free_unpacked(stored, NULL);
+	return replan->err == AG_OK;
+}
+
+ag_err
+keys_replan_rotations(struct ag_ctx *ctx)
+{
+	struct replan replan = { ctx, AG_OK };
+	ag_err err = ag_store_scan(ctx, TABLE_KEYS, NULL, 0, visit_key, &replan);
+
+	return err == AG_OK ? replan.err : err;
+}
+
 /* Why it is time for a new version; NULL: it is not. */
 static const char *
 cause_of(const Ag__KeyStored *s, int64_t now)

@@ -328,6 +328,29 @@ test_rotation_waits_for_the_root_of_trust(void **state)
 	fixture_free(&f);
 }
 
+/* A store that is older than the table of what is due. */
+static void
+test_rotations_of_an_older_store(void **state)
+{
+	uint8_t row[DUE_KEY_BYTES];
+	struct fixture f;
+	struct ag_ctx *ctx;
+	const char *id;
+	size_t len;
+
+	fixture_new(&f, NULL);
+	ctx = ag_kit_ctx(f.keys);
+	id = new_rotating(&f, SPEC(EC_P256), 60, 0, true);
+	len = keys_due_key(ag_kit_now(f.keys) + 60000, id, row);
+	assert_int_equal(ag_store_del(ctx, TABLE_ROTATE, row, len), AG_OK);
+	fixture_advance(&f, 61000);
+	assert_int_equal(read_key(&f, id)->version, 1);
+	assert_int_equal(keys_replan_rotations(ctx), AG_OK);
+	fixture_advance(&f, 1000);
+	assert_int_equal(read_key(&f, id)->version, 2);
+	fixture_free(&f);
+}
+
 static void
 test_rotation_only_of_what_may_rotate(void **state)
 {
@@ -368,6 +391,7 @@ main(void)
 		cmocka_unit_test(test_rotation_by_time),
 		cmocka_unit_test(test_rotation_by_operations),
 		cmocka_unit_test(test_rotation_waits_for_the_root_of_trust),
+		cmocka_unit_test(test_rotations_of_an_older_store),
 		cmocka_unit_test(test_rotation_only_of_what_may_rotate),
 	};
 
