@@ -110,6 +110,15 @@ class Client:
         assert 200 <= got.status < 300, "%s %s: %r" % (method, path, got)
         return got.json if got.data else None
 
+    def patient(self, method, path, body=None, timeout_s=60):
+        """ok(), but "try again" is tried again: on a loaded machine a large RSA key may outlast its request."""
+        end = time.monotonic() + timeout_s
+        while True:
+            got = self.request(method, path, body)
+            if got.status not in (503, 504) or time.monotonic() > end:
+                assert 200 <= got.status < 300, "%s %s: %r" % (method, path, got)
+                return got.json
+
     def items(self, path):
         """Every item of a list, over all pages."""
         found, cursor = [], None

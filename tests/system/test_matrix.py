@@ -64,6 +64,11 @@ def fleet():
         f.leave()
 
 
+def new_key(admin, kind, activate):
+    more = {"usage": kind[1]} if kind[1] else {}
+    return admin.patient("POST", "/v1/keys", dict(key_spec=kind[0], activate=activate, **more))["id"]
+
+
 def uses_of(kind):
     """The operations of the key's default or given usage."""
     _, usage, sign, crypt, wrap, mac = kind
@@ -129,8 +134,7 @@ def play(who, key, kind, state, bodies):
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_every_operation_in_every_state(fleet, admin, kind):
-    more = {"usage": kind[1]} if kind[1] else {}
-    key = fleet.key(admin, spec=kind[0], activate=False, **more)["id"]
+    key = new_key(admin, kind, False)
     path = "/v1/keys/%s/" % key
 
     def step(op, **body):
@@ -160,8 +164,7 @@ def test_every_operation_in_every_state(fleet, admin, kind):
                          ids=[i for i in IDS if not i.startswith("RSA_4096")])
 def test_destroyed_before_it_was_active(fleet, admin, kind):
     """The one state that the walk above does not meet."""
-    more = {"usage": kind[1]} if kind[1] else {}
-    key = fleet.key(admin, spec=kind[0], activate=False, **more)["id"]
+    key = new_key(admin, kind, False)
     admin.ok("POST", "/v1/keys/%s/destroy" % key, {"reason": "a test", "pending_window_s": 0})
     wait_for(lambda: admin.ok("GET", "/v1/keys/" + key)["state"] == "Destroyed", what="the destruction")
     play(admin, key, kind, "Destroyed", first_bodies(kind))
@@ -171,8 +174,7 @@ def test_destroyed_before_it_was_active(fleet, admin, kind):
 def test_every_algorithm(fleet, admin, kind):
     """The default first; each of its own makes what its other half takes; all others: algorithm_mismatch."""
     spec, usage, sign, crypt, wrap, mac = kind
-    more = {"usage": usage} if usage else {}
-    key = fleet.key(admin, spec=spec, **more)["id"]
+    key = new_key(admin, kind, True)
     bodies = first_bodies(kind)
     pairs = [("sign", "verify", sign, "signature_b64", "signature_b64"),
              ("encrypt", "decrypt", crypt, "ciphertext_b64", "ciphertext_b64"),
