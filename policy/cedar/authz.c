@@ -6,6 +6,11 @@
  */
 #include "set.h"
 
+enum {
+	PREFETCH = 16, /* policies of one node */
+	LINES = 3,     /* of cache, that most conditions fit in */
+};
+
 struct list {
 	uint32_t *items;
 	size_t count;
@@ -74,31 +79,27 @@ keep_failure(struct deciding *d, const struct cedar_policy *policy,
 	f = &d->failures[d->failure_count++];
 	*f = (struct ag_cedar_failure){ .policy = at, .fault = d->ev.fault };
 	if (policy->body->has_source)
-		cedar_place(policy->body->source, d->ev.at->at, &f->line,
-		    &f->column);
+		cedar_place(policy->body->source,
+		    policy->body->at + d->ev.at->at, &f->line, &f->column);
 }
 
 static void
-weigh(struct deciding *d, uint32_t at)
+weigh(struct deciding *d, const struct cedar_leaf *leaf)
 {
-	const struct cedar_policy *policy = &d->set->policies[at];
 	bool yes = true;
 
-	for (int dim = 0; dim < CEDAR_DIMS; dim++)
-		if (!in_scope(d, policy, dim))
+	for (int dim = 0; leaf->check != 0 && dim < CEDAR_DIMS; dim++)
+		if (leaf->check & 1u << dim &&
+		    !in_scope(d, &d->set->policies[leaf->policy], dim))
 			return;
-	d->ev.slot = policy->slot;
 	d->ev.fault = AG_CEDAR_FAULT_NONE;
-	for (const struct cedar_condition *c = policy->body->conditions;
-	    c != NULL && yes; c = c->next) {
-		if (!cedar_evaluate_bool(&d->ev, c->expr, &yes)) {
-			keep_failure(d, policy, at);
-			return;
-		}
-		yes ^= c->is_unless;
+	if (leaf->code != 0 && !cedar_evaluate_bool(&d->ev,
+	    &d->set->coder.nodes[leaf->code - 1], &yes)) {
+		keep_failure(d, &d->set->policies[leaf->policy], leaf->policy);
+		return;
 	}
 	if (yes)
-		keep(d, policy->body->forbid ? &d->forbids : &d->permits, at);
+		keep(d, leaf->forbid ? &d->forbids : &d->permits, leaf->policy);
 }
 
 /* ------------------------------------------------------------------- index */
@@ -107,15 +108,18 @@ static void visit(struct deciding *d, uint32_t node);
 
 static void
 probe(struct deciding *d, uint32_t node, int dim, enum cedar_key_kind kind,
-    uint32_t hash)
+    const struct ag_cedar_uid *uid)
 {
+	uint32_t hash = kind == CEDAR_KEY_IS ? uid->type_hash : uid->hash;
 	const struct cedar_index *x = &d->set->index;
 	uint32_t what = cedar_index_what(dim, kind);
 	size_t i = cedar_index_hash(node, what, hash) & (x->size - 1);
 
 	for (; x->slots[i].what != 0; i = (i + 1) & (x->size - 1))
 		if (x->slots[i].hash == hash && x->slots[i].parent == node &&
-		    x->slots[i].what == what) {
+		    x->slots[i].what == what && (kind == CEDAR_KEY_IS ||
+		    cedar_str_equal(x->slots[i].id, uid->id)) &&
+		    cedar_str_equal(x->slots[i].type, uid->type)) {
 			visit(d, x->slots[i].child);
 			return;
 		}
@@ -127,24 +131,30 @@ static void
 visit(struct deciding *d, uint32_t at)
 {
 	const struct cedar_index_node *node = &d->set->index.nodes[at];
+	const struct cedar_leaf *leaf = &d->set->index.leaves[node->at];
 
+	/* What comes next is asked for early: with many policies, waiting for
+	 * memory would be most of the time. */
+	for (uint32_t i = 0; i < node->count && i < PREFETCH; i++)
+		for (uint32_t k = 0; k < LINES; k++)
+			__builtin_prefetch(&d->set->coder.nodes[leaf[i].code +
+			    k * (64 / sizeof(struct cedar_code))]);
 	for (uint32_t i = 0; i < node->count && !d->no_memory; i++)
-		weigh(d, d->set->index.order[node->at + i]);
+		weigh(d, &leaf[i]);
 	for (int dim = 0; dim < CEDAR_DIMS; dim++) {
 		const struct ag_cedar_uid *uid = d->uid[dim];
 		const struct cedar_entity *known = d->ev.known[dim];
 
 		if (node->kinds[dim] & 1u << CEDAR_KEY_EQ)
-			probe(d, at, dim, CEDAR_KEY_EQ, uid->hash);
+			probe(d, at, dim, CEDAR_KEY_EQ, uid);
 		if (node->kinds[dim] & 1u << CEDAR_KEY_IS)
-			probe(d, at, dim, CEDAR_KEY_IS, uid->type_hash);
+			probe(d, at, dim, CEDAR_KEY_IS, uid);
 		if (!(node->kinds[dim] & 1u << CEDAR_KEY_IN))
 			continue;
-		probe(d, at, dim, CEDAR_KEY_IN, uid->hash);
+		probe(d, at, dim, CEDAR_KEY_IN, uid);
 		for (size_t i = 0; known != NULL && i < known->ancestor_count;
 		    i++)
-			probe(d, at, dim, CEDAR_KEY_IN,
-			    known->ancestors[i]->hash);
+			probe(d, at, dim, CEDAR_KEY_IN, known->ancestors[i]);
 	}
 }
 

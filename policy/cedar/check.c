@@ -810,6 +810,8 @@ cedar_check_expr(struct cedar_check *c, const struct cedar_expr *e,
 		return record_of(c, e, before);
 	case CEDAR_CALL:
 		return call(c, e, before);
+	case CEDAR_LIT_LONG:
+		break;
 	}
 	return NULL;
 }

@@ -94,6 +94,7 @@ enum cedar_op {
 	CEDAR_SET_OF,
 	CEDAR_RECORD_OF,
 	CEDAR_CALL,
+	CEDAR_LIT_LONG, /* in code only */
 };
 
 /* A pattern of `like`: bytes, of which those in star are wildcards. */
@@ -174,13 +175,14 @@ struct cedar_body {
 	struct cedar_condition *conditions;
 	struct ag_cedar_str source; /* the text it is from */
 	uint32_t at;
+	uint32_t code; /* of compile: where its conditions begin, from 1 */
 	struct cedar_body *next;
 };
 
 /* What is evaluated: a static policy or a link. */
 struct cedar_policy {
 	struct ag_cedar_str id;
-	const struct cedar_body *body;
+	struct cedar_body *body;
 	struct ag_cedar_uid *slot[CEDAR_DIMS]; /* NULL: none */
 };
 

@@ -105,15 +105,43 @@ same(const struct cedar_entity *a, const struct ag_cedar_entity *b)
 	    ag_cedar_equal(&a->tags, tags);
 }
 
+/* Names of types are few and compared all the time: one copy of each. */
+static struct ag_cedar_str
+type_copy(struct ag_cedar_entities *e, struct ag_cedar_str type)
+{
+	struct ag_cedar_str copy;
+
+	for (size_t i = 0; i < e->type_count; i++)
+		if (cedar_str_equal(e->types[i], type))
+			return e->types[i];
+	copy = cedar_str_copy(&e->arena, type);
+	if (copy.p != NULL && e->type_count < CEDAR_COUNT(e->types))
+		e->types[e->type_count++] = copy;
+	return copy;
+}
+
 static bool
-entity_copy(struct ag_cedar_arena *arena, const struct ag_cedar_entity *from,
+uid_copy(struct ag_cedar_entities *e, const struct ag_cedar_uid *uid,
+    struct ag_cedar_uid *out)
+{
+	*out = *uid;
+	out->type = type_copy(e, uid->type);
+	out->id = cedar_str_copy(&e->arena, uid->id);
+	return out->type.p != NULL && out->id.p != NULL;
+}
+
+static bool
+entity_copy(struct ag_cedar_entities *e, const struct ag_cedar_entity *from,
     struct cedar_entity *to)
 {
-	struct ag_cedar_uid *parents = ag_cedar_alloc(arena,
-	    from->parent_count * sizeof(*parents));
+	struct ag_cedar_uid *parents;
 	size_t n = 0;
 
-	if (parents == NULL || !cedar_uid_copy(arena, &from->uid, &to->uid))
+	if (!uid_copy(e, &from->uid, &to->uid))
+		return false;
+	parents = ag_cedar_alloc(&e->arena,
+	    from->parent_count * sizeof(*parents));
+	if (parents == NULL)
 		return false;
 	for (size_t i = 0; i < from->parent_count; i++) {
 		bool twice = false;
@@ -121,8 +149,7 @@ entity_copy(struct ag_cedar_arena *arena, const struct ag_cedar_entity *from,
 		for (size_t k = 0; k < i && from->parent_count < 64; k++)
 			twice |= ag_cedar_uid_equal(&from->parents[i],
 			    &from->parents[k]);
-		if (!twice && !cedar_uid_copy(arena, &from->parents[i],
-		    &parents[n++]))
+		if (!twice && !uid_copy(e, &from->parents[i], &parents[n++]))
 			return false;
 	}
 	to->parents = parents;
@@ -148,7 +175,7 @@ ag_cedar_entities_add(struct ag_cedar_entities *e,
 	if (*at != NULL)
 		return same(*at, entity) ? AG_CEDAR_OK : AG_CEDAR_DUPLICATE;
 	copy = ag_cedar_alloc(&e->arena, sizeof(*copy));
-	if (copy == NULL || !entity_copy(&e->arena, entity, copy) ||
+	if (copy == NULL || !entity_copy(e, entity, copy) ||
 	    !cedar_grow(&e->arena, &e->order, e->count, sizeof(*e->order)))
 		return AG_CEDAR_NO_MEMORY;
 	*at = copy;

@@ -22,6 +22,8 @@ struct ag_cedar_entities {
 	struct cedar_entity **table; /* open addressing, a power of two */
 	struct cedar_entity **order; /* as they came */
 	size_t size, count;
+	struct ag_cedar_str types[32]; /* the first names of types */
+	size_t type_count;
 	bool is_closed;
 };
 
@@ -32,7 +34,5 @@ const struct cedar_entity *cedar_entity_find(
 /* Is a the same as, or below, b? a's entity may be unknown (NULL). */
 bool cedar_entity_in(const struct ag_cedar_uid *a,
     const struct cedar_entity *entity, const struct ag_cedar_uid *b);
-
-/* Values and entities of JSON trees; for json.c and the schema's readers. */
 
 #endif

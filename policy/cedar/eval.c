@@ -21,8 +21,32 @@ cedar_eval_begin(struct cedar_eval *ev, struct ag_cedar_arena *scratch,
 	ev->known[CEDAR_R] = cedar_entity_find(entities, &request->resource);
 }
 
+static const struct cedar_code *
+first(const struct cedar_code *e)
+{
+	return e + 1;
+}
+
+static const struct cedar_code *
+second(const struct cedar_code *e)
+{
+	return e + e->b;
+}
+
+static const struct cedar_code *
+third(const struct cedar_code *e)
+{
+	return e + e->c;
+}
+
+static const struct cedar_code *
+item(const struct cedar_code *e, uint32_t i)
+{
+	return e + e->list->items[i];
+}
+
 static bool
-fail(struct cedar_eval *ev, const struct cedar_expr *at,
+fail(struct cedar_eval *ev, const struct cedar_code *at,
     enum ag_cedar_fault fault)
 {
 	if (ev->fault == AG_CEDAR_FAULT_NONE) {
@@ -33,7 +57,7 @@ fail(struct cedar_eval *ev, const struct cedar_expr *at,
 }
 
 static bool
-of_kind(struct cedar_eval *ev, const struct cedar_expr *e,
+of_kind(struct cedar_eval *ev, const struct cedar_code *e,
     enum ag_cedar_kind kind, struct ag_cedar_value *out)
 {
 	if (!cedar_evaluate(ev, e, out))
@@ -42,7 +66,7 @@ of_kind(struct cedar_eval *ev, const struct cedar_expr *e,
 }
 
 bool
-cedar_evaluate_bool(struct cedar_eval *ev, const struct cedar_expr *e, bool *out)
+cedar_evaluate_bool(struct cedar_eval *ev, const struct cedar_code *e, bool *out)
 {
 	struct ag_cedar_value v;
 
@@ -67,16 +91,25 @@ find(const struct cedar_eval *ev, const struct ag_cedar_uid *uid)
 /* ----------------------------------------------------- leaves and branches */
 
 static bool
-on_literal(struct cedar_eval *ev, const struct cedar_expr *e,
+on_literal(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	(void)ev;
-	*out = e->lit;
+	*out = *e->value;
 	return true;
 }
 
 static bool
-on_variable(struct cedar_eval *ev, const struct cedar_expr *e,
+on_long(struct cedar_eval *ev, const struct cedar_code *e,
+    struct ag_cedar_value *out)
+{
+	(void)ev;
+	*out = ag_cedar_long(e->number);
+	return true;
+}
+
+static bool
+on_variable(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	const struct ag_cedar_request *r = ev->request;
@@ -94,60 +127,48 @@ on_variable(struct cedar_eval *ev, const struct cedar_expr *e,
 }
 
 static bool
-on_slot(struct cedar_eval *ev, const struct cedar_expr *e,
-    struct ag_cedar_value *out)
-{
-	int dim = e->op == CEDAR_SLOT_PRINCIPAL ? CEDAR_P : CEDAR_R;
-
-	if (ev->slot == NULL || ev->slot[dim] == NULL)
-		return fail(ev, e, AG_CEDAR_FAULT_TYPE);
-	*out = ag_cedar_entity(ev->slot[dim]);
-	return true;
-}
-
-static bool
-on_if(struct cedar_eval *ev, const struct cedar_expr *e,
+on_if(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	bool yes;
 
-	return cedar_evaluate_bool(ev, e->a, &yes) &&
-	    cedar_evaluate(ev, yes ? e->b : e->c, out);
+	return cedar_evaluate_bool(ev, first(e), &yes) &&
+	    cedar_evaluate(ev, yes ? second(e) : third(e), out);
 }
 
 static bool
-on_and(struct cedar_eval *ev, const struct cedar_expr *e,
+on_and(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	bool yes;
 
-	if (!cedar_evaluate_bool(ev, e->a, &yes) ||
-	    (yes && !cedar_evaluate_bool(ev, e->b, &yes)))
+	if (!cedar_evaluate_bool(ev, first(e), &yes) ||
+	    (yes && !cedar_evaluate_bool(ev, second(e), &yes)))
 		return false;
 	*out = ag_cedar_bool(yes);
 	return true;
 }
 
 static bool
-on_or(struct cedar_eval *ev, const struct cedar_expr *e,
+on_or(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	bool yes;
 
-	if (!cedar_evaluate_bool(ev, e->a, &yes) ||
-	    (!yes && !cedar_evaluate_bool(ev, e->b, &yes)))
+	if (!cedar_evaluate_bool(ev, first(e), &yes) ||
+	    (!yes && !cedar_evaluate_bool(ev, second(e), &yes)))
 		return false;
 	*out = ag_cedar_bool(yes);
 	return true;
 }
 
 static bool
-on_not(struct cedar_eval *ev, const struct cedar_expr *e,
+on_not(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	bool yes;
 
-	if (!cedar_evaluate_bool(ev, e->a, &yes))
+	if (!cedar_evaluate_bool(ev, first(e), &yes))
 		return false;
 	*out = ag_cedar_bool(!yes);
 	return true;
@@ -156,24 +177,24 @@ on_not(struct cedar_eval *ev, const struct cedar_expr *e,
 /* ------------------------------------------------- arithmetic and relations */
 
 static bool
-on_negate(struct cedar_eval *ev, const struct cedar_expr *e,
+on_negate(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
-	if (!of_kind(ev, e->a, AG_CEDAR_LONG, out))
+	if (!of_kind(ev, first(e), AG_CEDAR_LONG, out))
 		return false;
 	return !__builtin_sub_overflow(INT64_C(0), out->number, &out->number) ||
 	    fail(ev, e, AG_CEDAR_FAULT_OVERFLOW);
 }
 
 static bool
-on_arithmetic(struct cedar_eval *ev, const struct cedar_expr *e,
+on_arithmetic(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value b;
 	bool over;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_LONG, out) ||
-	    !of_kind(ev, e->b, AG_CEDAR_LONG, &b))
+	if (!of_kind(ev, first(e), AG_CEDAR_LONG, out) ||
+	    !of_kind(ev, second(e), AG_CEDAR_LONG, &b))
 		return false;
 	if (e->op == CEDAR_ADD)
 		over = __builtin_add_overflow(out->number, b.number, &out->number);
@@ -185,12 +206,12 @@ on_arithmetic(struct cedar_eval *ev, const struct cedar_expr *e,
 }
 
 static bool
-on_equal(struct cedar_eval *ev, const struct cedar_expr *e,
+on_equal(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value a, b;
 
-	if (!cedar_evaluate(ev, e->a, &a) || !cedar_evaluate(ev, e->b, &b))
+	if (!cedar_evaluate(ev, first(e), &a) || !cedar_evaluate(ev, second(e), &b))
 		return false;
 	*out = ag_cedar_bool(ag_cedar_equal(&a, &b) == (e->op == CEDAR_EQ));
 	return true;
@@ -198,13 +219,13 @@ on_equal(struct cedar_eval *ev, const struct cedar_expr *e,
 
 /* Long, datetime and duration have an order; both sides must be of one. */
 static bool
-on_compare(struct cedar_eval *ev, const struct cedar_expr *e,
+on_compare(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value a, b;
 	bool less, same;
 
-	if (!cedar_evaluate(ev, e->a, &a) || !cedar_evaluate(ev, e->b, &b))
+	if (!cedar_evaluate(ev, first(e), &a) || !cedar_evaluate(ev, second(e), &b))
 		return false;
 	if (a.kind != b.kind || (a.kind != AG_CEDAR_LONG &&
 	    a.kind != AG_CEDAR_DATETIME && a.kind != AG_CEDAR_DURATION))
@@ -221,7 +242,7 @@ on_compare(struct cedar_eval *ev, const struct cedar_expr *e,
 
 /* Is the entity in b, or in one of b? All of b must be entities. */
 static bool
-in_value(struct cedar_eval *ev, const struct cedar_expr *at,
+in_value(struct cedar_eval *ev, const struct cedar_code *at,
     const struct ag_cedar_uid *a, const struct ag_cedar_value *b, bool *yes)
 {
 	const struct cedar_entity *entity;
@@ -243,61 +264,56 @@ in_value(struct cedar_eval *ev, const struct cedar_expr *at,
 }
 
 static bool
-on_in(struct cedar_eval *ev, const struct cedar_expr *e,
+on_in(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value a, b;
 	bool yes;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_ENTITY, &a) ||
-	    !cedar_evaluate(ev, e->b, &b) ||
-	    !in_value(ev, e->b, a.entity, &b, &yes))
+	if (!of_kind(ev, first(e), AG_CEDAR_ENTITY, &a) ||
+	    !cedar_evaluate(ev, second(e), &b) ||
+	    !in_value(ev, second(e), a.entity, &b, &yes))
 		return false;
 	*out = ag_cedar_bool(yes);
 	return true;
 }
 
 static bool
-on_is(struct cedar_eval *ev, const struct cedar_expr *e,
+on_is(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
-	struct ag_cedar_value a, b;
-	bool yes;
+	struct ag_cedar_value a;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_ENTITY, &a))
+	if (!of_kind(ev, first(e), AG_CEDAR_ENTITY, &a))
 		return false;
-	yes = cedar_str_equal(a.entity->type, e->name);
-	if (yes && e->b != NULL && (!cedar_evaluate(ev, e->b, &b) ||
-	    !in_value(ev, e->b, a.entity, &b, &yes)))
-		return false;
-	*out = ag_cedar_bool(yes);
+	*out = ag_cedar_bool(cedar_str_equal(a.entity->type, e->value->string));
 	return true;
 }
 
 /* -------------------------------------------------------------------- sets */
 
 static bool
-on_contains(struct cedar_eval *ev, const struct cedar_expr *e,
+on_contains(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value set, item;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_SET, &set) ||
-	    !cedar_evaluate(ev, e->b, &item))
+	if (!of_kind(ev, first(e), AG_CEDAR_SET, &set) ||
+	    !cedar_evaluate(ev, second(e), &item))
 		return false;
 	*out = ag_cedar_bool(cedar_set_has(&set, &item));
 	return true;
 }
 
 static bool
-on_contains_some(struct cedar_eval *ev, const struct cedar_expr *e,
+on_contains_some(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	bool all = e->op == CEDAR_CONTAINS_ALL, yes = all;
 	struct ag_cedar_value a, b;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_SET, &a) ||
-	    !of_kind(ev, e->b, AG_CEDAR_SET, &b))
+	if (!of_kind(ev, first(e), AG_CEDAR_SET, &a) ||
+	    !of_kind(ev, second(e), AG_CEDAR_SET, &b))
 		return false;
 	for (size_t i = 0; i < b.set->count && yes == all; i++)
 		yes = cedar_set_has(&a, &b.set->items[i]);
@@ -306,51 +322,51 @@ on_contains_some(struct cedar_eval *ev, const struct cedar_expr *e,
 }
 
 static bool
-on_is_empty(struct cedar_eval *ev, const struct cedar_expr *e,
+on_is_empty(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value set;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_SET, &set))
+	if (!of_kind(ev, first(e), AG_CEDAR_SET, &set))
 		return false;
 	*out = ag_cedar_bool(set.set->count == 0);
 	return true;
 }
 
 static bool
-on_set(struct cedar_eval *ev, const struct cedar_expr *e,
+on_set(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value *items = ag_cedar_alloc(ev->scratch,
-	    e->count * sizeof(*items));
+	    e->list->count * sizeof(*items));
 	enum ag_cedar_err err;
 
 	if (items == NULL)
 		return fail(ev, e, AG_CEDAR_FAULT_MEMORY);
-	for (uint32_t i = 0; i < e->count; i++)
-		if (!cedar_evaluate(ev, e->items[i], &items[i]))
+	for (uint32_t i = 0; i < e->list->count; i++)
+		if (!cedar_evaluate(ev, item(e, i), &items[i]))
 			return false;
-	err = cedar_set_take(ev->scratch, items, e->count, out);
+	err = cedar_set_take(ev->scratch, items, e->list->count, out);
 	return err == AG_CEDAR_OK || fail(ev, e, err == AG_CEDAR_NO_MEMORY ?
 	    AG_CEDAR_FAULT_MEMORY : AG_CEDAR_FAULT_DEPTH);
 }
 
 static bool
-on_record(struct cedar_eval *ev, const struct cedar_expr *e,
+on_record(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_field *fields = ag_cedar_alloc(ev->scratch,
-	    e->count * sizeof(*fields));
+	    e->list->count * sizeof(*fields));
 	enum ag_cedar_err err;
 
 	if (fields == NULL)
 		return fail(ev, e, AG_CEDAR_FAULT_MEMORY);
-	for (uint32_t i = 0; i < e->count; i++) {
-		fields[i].name = e->names[i];
-		if (!cedar_evaluate(ev, e->items[i], &fields[i].value))
+	for (uint32_t i = 0; i < e->list->count; i++) {
+		fields[i].name = e->list->names[i];
+		if (!cedar_evaluate(ev, item(e, i), &fields[i].value))
 			return false;
 	}
-	err = cedar_record_take(ev->scratch, fields, e->count, out);
+	err = cedar_record_take(ev->scratch, fields, e->list->count, out);
 	return err == AG_CEDAR_OK || fail(ev, e, err == AG_CEDAR_NO_MEMORY ?
 	    AG_CEDAR_FAULT_MEMORY : AG_CEDAR_FAULT_DEPTH);
 }
@@ -360,7 +376,7 @@ on_record(struct cedar_eval *ev, const struct cedar_expr *e,
 /* The record that the attributes of a value are in. A missing entity has
  * none: *out is NULL then. */
 static bool
-attributes(struct cedar_eval *ev, const struct cedar_expr *at,
+attributes(struct cedar_eval *ev, const struct cedar_code *at,
     const struct ag_cedar_value *of, const struct ag_cedar_value **out)
 {
 	const struct cedar_entity *entity;
@@ -379,18 +395,18 @@ attributes(struct cedar_eval *ev, const struct cedar_expr *at,
 }
 
 static bool
-on_get(struct cedar_eval *ev, const struct cedar_expr *e,
+on_get(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	const struct ag_cedar_value *record, *found;
 	struct ag_cedar_value of;
 
-	if (!cedar_evaluate(ev, e->a, &of) ||
-	    !attributes(ev, e->a, &of, &record))
+	if (!cedar_evaluate(ev, first(e), &of) ||
+	    !attributes(ev, first(e), &of, &record))
 		return false;
 	if (record == NULL)
 		return fail(ev, e, AG_CEDAR_FAULT_NO_ENTITY);
-	found = cedar_record_get(record, e->name);
+	found = cedar_record_get(record, e->value->string);
 	if (found == NULL)
 		return fail(ev, e, AG_CEDAR_FAULT_NO_ATTR);
 	*out = *found;
@@ -398,30 +414,30 @@ on_get(struct cedar_eval *ev, const struct cedar_expr *e,
 }
 
 static bool
-on_has(struct cedar_eval *ev, const struct cedar_expr *e,
+on_has(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	const struct ag_cedar_value *record;
 	struct ag_cedar_value of;
 
-	if (!cedar_evaluate(ev, e->a, &of) ||
-	    !attributes(ev, e->a, &of, &record))
+	if (!cedar_evaluate(ev, first(e), &of) ||
+	    !attributes(ev, first(e), &of, &record))
 		return false;
 	*out = ag_cedar_bool(record != NULL &&
-	    cedar_record_get(record, e->name) != NULL);
+	    cedar_record_get(record, e->value->string) != NULL);
 	return true;
 }
 
 static bool
-on_tag(struct cedar_eval *ev, const struct cedar_expr *e,
+on_tag(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	const struct ag_cedar_value *found = NULL;
 	const struct cedar_entity *entity;
 	struct ag_cedar_value of, name;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_ENTITY, &of) ||
-	    !of_kind(ev, e->b, AG_CEDAR_STRING, &name))
+	if (!of_kind(ev, first(e), AG_CEDAR_ENTITY, &of) ||
+	    !of_kind(ev, second(e), AG_CEDAR_STRING, &name))
 		return false;
 	entity = find(ev, of.entity);
 	if (entity != NULL)
@@ -466,47 +482,47 @@ cedar_matches(const struct cedar_pattern *pattern, struct ag_cedar_str text)
 }
 
 static bool
-on_like(struct cedar_eval *ev, const struct cedar_expr *e,
+on_like(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value text;
 
-	if (!of_kind(ev, e->a, AG_CEDAR_STRING, &text))
+	if (!of_kind(ev, first(e), AG_CEDAR_STRING, &text))
 		return false;
 	*out = ag_cedar_bool(cedar_matches(e->pattern, text.string));
 	return true;
 }
 
 static bool
-on_call(struct cedar_eval *ev, const struct cedar_expr *e,
+on_call(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	struct ag_cedar_value args[CEDAR_EXT_ARGS_MAX];
 	enum ag_cedar_fault fault;
 
-	if (e->count != e->ext->arg_count) {
+	if (e->list->count != e->list->ext->arg_count) {
 		/* Arguments are evaluated first: their fault is the fault. */
-		for (uint32_t i = 0; i < e->count; i++)
-			if (!cedar_evaluate(ev, e->items[i], out))
+		for (uint32_t i = 0; i < e->list->count; i++)
+			if (!cedar_evaluate(ev, item(e, i), out))
 				return false;
 		return fail(ev, e, AG_CEDAR_FAULT_ARITY);
 	}
-	for (uint32_t i = 0; i < e->count; i++)
-		if (!cedar_evaluate(ev, e->items[i], &args[i]))
+	for (uint32_t i = 0; i < e->list->count; i++)
+		if (!cedar_evaluate(ev, item(e, i), &args[i]))
 			return false;
-	for (uint32_t i = 0; i < e->count; i++)
-		if ((uint8_t)args[i].kind != e->ext->args[i])
-			return fail(ev, e->items[i], AG_CEDAR_FAULT_TYPE);
-	fault = e->ext->call(ev->scratch, args, out);
+	for (uint32_t i = 0; i < e->list->count; i++)
+		if ((uint8_t)args[i].kind != e->list->ext->args[i])
+			return fail(ev, item(e, i), AG_CEDAR_FAULT_TYPE);
+	fault = e->list->ext->call(ev->scratch, args, out);
 	return fault == AG_CEDAR_FAULT_NONE || fail(ev, e, fault);
 }
 
-static bool (*const handlers[])(struct cedar_eval *, const struct cedar_expr *,
+static bool (*const handlers[])(struct cedar_eval *, const struct cedar_code *,
     struct ag_cedar_value *) = {
 	[CEDAR_LIT] = on_literal, [CEDAR_PRINCIPAL] = on_variable,
 	[CEDAR_ACTION] = on_variable, [CEDAR_RESOURCE] = on_variable,
-	[CEDAR_CONTEXT] = on_variable, [CEDAR_SLOT_PRINCIPAL] = on_slot,
-	[CEDAR_SLOT_RESOURCE] = on_slot, [CEDAR_IF] = on_if,
+	[CEDAR_CONTEXT] = on_variable,
+	[CEDAR_IF] = on_if,
 	[CEDAR_AND] = on_and, [CEDAR_OR] = on_or, [CEDAR_NOT] = on_not,
 	[CEDAR_NEG] = on_negate, [CEDAR_EQ] = on_equal,
 	[CEDAR_NEQ] = on_equal, [CEDAR_LT] = on_compare,
@@ -520,11 +536,11 @@ static bool (*const handlers[])(struct cedar_eval *, const struct cedar_expr *,
 	[CEDAR_HAS_TAG] = on_tag, [CEDAR_GET] = on_get, [CEDAR_HAS] = on_has,
 	[CEDAR_LIKE] = on_like, [CEDAR_TYPE_IS] = on_is,
 	[CEDAR_SET_OF] = on_set, [CEDAR_RECORD_OF] = on_record,
-	[CEDAR_CALL] = on_call,
+	[CEDAR_CALL] = on_call, [CEDAR_LIT_LONG] = on_long,
 };
 
 bool
-cedar_evaluate(struct cedar_eval *ev, const struct cedar_expr *e,
+cedar_evaluate(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out)
 {
 	return handlers[e->op](ev, e, out);
@@ -546,6 +562,7 @@ ag_cedar_evaluate(struct ag_cedar_arena *arena, const char *text, size_t len,
     const struct ag_cedar_request *request, struct ag_cedar_value *out,
     struct ag_cedar_problem *problem)
 {
+	struct cedar_coder coder = { .arena = arena };
 	struct cedar_expr *e;
 	struct cedar_eval ev;
 	enum ag_cedar_err err = cedar_parse_expr(arena,
@@ -553,8 +570,11 @@ ag_cedar_evaluate(struct ag_cedar_arena *arena, const char *text, size_t len,
 
 	if (err != AG_CEDAR_OK)
 		return err;
+	(void)cedar_code_expr(&coder, e);
+	if (coder.no_memory)
+		return cedar_no_memory(problem);
 	cedar_eval_begin(&ev, arena, entities, request);
-	if (cedar_evaluate(&ev, e, out))
+	if (cedar_evaluate(&ev, coder.nodes, out))
 		return AG_CEDAR_OK;
 	err = cedar_problem(problem, AG_CEDAR_INVALID, "%s",
 	    ag_cedar_fault_name(ev.fault));

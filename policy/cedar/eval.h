@@ -3,6 +3,7 @@
 #ifndef AEGIS_POLICY_CEDAR_EVAL_H
 #define AEGIS_POLICY_CEDAR_EVAL_H
 
+#include "code.h"
 #include "entity.h"
 
 struct cedar_eval {
@@ -11,9 +12,8 @@ struct cedar_eval {
 	const struct ag_cedar_request *request; /* NULL: constants only */
 	/* The request's entities, looked up once; NULL: unknown. */
 	const struct cedar_entity *known[3];
-	struct ag_cedar_uid *const *slot; /* of a link; NULL: none */
 	enum ag_cedar_fault fault;
-	const struct cedar_expr *at; /* what failed */
+	const struct cedar_code *at; /* what failed */
 };
 
 /* Looks the request's entities up. */
@@ -23,9 +23,9 @@ void cedar_eval_begin(struct cedar_eval *ev, struct ag_cedar_arena *scratch,
 
 /* False: fault and at say what and where. Recursion is bounded by the
  * expression's height. */
-bool cedar_evaluate(struct cedar_eval *ev, const struct cedar_expr *e,
+bool cedar_evaluate(struct cedar_eval *ev, const struct cedar_code *e,
     struct ag_cedar_value *out);
-bool cedar_evaluate_bool(struct cedar_eval *ev, const struct cedar_expr *e,
+bool cedar_evaluate_bool(struct cedar_eval *ev, const struct cedar_code *e,
     bool *out);
 
 bool cedar_matches(const struct cedar_pattern *pattern, struct ag_cedar_str text);

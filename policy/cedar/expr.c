@@ -63,6 +63,7 @@ cedar_expr_equal(const struct cedar_expr *a, const struct cedar_expr *b)
 bool
 cedar_fold(struct ag_cedar_arena *arena, struct cedar_expr *e)
 {
+	struct cedar_coder coder = { .arena = arena };
 	struct cedar_eval ev;
 	struct ag_cedar_value value;
 	bool is_list = e->op == CEDAR_SET_OF || e->op == CEDAR_RECORD_OF ||
@@ -81,8 +82,11 @@ cedar_fold(struct ag_cedar_arena *arena, struct cedar_expr *e)
 		    (e->c == NULL || cedar_fold(arena, e->c));
 	if (!is_constant)
 		return true;
+	(void)cedar_code_expr(&coder, e);
+	if (coder.no_memory)
+		return false;
 	cedar_eval_begin(&ev, arena, NULL, NULL);
-	if (!cedar_evaluate(&ev, e, &value))
+	if (!cedar_evaluate(&ev, coder.nodes, &value))
 		/* It fails again, with its place, whenever it is asked. */
 		return ev.fault != AG_CEDAR_FAULT_MEMORY;
 	e->was = ag_cedar_alloc(arena, sizeof(*e->was));

@@ -4,8 +4,8 @@
  * the fewest others leads, and there by the next part, and so on. A request
  * asks for its own keys only, so its cost follows what can match.
  *
- * Keys are hashes. Two names with one hash share a place, which costs time,
- * never truth: whoever takes a policy out compares its scope.
+ * Names are compared, not only their hashes: what the way to a leaf proved is
+ * not asked again.
  */
 #include "set.h"
 
@@ -16,6 +16,7 @@ enum { LEAF_MAX = 4 }; /* policies that are not worth a split */
 /* One policy's key in one part; several, if it lists actions. */
 struct entry {
 	uint64_t key; /* what and hash */
+	struct ag_cedar_str type, id;
 	uint32_t policy;
 	uint32_t size; /* policies with this key */
 	uint8_t dim, kind;
@@ -29,13 +30,24 @@ struct builder {
 };
 
 static int
-by_key(const void *a, const void *b)
+key_order(const struct entry *x, const struct entry *y)
 {
-	const struct entry *x = a, *y = b;
+	int order;
 
 	if (x->key != y->key)
 		return x->key < y->key ? -1 : 1;
-	return (x->policy > y->policy) - (x->policy < y->policy);
+	order = cedar_str_order(x->type, y->type);
+	return order != 0 ? order : cedar_str_order(x->id, y->id);
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int order = key_order(x, y);
+
+	return order != 0 ? order :
+	    (x->policy > y->policy) - (x->policy < y->policy);
 }
 
 static int
@@ -47,7 +59,7 @@ by_policy(const void *a, const void *b)
 		return x->policy < y->policy ? -1 : 1;
 	if (x->dim != y->dim)
 		return x->dim < y->dim ? -1 : 1;
-	return (x->key > y->key) - (x->key < y->key);
+	return key_order(x, y);
 }
 
 static size_t
@@ -76,6 +88,10 @@ put_keys(struct entry *out, uint32_t policy_at,
 		out[i].key = (uint64_t)cedar_index_what(dim, out[i].kind) << 32 |
 		    (scope->kind == CEDAR_SCOPE_IS ? scope->type_hash :
 		    uid[i].hash);
+		out[i].type = scope->kind == CEDAR_SCOPE_IS ? scope->type :
+		    uid[i].type;
+		if (scope->kind != CEDAR_SCOPE_IS)
+			out[i].id = uid[i].id;
 	}
 }
 
@@ -114,7 +130,7 @@ choose(struct entry *e, size_t count)
 
 	qsort(e, count, sizeof(*e), by_key);
 	for (size_t i = 0, k; i < count; i = k) {
-		for (k = i; k < count && e[k].key == e[i].key;)
+		for (k = i; k < count && key_order(&e[k], &e[i]) == 0;)
 			k++;
 		for (size_t m = i; m < k; m++)
 			e[m].size = (uint32_t)(k - i);
@@ -134,7 +150,7 @@ choose(struct entry *e, size_t count)
 		for (size_t m = i; m < k; m++)
 			if (e[m].dim == best && (kept == 0 ||
 			    e[kept - 1].policy != e[m].policy ||
-			    e[kept - 1].key != e[m].key))
+			    key_order(&e[kept - 1], &e[m]) != 0))
 				e[kept++] = e[m];
 	}
 	qsort(e, kept, sizeof(*e), by_key);
@@ -150,21 +166,46 @@ node_new(struct builder *b, uint32_t *out)
 	    sizeof(*x->nodes)))
 		return false;
 	*out = x->node_count++;
-	x->nodes[*out] = (struct cedar_index_node){ .at = x->order_count };
+	x->nodes[*out] = (struct cedar_index_node){ .at = x->leaf_count };
 	return true;
 }
 
+/* What is left to check, if the parts of `dims` were not on the way. */
+static uint8_t
+unproved(const struct cedar_body *body, unsigned dims)
+{
+	unsigned check = 0;
+
+	for (unsigned dim = 0; dim < CEDAR_DIMS; dim++) {
+		uint8_t kind = body->scope[dim].kind;
+
+		/* `is T in x` lies where x leads, which says nothing of T. */
+		if (kind == CEDAR_SCOPE_IS_IN ||
+		    (kind != CEDAR_SCOPE_ANY && dims & 1u << dim))
+			check |= 1u << dim;
+	}
+	return (uint8_t)check;
+}
+
 static bool
-leaf_put(struct builder *b, uint32_t node, uint32_t policy)
+leaf_put(struct builder *b, uint32_t node, uint32_t policy, unsigned dims)
 {
 	struct cedar_index *x = b->index;
+	struct cedar_body *body = b->set->policies[policy].body;
 
-	if (!cedar_grow(&b->set->arena, &x->order, x->order_count,
-	    sizeof(*x->order)))
+	if (!cedar_grow(&b->set->arena, &x->leaves, x->leaf_count,
+	    sizeof(*x->leaves)))
 		return false;
-	x->order[x->order_count++] = policy;
+	/* In the order of the leaves, so that neighbours are neighbours. */
+	b->set->coder.from = body->at;
+	if (body->code == 0 && body->conditions != NULL)
+		body->code = cedar_code_conditions(&b->set->coder,
+		    body->conditions) + 1;
+	x->leaves[x->leaf_count++] = (struct cedar_leaf){ .policy = policy,
+		.code = body->code, .check = unproved(body, dims),
+		.forbid = body->forbid };
 	x->nodes[node].count++;
-	return true;
+	return !b->set->coder.no_memory;
 }
 
 /* A child for each key that was chosen, and what is below it. Recursion ends
@@ -182,7 +223,8 @@ split(struct builder *b, uint32_t node, const struct entry *e, size_t count,
 	for (size_t i = 0, k; ok && i < count; i = k) {
 		uint32_t child = 0;
 
-		for (k = i; k < count && e[k].key == e[i].key; k++)
+		for (k = i; k < count && key_order(&e[k], &e[i]) == 0;
+		    k++)
 			list[k - i] = e[k].policy;
 		ok = node_new(b, &child) && cedar_grow(&b->set->arena, &b->made,
 		    b->made_count, sizeof(*b->made));
@@ -192,7 +234,8 @@ split(struct builder *b, uint32_t node, const struct entry *e, size_t count,
 		    (uint8_t)(1u << e[i].kind);
 		b->made[b->made_count++] = (struct cedar_index_slot){
 			.parent = node, .hash = (uint32_t)e[i].key,
-			.child = child, .what = (uint32_t)(e[i].key >> 32) };
+			.child = child, .what = (uint32_t)(e[i].key >> 32),
+			.type = e[i].type, .id = e[i].id };
 		ok = build(b, child, list, k - i, dims & ~(1u << e[i].dim));
 	}
 	free(list);
@@ -207,7 +250,7 @@ build(struct builder *b, uint32_t node, const uint32_t *list, size_t count,
 	size_t kept = 0, at = 0;
 	bool ok = true;
 
-	b->index->nodes[node].at = b->index->order_count;
+	b->index->nodes[node].at = b->index->leaf_count;
 	if (count > LEAF_MAX && dims != 0) {
 		if (!collect(b, list, count, dims, &e, &kept))
 			return false;
@@ -227,7 +270,7 @@ build(struct builder *b, uint32_t node, const uint32_t *list, size_t count,
 		if (policy_keys == 0 &&
 		    !(p->body->scope[CEDAR_A].kind != CEDAR_SCOPE_ANY &&
 		    p->body->scope[CEDAR_A].uid_count == 0))
-			ok = leaf_put(b, node, list[i]);
+			ok = leaf_put(b, node, list[i], dims);
 	}
 	if (ok && kept > 0) {
 		qsort(e, kept, sizeof(*e), by_key);
@@ -235,6 +278,16 @@ build(struct builder *b, uint32_t node, const uint32_t *list, size_t count,
 	}
 	free(e);
 	return ok;
+}
+
+/* Names that are often compared are one, and so in the cache. */
+static struct ag_cedar_str
+one_name(struct builder *b, struct ag_cedar_str name)
+{
+	const struct ag_cedar_value *one = cedar_intern(&b->set->coder,
+	    ag_cedar_string(name));
+
+	return one == NULL ? name : one->string;
 }
 
 /* The table of what was made, at most half full. */
@@ -256,8 +309,10 @@ table_make(struct builder *b)
 		    x->slots[k & (x->size - 1)].what != 0;)
 			k++;
 		x->slots[k & (x->size - 1)] = *m;
+		x->slots[k & (x->size - 1)].type = one_name(b, m->type);
+		x->slots[k & (x->size - 1)].id = one_name(b, m->id);
 	}
-	return true;
+	return !b->set->coder.no_memory;
 }
 
 enum ag_cedar_err
@@ -268,6 +323,7 @@ cedar_index_build(struct ag_cedar_set *set)
 	bool ok;
 
 	set->index = (struct cedar_index){ .size = 0 };
+	set->coder = (struct cedar_coder){ .arena = &set->arena };
 	ok = list != NULL && node_new(&b, &root);
 	for (size_t i = 0; ok && i < set->policy_count; i++)
 		list[i] = (uint32_t)i;

@@ -7,10 +7,18 @@
 
 enum cedar_key_kind { CEDAR_KEY_EQ, CEDAR_KEY_IN, CEDAR_KEY_IS };
 
+/* A policy, where the index has it: what its evaluation needs, in one place. */
+struct cedar_leaf {
+	uint32_t policy;
+	uint32_t code; /* where its condition begins, from 1; 0: it has none */
+	uint8_t check; /* parts of the scope that the way here did not prove */
+	bool forbid;
+};
+
 /*
  * A tree of at most three levels below the root: each level splits by one part
- * of the scope. Policies are in `order`; those of a node that nothing more
- * splits are [at, at + count).
+ * of the scope. The leaves of a node, which nothing more splits, are
+ * [at, at + count).
  */
 struct cedar_index_node {
 	uint32_t at, count;
@@ -19,9 +27,9 @@ struct cedar_index_node {
 };
 
 struct cedar_index_slot {
-	uint32_t parent, hash; /* of the name: two with one hash share a child */
-	uint32_t child;
+	uint32_t parent, hash, child;
 	uint32_t what; /* of part and kind, from 1; 0: the slot is free */
+	struct ag_cedar_str type, id; /* the name itself; IS: type only */
 };
 
 struct cedar_index {
@@ -29,8 +37,8 @@ struct cedar_index {
 	uint32_t node_count;
 	struct cedar_index_slot *slots; /* open addressing, a power of two */
 	size_t size;
-	uint32_t *order;
-	uint32_t order_count;
+	struct cedar_leaf *leaves;
+	uint32_t leaf_count;
 };
 
 struct cedar_id_slot {
@@ -46,6 +54,7 @@ struct ag_cedar_set {
 	struct cedar_id_slot *ids; /* of policies, links and templates */
 	size_t id_size, id_count;
 	struct cedar_index index;
+	struct cedar_coder coder;
 	bool is_compiled;
 };
 
