@@ -7,17 +7,10 @@
  */
 #include "check.h"
 
-#include "ext.h"
-#include "value.h"
-
 #include <stdio.h>
 
-static const struct cedar_type *
-oops(struct cedar_check *c, const struct cedar_expr *at, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static const struct cedar_type *
-oops(struct cedar_check *c, const struct cedar_expr *at, const char *format, ...)
+const struct cedar_type *
+cedar_check_oops(struct cedar_check *c, const struct cedar_expr *at, const char *format, ...)
 {
 	char text[AG_CEDAR_PROBLEM_SIZE];
 	va_list args;
@@ -35,8 +28,8 @@ unfolded(const struct cedar_expr *e)
 	return e->is_folded ? e->was : e;
 }
 
-static void *
-get(struct cedar_check *c, size_t size)
+void *
+cedar_check_get(struct cedar_check *c, size_t size)
 {
 	void *p = ag_cedar_alloc(c->arena, size);
 
@@ -56,8 +49,8 @@ same_known(const struct cedar_known *a, const struct cedar_known *b)
 	    cedar_expr_equal(a->tag, b->tag);
 }
 
-static bool
-holds(struct cedar_check *c, struct cedar_knowns set,
+bool
+cedar_check_holds(struct cedar_check *c, struct cedar_knowns set,
     const struct cedar_known *one)
 {
 	for (const struct cedar_known *k = set.first; k != NULL; k = k->next) {
@@ -70,11 +63,11 @@ holds(struct cedar_check *c, struct cedar_knowns set,
 	return false;
 }
 
-static void
-put(struct cedar_check *c, struct cedar_knowns *set,
+void
+cedar_check_put(struct cedar_check *c, struct cedar_knowns *set,
     const struct cedar_known *one)
 {
-	struct cedar_known *copy = get(c, sizeof(*copy));
+	struct cedar_known *copy = cedar_check_get(c, sizeof(*copy));
 
 	if (copy == NULL)
 		return;
@@ -91,7 +84,7 @@ both(struct cedar_check *c, struct cedar_knowns a, struct cedar_knowns b)
 	struct cedar_knowns out = a.count < b.count ? b : a;
 
 	for (const struct cedar_known *k = small.first; k != NULL; k = k->next)
-		put(c, &out, k);
+		cedar_check_put(c, &out, k);
 	return out;
 }
 
@@ -101,8 +94,8 @@ common(struct cedar_check *c, struct cedar_knowns a, struct cedar_knowns b)
 	struct cedar_knowns out = { NULL, 0 };
 
 	for (const struct cedar_known *k = a.first; k != NULL; k = k->next)
-		if (holds(c, b, k))
-			put(c, &out, k);
+		if (cedar_check_holds(c, b, k))
+			cedar_check_put(c, &out, k);
 	return out;
 }
 
@@ -114,26 +107,26 @@ is_bool(const struct cedar_type *t)
 	return t->kind <= CEDAR_TYPE_BOOL;
 }
 
-static bool
-is_entity(const struct cedar_type *t)
+bool
+cedar_check_is_entity(const struct cedar_type *t)
 {
 	return t->kind == CEDAR_TYPE_ENTITY || t->kind == CEDAR_TYPE_ANY_ENTITY ||
 	    t->kind == CEDAR_TYPE_NEVER;
 }
 
-static const struct cedar_type *
-unexpected(struct cedar_check *c, const struct cedar_expr *e,
+const struct cedar_type *
+cedar_check_unexpected(struct cedar_check *c, const struct cedar_expr *e,
     const struct cedar_type *t, const char *what)
 {
 	char text[160];
 
 	cedar_type_print(t, text, sizeof(text));
-	return oops(c, e, "%s is needed here, this is %s", what, text);
+	return cedar_check_oops(c, e, "%s is needed here, this is %s", what, text);
 }
 
 /* The expression's type, if it is of the kind (or of nothing). */
-static const struct cedar_type *
-of_kind(struct cedar_check *c, const struct cedar_expr *e,
+const struct cedar_type *
+cedar_check_kind(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before, struct cedar_knowns *after,
     enum cedar_type_kind kind, const char *what)
 {
@@ -144,17 +137,17 @@ of_kind(struct cedar_check *c, const struct cedar_expr *e,
 	if (t == NULL || t->kind == CEDAR_TYPE_NEVER)
 		return t;
 	if (kind == CEDAR_TYPE_BOOL ? is_bool(t) :
-	    kind == CEDAR_TYPE_ANY_ENTITY ? is_entity(t) :
+	    kind == CEDAR_TYPE_ANY_ENTITY ? cedar_check_is_entity(t) :
 	    t->kind == (uint8_t)kind)
 		return t;
-	return unexpected(c, e, t, what);
+	return cedar_check_unexpected(c, e, t, what);
 }
 
 static const struct cedar_type *
 boolean(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before, struct cedar_knowns *after)
 {
-	return of_kind(c, e, before, after, CEDAR_TYPE_BOOL, "a boolean");
+	return cedar_check_kind(c, e, before, after, CEDAR_TYPE_BOOL, "a boolean");
 }
 
 static const struct cedar_type *
@@ -164,8 +157,8 @@ singleton(bool yes)
 }
 
 /* Both sides must be able to be equal. */
-static const struct cedar_type *
-compatible(struct cedar_check *c, const struct cedar_expr *e,
+const struct cedar_type *
+cedar_check_equal(struct cedar_check *c, const struct cedar_expr *e,
     const struct cedar_type *a, const struct cedar_type *b,
     const struct cedar_type *result)
 {
@@ -175,7 +168,7 @@ compatible(struct cedar_check *c, const struct cedar_expr *e,
 		return result;
 	cedar_type_print(a, x, sizeof(x));
 	cedar_type_print(b, y, sizeof(y));
-	return oops(c, e, "%s and %s are never equal; compare what has one type",
+	return cedar_check_oops(c, e, "%s and %s are never equal; compare what has one type",
 	    x, y);
 }
 
@@ -184,7 +177,7 @@ compatible(struct cedar_check *c, const struct cedar_expr *e,
 static const struct cedar_type *
 entity_of(struct cedar_check *c, struct ag_cedar_str name)
 {
-	struct cedar_type *t = get(c, sizeof(*t));
+	struct cedar_type *t = cedar_check_get(c, sizeof(*t));
 
 	if (t != NULL)
 		*t = (struct cedar_type){ .kind = CEDAR_TYPE_ENTITY,
@@ -260,7 +253,7 @@ conditional(struct cedar_check *c, const struct cedar_expr *e,
 	*after = common(c, both(c, yes, test), no);
 	t = cedar_type_join(c->arena, a, b, &c->steps);
 	return t != NULL ? t :
-	    oops(c, e, "the two branches have no type in common");
+	    cedar_check_oops(c, e, "the two branches have no type in common");
 }
 
 const struct cedar_type *
@@ -367,7 +360,7 @@ equality(struct cedar_check *c, const struct cedar_expr *e,
 	    (y != NULL || (e->b->op == CEDAR_LIT && !e->b->is_folded)))
 		return singleton(x == NULL && y == NULL &&
 		    ag_cedar_equal(&e->a->lit, &e->b->lit));
-	return compatible(c, e, a, b, &cedar_type_bool);
+	return cedar_check_equal(c, e, a, b, &cedar_type_bool);
 }
 
 static bool
@@ -390,12 +383,12 @@ comparison(struct cedar_check *c, const struct cedar_expr *e,
 	if (a->kind == CEDAR_TYPE_NEVER && b->kind == CEDAR_TYPE_NEVER)
 		return NULL;
 	if (!has_order(a) && a->kind != CEDAR_TYPE_NEVER)
-		return unexpected(c, e->a, a, "a Long, a datetime or a duration");
+		return cedar_check_unexpected(c, e->a, a, "a Long, a datetime or a duration");
 	if (!has_order(b) && b->kind != CEDAR_TYPE_NEVER)
-		return unexpected(c, e->b, b, "a Long, a datetime or a duration");
+		return cedar_check_unexpected(c, e->b, b, "a Long, a datetime or a duration");
 	if (a->kind != CEDAR_TYPE_NEVER && b->kind != CEDAR_TYPE_NEVER &&
 	    !cedar_subtype(a, b, &c->steps))
-		return unexpected(c, e->b, b, "the type of the left side");
+		return cedar_check_unexpected(c, e->b, b, "the type of the left side");
 	return &cedar_type_bool;
 }
 
@@ -403,9 +396,9 @@ static const struct cedar_type *
 arithmetic(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before)
 {
-	const struct cedar_type *a = of_kind(c, e->a, before, NULL,
+	const struct cedar_type *a = cedar_check_kind(c, e->a, before, NULL,
 	    CEDAR_TYPE_LONG, "a Long");
-	const struct cedar_type *b = e->b == NULL ? a : of_kind(c, e->b, before,
+	const struct cedar_type *b = e->b == NULL ? a : cedar_check_kind(c, e->b, before,
 	    NULL, CEDAR_TYPE_LONG, "a Long");
 
 	return a == NULL || b == NULL ? NULL : &cedar_type_long;
@@ -473,7 +466,7 @@ membership(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before)
 {
 	struct cedar_knowns ignored = { NULL, 0 };
-	const struct cedar_type *a = of_kind(c, e->a, before, NULL,
+	const struct cedar_type *a = cedar_check_kind(c, e->a, before, NULL,
 	    CEDAR_TYPE_ANY_ENTITY, "an entity");
 	const struct cedar_type *b = cedar_check_expr(c, e->b, before, &ignored);
 	const struct cedar_type *known, *of;
@@ -481,8 +474,8 @@ membership(struct cedar_check *c, const struct cedar_expr *e,
 	if (a == NULL || b == NULL)
 		return NULL;
 	of = b->kind == CEDAR_TYPE_SET ? b->element : b;
-	if (of == NULL || !is_entity(of))
-		return unexpected(c, e->b, b, "an entity or a set of entities");
+	if (of == NULL || !cedar_check_is_entity(of))
+		return cedar_check_unexpected(c, e->b, b, "an entity or a set of entities");
 	if (action_in(c, e, &known))
 		return known;
 	if (a->kind == CEDAR_TYPE_ENTITY && of->kind == CEDAR_TYPE_ENTITY &&
@@ -495,7 +488,7 @@ static const struct cedar_type *
 type_test(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before)
 {
-	const struct cedar_type *a = of_kind(c, e->a, before, NULL,
+	const struct cedar_type *a = cedar_check_kind(c, e->a, before, NULL,
 	    CEDAR_TYPE_ANY_ENTITY, "an entity"), *is, *in;
 
 	if (a == NULL || a->kind == CEDAR_TYPE_NEVER)
@@ -506,234 +499,6 @@ type_test(struct cedar_check *c, const struct cedar_expr *e,
 		return is;
 	in = membership(c, e, before);
 	return in == NULL ? NULL : cedar_check_and(c, is, in);
-}
-
-/* ------------------------------------------------------------- attributes */
-
-static const struct cedar_attr *
-attribute(struct cedar_check *c, const struct cedar_type *t,
-    struct ag_cedar_str name)
-{
-	const struct cedar_etype *e;
-
-	if (t->kind == CEDAR_TYPE_RECORD)
-		return cedar_type_attr(t, name);
-	if (t->kind != CEDAR_TYPE_ENTITY)
-		return NULL;
-	e = cedar_schema_etype(c->schema, t->name);
-	return e == NULL ? NULL : cedar_type_attr(e->shape, name);
-}
-
-static const struct cedar_type *
-holder(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	struct cedar_knowns ignored = { NULL, 0 };
-	const struct cedar_type *t = cedar_check_expr(c, e, before, &ignored);
-
-	if (t == NULL || is_entity(t) || t->kind == CEDAR_TYPE_RECORD)
-		return t;
-	return unexpected(c, e, t, "an entity or a record");
-}
-
-static const struct cedar_type *
-read_attribute(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	const struct cedar_type *t = holder(c, e->a, before);
-	struct cedar_known one = { .of = e->a, .attr = e->name };
-	const struct cedar_attr *attr;
-	char text[120];
-
-	if (t == NULL)
-		return NULL;
-	attr = attribute(c, t, e->name);
-	if (attr == NULL) {
-		cedar_type_print(t, text, sizeof(text));
-		return oops(c, e, "%s has no attribute `%.*s`", text,
-		    (int)(e->name.len > 80 ? 80 : e->name.len), e->name.p);
-	}
-	if (!attr->required && !holds(c, before, &one))
-		return oops(c, e, "the attribute `%.*s` may be absent; ask for it "
-		    "first, with `has`",
-		    (int)(e->name.len > 80 ? 80 : e->name.len), e->name.p);
-	return attr->type;
-}
-
-static const struct cedar_type *
-has_attribute(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before, struct cedar_knowns *after)
-{
-	const struct cedar_type *t = holder(c, e->a, before);
-	struct cedar_known one = { .of = e->a, .attr = e->name };
-	const struct cedar_attr *attr;
-
-	if (t == NULL)
-		return NULL;
-	attr = attribute(c, t, e->name);
-	if (attr == NULL)
-		return t->kind == CEDAR_TYPE_ANY_ENTITY ||
-		    t->kind == CEDAR_TYPE_NEVER ? &cedar_type_bool :
-		    &cedar_type_false;
-	put(c, after, &one);
-	/* An entity need not exist, so a required attribute is not sure. */
-	return (attr->required && t->kind == CEDAR_TYPE_RECORD) ||
-	    holds(c, before, &one) ? &cedar_type_true : &cedar_type_bool;
-}
-
-static const struct cedar_type *
-tag(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before, struct cedar_knowns *after)
-{
-	const struct cedar_type *a = of_kind(c, e->a, before, NULL,
-	    CEDAR_TYPE_ANY_ENTITY, "an entity");
-	const struct cedar_type *b = of_kind(c, e->b, before, NULL,
-	    CEDAR_TYPE_STRING, "a String");
-	struct cedar_known one = { .of = e->a, .tag = e->b };
-	const struct cedar_etype *type;
-	bool known;
-
-	if (a == NULL || b == NULL)
-		return NULL;
-	known = holds(c, before, &one);
-	type = a->kind == CEDAR_TYPE_ENTITY ?
-	    cedar_schema_etype(c->schema, a->name) : NULL;
-	if (e->op == CEDAR_HAS_TAG) {
-		put(c, after, &one);
-		if (type == NULL || type->tags == NULL)
-			return &cedar_type_false;
-		return known ? &cedar_type_true : &cedar_type_bool;
-	}
-	if (!known)
-		return oops(c, e, "the tag may be absent; ask for it first, with "
-		    "`hasTag`");
-	if (type == NULL || type->tags == NULL)
-		return oops(c, e, "entities of this type have no tags");
-	return type->tags;
-}
-
-/* -------------------------------------------------------- sets and records */
-
-static const struct cedar_type *
-set_of(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	const struct cedar_type *all = &cedar_type_never, *one;
-	struct cedar_knowns ignored = { NULL, 0 };
-	struct cedar_type *t = get(c, sizeof(*t));
-	bool ok = t != NULL;
-
-	for (uint32_t i = 0; i < e->count; i++) {
-		one = cedar_check_expr(c, e->items[i], before, &ignored);
-		ok &= one != NULL;
-		if (!ok || all == NULL)
-			continue;
-		all = cedar_type_join(c->arena, all, one, &c->steps);
-	}
-	if (e->count == 0)
-		return oops(c, e, "the type of an empty set is unknown; use one "
-		    "with an element, or an attribute");
-	if (!ok)
-		return NULL;
-	if (all == NULL)
-		return oops(c, e, "the elements of the set have no type in "
-		    "common");
-	*t = (struct cedar_type){ .kind = CEDAR_TYPE_SET,
-		.depth = (uint16_t)(all->depth + 1), .element = all };
-	return t;
-}
-
-static const struct cedar_type *
-record_of(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	struct cedar_knowns ignored = { NULL, 0 };
-	struct cedar_type *t = get(c, sizeof(*t));
-	struct cedar_attr *attrs = get(c, e->count * sizeof(*attrs));
-	bool ok = t != NULL && attrs != NULL;
-
-	for (uint32_t i = 0; i < e->count && attrs != NULL; i++) {
-		attrs[i] = (struct cedar_attr){ e->names[i],
-			cedar_check_expr(c, e->items[i], before, &ignored), true };
-		ok &= attrs[i].type != NULL;
-	}
-	if (!ok)
-		return NULL;
-	*t = (struct cedar_type){ .kind = CEDAR_TYPE_RECORD, .attrs = attrs,
-		.attr_count = e->count };
-	return t;
-}
-
-static const struct cedar_type *
-contains(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	struct cedar_knowns ignored = { NULL, 0 };
-	const struct cedar_type *a = of_kind(c, e->a, before, NULL,
-	    CEDAR_TYPE_SET, "a set"), *b;
-
-	if (e->b == NULL)
-		return a == NULL ? NULL : &cedar_type_bool;
-	b = e->op == CEDAR_CONTAINS ? cedar_check_expr(c, e->b, before, &ignored) :
-	    of_kind(c, e->b, before, NULL, CEDAR_TYPE_SET, "a set");
-	if (a == NULL || b == NULL)
-		return NULL;
-	if (e->op == CEDAR_CONTAINS && (a->kind != CEDAR_TYPE_SET ||
-	    a->element == NULL))
-		return &cedar_type_bool;
-	return compatible(c, e, e->op == CEDAR_CONTAINS ? a->element : a, b,
-	    &cedar_type_bool);
-}
-
-/* --------------------------------------------------------------- functions */
-
-/* A constructor takes a literal, and one that it can read. */
-static bool
-constructs(struct cedar_check *c, const struct cedar_expr *e)
-{
-	struct ag_cedar_value value;
-
-	for (uint32_t i = 0; i < e->count; i++)
-		if (e->items[i]->op != CEDAR_LIT || e->items[i]->is_folded) {
-			(void)oops(c, e, "`%s` takes a literal string only; pass "
-			    "the value itself in the request", e->ext->name);
-			return false;
-		}
-	if (e->count != 1 || e->items[0]->lit.kind != AG_CEDAR_STRING)
-		return true;
-	if (e->ext->call(c->arena, &e->items[0]->lit, &value) ==
-	    AG_CEDAR_FAULT_NONE)
-		return true;
-	(void)oops(c, e, "%s(\"%.*s\") is none", e->ext->name,
-	    (int)(e->items[0]->lit.string.len > 80 ? 80 :
-	    e->items[0]->lit.string.len), e->items[0]->lit.string.p);
-	return false;
-}
-
-static const struct cedar_type *
-call(struct cedar_check *c, const struct cedar_expr *e,
-    struct cedar_knowns before)
-{
-	bool ok = true;
-
-	if (e->count != e->ext->arg_count)
-		return oops(c, e, "`%s` takes %u argument%s, not %u", e->ext->name,
-		    e->ext->arg_count, e->ext->arg_count == 1 ? "" : "s",
-		    e->count);
-	if (e->ext->is_constructor && !constructs(c, e))
-		return NULL;
-	for (uint32_t i = 0; i < e->count; i++) {
-		const struct cedar_type *want = cedar_type_ext(e->ext->args[i]);
-		struct cedar_knowns ignored = { NULL, 0 };
-		const struct cedar_type *t = cedar_check_expr(c, e->items[i],
-		    before, &ignored);
-		char text[40];
-
-		cedar_type_print(want, text, sizeof(text));
-		ok &= t != NULL && (cedar_subtype(t, want, &c->steps) ||
-		    unexpected(c, e->items[i], t, text) != NULL);
-	}
-	return ok ? cedar_type_ext(e->ext->result) : NULL;
 }
 
 /* ---------------------------------------------------------------- dispatch */
@@ -791,25 +556,25 @@ cedar_check_expr(struct cedar_check *c, const struct cedar_expr *e,
 	case CEDAR_CONTAINS_ALL:
 	case CEDAR_CONTAINS_ANY:
 	case CEDAR_IS_EMPTY:
-		return contains(c, e, before);
+		return cedar_check_contains(c, e, before);
 	case CEDAR_GET_TAG:
 	case CEDAR_HAS_TAG:
-		return tag(c, e, before, after);
+		return cedar_check_tag(c, e, before, after);
 	case CEDAR_GET:
-		return read_attribute(c, e, before);
+		return cedar_check_attribute(c, e, before);
 	case CEDAR_HAS:
-		return has_attribute(c, e, before, after);
+		return cedar_check_has(c, e, before, after);
 	case CEDAR_LIKE:
-		t = of_kind(c, e->a, before, NULL, CEDAR_TYPE_STRING, "a String");
+		t = cedar_check_kind(c, e->a, before, NULL, CEDAR_TYPE_STRING, "a String");
 		return t == NULL ? NULL : &cedar_type_bool;
 	case CEDAR_TYPE_IS:
 		return type_test(c, e, before);
 	case CEDAR_SET_OF:
-		return set_of(c, e, before);
+		return cedar_check_set(c, e, before);
 	case CEDAR_RECORD_OF:
-		return record_of(c, e, before);
+		return cedar_check_record(c, e, before);
 	case CEDAR_CALL:
-		return call(c, e, before);
+		return cedar_check_call(c, e, before);
 	case CEDAR_LIT_LONG:
 		break;
 	}

@@ -59,6 +59,51 @@ const struct cedar_type *cedar_check_condition(struct cedar_check *c,
 const struct cedar_type *cedar_check_and(struct cedar_check *c,
     const struct cedar_type *a, const struct cedar_type *b);
 
+/* ------------------------------------------------ for the two files of it */
+
+/* Says the error; always NULL. */
+const struct cedar_type *cedar_check_oops(struct cedar_check *c,
+    const struct cedar_expr *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+const struct cedar_type *cedar_check_unexpected(struct cedar_check *c,
+    const struct cedar_expr *e, const struct cedar_type *t, const char *what);
+
+/* Memory; NULL is noted. */
+void *cedar_check_get(struct cedar_check *c, size_t size);
+bool cedar_check_holds(struct cedar_check *c, struct cedar_knowns set,
+    const struct cedar_known *one);
+void cedar_check_put(struct cedar_check *c, struct cedar_knowns *set,
+    const struct cedar_known *one);
+bool cedar_check_is_entity(const struct cedar_type *t);
+
+/* The expression's type, if it is of the kind (or of nothing). */
+const struct cedar_type *cedar_check_kind(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before,
+    struct cedar_knowns *after, enum cedar_type_kind kind, const char *what);
+
+/* result, if values of the two types can be equal. */
+const struct cedar_type *cedar_check_equal(struct cedar_check *c,
+    const struct cedar_expr *e, const struct cedar_type *a,
+    const struct cedar_type *b, const struct cedar_type *result);
+
+/* One kind of expression each. */
+const struct cedar_type *cedar_check_attribute(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before);
+const struct cedar_type *cedar_check_has(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before,
+    struct cedar_knowns *after);
+const struct cedar_type *cedar_check_tag(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before,
+    struct cedar_knowns *after);
+const struct cedar_type *cedar_check_set(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before);
+const struct cedar_type *cedar_check_record(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before);
+const struct cedar_type *cedar_check_contains(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before);
+const struct cedar_type *cedar_check_call(struct cedar_check *c,
+    const struct cedar_expr *e, struct cedar_knowns before);
+
 /* Is `in` between these types possible at all? */
 bool cedar_check_may_be_in(const struct cedar_check *c,
     struct ag_cedar_str lower, struct ag_cedar_str upper);

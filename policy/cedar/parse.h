@@ -37,6 +37,15 @@ bool cedar_parse_uid(struct cedar_parser *p, const char *what,
     struct ag_cedar_uid *out);
 struct cedar_expr *cedar_expression(struct cedar_parser *p);
 
+/* A term with its signs: what operators join. */
+struct cedar_expr *cedar_term(struct cedar_parser *p);
+
+/* A name without quotes, which may be no reserved word; or one with quotes. */
+bool cedar_attribute_word(struct cedar_parser *p, struct ag_cedar_str *out);
+bool cedar_attribute_name(struct cedar_parser *p, struct ag_cedar_str *out);
+
+/* Has it more levels than are allowed? Then that is the error. */
+bool cedar_too_high(struct cedar_parser *p, const struct cedar_expr *e);
 struct cedar_expr *cedar_node(struct cedar_parser *p, enum cedar_op op,
     size_t at, struct cedar_expr *a, struct cedar_expr *b, struct cedar_expr *c);
 

@@ -12,7 +12,6 @@
 
 enum {
 	TYPE_DEPTH_MAX = 256,  /* types within types, through names too */
-	CLIMB_DEPTH_MAX = 4096, /* entity types or actions above each other */
 	TWICE_MAX = 512, /* attributes of a record with one name twice */
 };
 
@@ -531,71 +530,6 @@ define_action(struct resolver *r, const struct cedar_raw_namespace *ns,
 		REFUSE(r, raw->at, "the context of `%.*s` is no record", raw->id);
 }
 
-/* ------------------------------------------------------------- hierarchies */
-
-static bool
-too_deep(struct resolver *r, unsigned depth)
-{
-	if (depth <= CLIMB_DEPTH_MAX)
-		return false;
-	if (r->err == AG_CEDAR_OK)
-		r->err = cedar_problem(r->at.problem, AG_CEDAR_LIMIT,
-		    "a hierarchy is more than %d levels high", CLIMB_DEPTH_MAX);
-	return true;
-}
-
-/* Puts `from` below all that is above it, each once. */
-static void
-climb(struct resolver *r, struct cedar_etype *from, struct cedar_etype *at,
-    unsigned depth)
-{
-	if (too_deep(r, depth))
-		return;
-	for (uint32_t i = 0; i < at->parent_count && r->err == AG_CEDAR_OK; i++) {
-		struct cedar_etype *p = at->parents[i];
-
-		if (cedar_etype_below(from, p))
-			continue;
-		if (!cedar_grow(r->arena, &p->below, p->below_count,
-		    sizeof(struct cedar_etype *))) {
-			r->err = cedar_no_memory(r->at.problem);
-			return;
-		}
-		p->below[p->below_count++] = from;
-		climb(r, from, p, depth + 1);
-	}
-}
-
-static void
-climb_action(struct resolver *r, struct cedar_action *a, unsigned depth)
-{
-	if (a->mark == 1)
-		REFUSE(r, 0, "the action `%.*s` is in itself", a->uid.id);
-	if (a->mark != 0 || r->err != AG_CEDAR_OK || too_deep(r, depth))
-		return;
-	a->mark = 1;
-	for (uint32_t i = 0; i < a->parent_count && r->err == AG_CEDAR_OK; i++) {
-		struct cedar_action *p = a->parents[i];
-
-		climb_action(r, p, depth + 1);
-		for (uint32_t k = 0; k <= p->above_count &&
-		    r->err == AG_CEDAR_OK; k++) {
-			struct cedar_action *one = k == p->above_count ? p :
-			    p->above[k];
-
-			if (one != a && cedar_action_in(a, one))
-				continue;
-			if (!cedar_grow(r->arena, &a->above, a->above_count,
-			    sizeof(struct cedar_action *))) {
-				r->err = cedar_no_memory(r->at.problem);
-				return;
-			}
-			a->above[a->above_count++] = one;
-		}
-	}
-	a->mark = 2;
-}
-
 enum ag_cedar_err
 cedar_schema_resolve(struct ag_cedar_schema *schema,
     struct cedar_raw_namespace *raw, struct ag_cedar_str text,
@@ -617,9 +551,5 @@ cedar_schema_resolve(struct ag_cedar_schema *schema,
 		    r.err == AG_CEDAR_OK; i++)
 			define_action(&r, ns, &ns->actions[i]);
 	}
-	for (uint32_t i = 0; i < schema->etype_count && r.err == AG_CEDAR_OK; i++)
-		climb(&r, schema->etypes[i], schema->etypes[i], 0);
-	for (uint32_t i = 0; i < schema->action_count && r.err == AG_CEDAR_OK; i++)
-		climb_action(&r, schema->actions[i], 0);
-	return r.err;
+	return r.err == AG_CEDAR_OK ? cedar_schema_close(schema, problem) : r.err;
 }

@@ -182,4 +182,8 @@ enum ag_cedar_err cedar_schema_resolve(struct ag_cedar_schema *schema,
     struct cedar_raw_namespace *raw, struct ag_cedar_str text,
     struct ag_cedar_problem *problem);
 
+/* The last step of it: below and above. INVALID, if an action is in itself. */
+enum ag_cedar_err cedar_schema_close(struct ag_cedar_schema *schema,
+    struct ag_cedar_problem *problem);
+
 #endif

@@ -113,11 +113,21 @@ cedar_set_add(struct ag_cedar_set *set, struct cedar_body *body,
 
 /* ----------------------------------------------------------------- filling */
 
+struct cedar_body **
+cedar_set_tail(struct ag_cedar_set *set)
+{
+	if (set->tail == NULL)
+		set->tail = &set->bodies;
+	while (*set->tail != NULL)
+		set->tail = &(*set->tail)->next;
+	return set->tail;
+}
+
 enum ag_cedar_err
 ag_cedar_set_text(struct ag_cedar_set *set, const char *prefix,
     const char *text, size_t len, struct ag_cedar_problem *problem)
 {
-	struct cedar_body **link = &set->bodies;
+	struct cedar_body **link = cedar_set_tail(set);
 	struct ag_cedar_str copy;
 	enum ag_cedar_err err;
 
@@ -130,8 +140,6 @@ ag_cedar_set_text(struct ag_cedar_set *set, const char *prefix,
 	copy = cedar_str_copy(&set->arena, (struct ag_cedar_str){ text, len });
 	if (copy.p == NULL)
 		return cedar_no_memory(problem);
-	while (*link != NULL)
-		link = &(*link)->next;
 	err = cedar_parse_policies(&set->arena, prefix, copy, link, problem);
 	for (struct cedar_body *b = *link; b != NULL && err == AG_CEDAR_OK;
 	    b = b->next)

@@ -49,6 +49,7 @@ struct cedar_id_slot {
 struct ag_cedar_set {
 	struct ag_cedar_arena arena;
 	struct cedar_body *bodies; /* static policies and templates */
+	struct cedar_body **tail;  /* NULL, or on the way to their end */
 	struct cedar_policy *policies; /* static policies and links */
 	size_t policy_count, template_count;
 	struct cedar_id_slot *ids; /* of policies, links and templates */
@@ -62,6 +63,9 @@ struct ag_cedar_set {
  * it is a template. */
 enum ag_cedar_err cedar_set_add(struct ag_cedar_set *set,
     struct cedar_body *body, struct ag_cedar_problem *problem);
+
+/* Where the next body goes. */
+struct cedar_body **cedar_set_tail(struct ag_cedar_set *set);
 
 /* The policy's uid in a part of its scope: written, or of its slot. */
 const struct ag_cedar_uid *cedar_scope_uid(const struct cedar_policy *policy,
