@@ -131,14 +131,16 @@ static void
 visit(struct deciding *d, uint32_t at)
 {
 	const struct cedar_index_node *node = &d->set->index.nodes[at];
-	const struct cedar_leaf *leaf = &d->set->index.leaves[node->at];
+	const struct cedar_leaf *leaf = node->count == 0 ? NULL :
+	    &d->set->index.leaves[node->at];
 
 	/* What comes next is asked for early: with many policies, waiting for
 	 * memory would be most of the time. */
 	for (uint32_t i = 0; i < node->count && i < PREFETCH; i++)
 		for (uint32_t k = 0; k < LINES; k++)
-			__builtin_prefetch(&d->set->coder.nodes[leaf[i].code +
-			    k * (64 / sizeof(struct cedar_code))]);
+			__builtin_prefetch((const void *)(
+			    (uintptr_t)d->set->coder.nodes +
+			    leaf[i].code * sizeof(struct cedar_code) + k * 64));
 	for (uint32_t i = 0; i < node->count && !d->no_memory; i++)
 		weigh(d, &leaf[i]);
 	for (int dim = 0; dim < CEDAR_DIMS; dim++) {
