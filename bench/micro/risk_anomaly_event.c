@@ -66,6 +66,9 @@ turn(void *arg, unsigned n)
 	event.operation = (char *)"key.sign";
 	event.outcome = AG__OUTCOME_KIND__V__allowed;
 	event.occurred_at = now;
+	event.source_address = (char *)"192.0.2.7";
+	event.has_scope_count = true;
+	event.scope_count = 3;
 	event.resource = &resource;
 	event.actor = &who;
 	look(actor, &event);
