@@ -4,6 +4,7 @@ the rotation policy. K11 K14 K18 K20."""
 import json
 import os
 import stat
+import time
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -58,12 +59,22 @@ def test_random(fleet, tmp_path):
     fleet.run("random", check=2)
 
 
+def key_import(fleet, *words, check):
+    """Exit 7 says try again: on a loaded machine the import's RSA-4096 key may outlast the request."""
+    end = time.monotonic() + 50
+    while True:
+        done = fleet.run("key", "import", *words, "--timeout", "20s")
+        if done.returncode != 7 or time.monotonic() > end:
+            assert done.returncode == check, (words, done.returncode, done.stdout, done.stderr)
+            return done
+
+
 def test_import(fleet, admin, tmp_path, unique):
     """Raw bytes, PKCS#8 in DER and in PEM: wrapped here, and the same key there."""
     raw, der, pem = tmp_path / "raw", tmp_path / "der", tmp_path / "pem"
     raw.write_bytes(os.urandom(32))
     alias = unique("byok")
-    fleet.run("key", "import", alias, "--spec", "AES_256", "--in", str(raw), "--label", "from=elsewhere", check=0)
+    key_import(fleet, alias, "--spec", "AES_256", "--in", str(raw), "--label", "from=elsewhere", check=0)
     fleet.run("key", "activate", alias, check=0)
     sealed = admin.ok("POST", "/v1/keys/%s/encrypt" % alias, {"plaintext_b64": b64(b"m"), "format": "raw"})
     assert AESGCM(raw.read_bytes()).decrypt(unb64(sealed["iv_b64"]), unb64(sealed["ciphertext_b64"]) +
@@ -74,7 +85,7 @@ def test_import(fleet, admin, tmp_path, unique):
     key = rsa.generate_private_key(65537, 2048)
     for path, encoding in ((der, serialization.Encoding.DER), (pem, serialization.Encoding.PEM)):
         path.write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-        made = json.loads(fleet.run("key", "import", "--spec", "RSA_2048", "--in", str(path), "--json", check=0).stdout)
+        made = json.loads(key_import(fleet, "--spec", "RSA_2048", "--in", str(path), "--json", check=0).stdout)
         assert made["versions"][0]["origin"] == "imported"
         public = admin.ok("GET", "/v1/keys/%s/public-key" % made["id"])["public_key_pem"]
         assert serialization.load_pem_public_key(public.encode()).public_numbers() == key.public_key().public_numbers()
@@ -88,13 +99,13 @@ def test_import_refuses(fleet, tmp_path):
     public.write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM,
                                                      serialization.PublicFormat.SubjectPublicKeyInfo))
     short.write_bytes(b"0123456789abcdef")
-    done = fleet.run("key", "import", "--spec", "EC_P256", "--in", str(old), check=2)
+    done = key_import(fleet, "--spec", "EC_P256", "--in", str(old), check=2)
     assert "PKCS#8" in done.stderr  # said here: nothing was sent
-    done = fleet.run("key", "import", "--spec", "AES_256", "--in", str(short), check=2)
+    done = key_import(fleet, "--spec", "AES_256", "--in", str(short), check=2)
     assert "InvalidField/out_of_range" in done.stderr and "16 bytes" in done.stderr
-    fleet.run("key", "import", "--spec", "EC_P256", check=2)
-    fleet.run("key", "import", "--spec", "EC_P256", "--in", str(short), "--public-key", str(public), check=2)
-    made = fleet.run("key", "import", "--spec", "EC_P256", "--public-key", str(public), check=0)
+    key_import(fleet, "--spec", "EC_P256", check=2)
+    key_import(fleet, "--spec", "EC_P256", "--in", str(short), "--public-key", str(public), check=2)
+    made = key_import(fleet, "--spec", "EC_P256", "--public-key", str(public), check=0)
     assert "EC_P256" in made.stdout
 
 
