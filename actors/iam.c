@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { SWEEP_MS = 250, KEYS_TICK_MS = 200 };
+enum { SWEEP_MS = 250, KEYS_TICK_MS = 200, CLOCK_LOOK_MS = 1000 };
 
 static void
 read_limit(struct ag_ctx *ctx, const char *rate, const char *window,
@@ -50,7 +50,8 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_issuers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_guard_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
-	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK)
+	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
+	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
 		return err;
 	return ag_every(ctx, KEYS_TICK_MS, iam_refresh_keys);
 }

@@ -153,6 +153,30 @@ init_state(struct ag_ctx *ctx)
 	return actor->init(ctx->state, ctx);
 }
 
+static int64_t
+machine_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
+}
+
+/* A guest's file is older than the fleet: it begins with its own start. */
+static void
+clock_start(struct ag_ctx *ctx)
+{
+	const Ag__Boot *boot = ctx->boot;
+
+	ctx->clock = (struct ag_clock){
+		ctx->manual_clock ? ctx->manual_wall_ms : machine_ms(),
+		ag_mono_ms(ctx) };
+	if (boot != NULL && boot->has_clock_wall_ms && boot->has_clock_mono_ms &&
+	    boot->clock_mono_ms <= ctx->clock.mono_ms)
+		ctx->clock = (struct ag_clock){ boot->clock_wall_ms,
+			boot->clock_mono_ms };
+}
+
 ag_err
 ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
 {
@@ -161,6 +185,7 @@ ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
 	ctx->actor = actor;
 	ctx->boot = boot;
 	ctx->marks_pending = true;
+	clock_start(ctx);
 	ag__refusal__init(&ctx->status_refusal);
 	if (err == AG_OK)
 		err = ag_arena_new(AG_ARENA_BYTES_MAX, &ctx->arena);
@@ -353,13 +378,18 @@ ag_credit_give(struct ag_ctx *ctx, size_t bytes)
 int64_t
 ag_now_ms(struct ag_ctx *ctx)
 {
-	struct timespec ts;
-
 	if (ctx->manual_clock)
 		return ctx->manual_wall_ms;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000 +
+	return ag_clock_held(&ctx->clock, machine_ms(), ag_mono_ms(ctx)) +
 	    ctx->wall_offset_ms;
+}
+
+int64_t
+ag_clock_jump_ms(struct ag_ctx *ctx)
+{
+	return ag_clock_jump(&ctx->clock,
+	    ctx->manual_clock ? ctx->manual_wall_ms : machine_ms(),
+	    ag_mono_ms(ctx));
 }
 
 uint64_t
@@ -504,6 +534,14 @@ ag_tell(struct ag_ctx *ctx, const char *fmt, ...)
 	va_end(ap);
 	if (ctx->supervised && ag_boot_tell(AG_BOOT_FD, ctx->said) != AG_OK)
 		ag_log(ctx, AG_WARN, "UNTOLD", "the supervisor does not listen");
+}
+
+void
+ag_set_degraded(struct ag_ctx *ctx, const char *detail)
+{
+	if (ctx->metrics->ready != 0)
+		snprintf(ctx->metrics->detail, sizeof(ctx->metrics->detail), "%s",
+		    detail == NULL ? "" : detail);
 }
 
 void

@@ -198,6 +198,7 @@ struct ag_ctx {
 	int exit_status;
 	unsigned tick_count;
 
+	struct ag_clock clock; /* as of the fleet's start */
 	int64_t wall_offset_ms;
 	bool manual_clock; /* the kit's */
 	int64_t manual_wall_ms;

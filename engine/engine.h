@@ -202,4 +202,21 @@ ag_err ag_topics_publish(struct ag_topics *topics, const char *topic,
     const void *bytes, size_t len) AG_MUST; /* two frames: topic, event */
 void ag_topics_close(struct ag_topics **topics);
 
+/* ---- clock.c: the wall clock against the monotonic one */
+enum {
+	AG_CLOCK_BACK_MS = 2000,   /* less is the work of a time daemon */
+	AG_CLOCK_AHEAD_MS = 60000,
+};
+/* Both clocks at one moment: when the fleet was started. */
+struct ag_clock {
+	int64_t wall_ms;
+	uint64_t mono_ms;
+};
+/* The wall clock, but never less than what has passed since then. */
+int64_t ag_clock_held(const struct ag_clock *clock, int64_t wall_ms,
+    uint64_t mono_ms);
+/* By how much it was set ahead, or back (negative); 0: it was not. */
+int64_t ag_clock_jump(const struct ag_clock *clock, int64_t wall_ms,
+    uint64_t mono_ms);
+
 #endif

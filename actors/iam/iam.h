@@ -296,6 +296,7 @@ struct iam {
 	struct iam_keyring ring;
 	struct iam_cache cache;
 	struct iam_limit principal_limit, key_limit;
+	int64_t clock_jump_s; /* as it was said */
 	char policy_text[64]; /* RateLimit-Policy */
 	char audience[64];
 	unsigned hold_ms, depth_max, ttl_max_s;
@@ -684,7 +685,7 @@ void iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx);
 ag_on_timer iam_refresh_keys;
 
 /* ---- sweep.c */
-ag_on_timer iam_sweep;
+ag_on_timer iam_sweep, iam_clock_look;
 void iam_sweep_tokens(struct iam *iam, struct ag_ctx *ctx);
 
 /* ---- ended.c: agents and tokens that left memory */

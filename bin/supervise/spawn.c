@@ -120,6 +120,9 @@ fill_common(const struct supervisor *sup, Ag__Boot *boot, struct table *t)
 	boot->clock_file = sup->clock_option != NULL ?
 	    (char *)sup->clock_file : NULL;
 	boot->has_dev_identity = boot->dev_identity = sup->dev_identity;
+	boot->has_clock_wall_ms = boot->has_clock_mono_ms = 1;
+	boot->clock_wall_ms = sup->clock_wall_ms;
+	boot->clock_mono_ms = sup->clock_mono_ms;
 	boot->has_uid = 1;
 	boot->uid = geteuid();
 }
@@ -183,6 +186,7 @@ ag_guest_boot(struct supervisor *sup, const struct guest *guest,
 
 	fill_table(sup, &table, false);
 	fill_common(sup, &boot, &table);
+	boot.has_clock_wall_ms = boot.has_clock_mono_ms = 0; /* it outlives us */
 	self.slot = guest->slot;
 	self.name = (char *)guest->name;
 	self.role = (char *)guest->role;

@@ -132,6 +132,8 @@ struct supervisor {
 	struct ag_config *config;
 	char *config_text;
 	char level[8]; /* log.level as it was read again; "": never */
+	int64_t clock_wall_ms;  /* both clocks at the start */
+	uint64_t clock_mono_ms;
 	uint8_t mac_key[32];
 	struct ag_master_lock master_lock; /* key NULL: none */
 	int tty_fd; /* where a passphrase is asked for; or -1 */

@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -92,6 +93,19 @@ open_log(struct supervisor *sup)
 	return EXIT_BAD_INPUT;
 }
 
+/* What all processes hold the wall clock to, however often they start again. */
+static int
+start_clock(struct supervisor *sup)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	sup->clock_wall_ms = wall.tv_sec * INT64_C(1000) +
+	    wall.tv_nsec / 1000000;
+	sup->clock_mono_ms = ag_sup_now_ms();
+	return EXIT_YES;
+}
+
 static int
 make_keys(struct supervisor *sup)
 {
@@ -132,6 +146,7 @@ static int (*const preparations[])(struct supervisor *) = {
 	ag_children_plan,
 	ag_guests_load,
 	make_keys,
+	start_clock,
 	catch_signals,
 	ag_control_open,
 	ag_endpoints_write,

@@ -327,6 +327,10 @@ uint64_t ag_boot(struct ag_ctx *ctx);          /* random, new at each start */
 int64_t ag_now_ms(struct ag_ctx *ctx);         /* UTC; the test clock moves it */
 uint64_t ag_mono_ms(struct ag_ctx *ctx);       /* CLOCK_BOOTTIME, shared by the node */
 uint64_t ag_mono_us(struct ag_ctx *ctx);
+/* By how much the machine's clock was set ahead of the monotonic one since the
+ * fleet was started, or back (negative); 0: not worth a word. ag_now_ms does
+ * not go back with it. */
+int64_t ag_clock_jump_ms(struct ag_ctx *ctx);
 /* fn(state, ctx) every period_ms of monotonic time, from init or ready on. */
 ag_err ag_every(struct ag_ctx *ctx, unsigned period_ms, ag_on_timer *fn)
     AG_MUST;
@@ -359,6 +363,9 @@ void ag_metric_set(struct ag_ctx *ctx, unsigned metric, uint64_t v);
 void ag_metric_observe_us(struct ag_ctx *ctx, unsigned metric, uint64_t us);
 /* Says on the health page whether this actor works; detail ≤ 63 bytes. */
 void ag_set_ready(struct ag_ctx *ctx, bool ready, const char *detail);
+/* It works, and somebody should look: "degraded", and why. NULL: no longer.
+ * Means nothing while it does not work. */
+void ag_set_degraded(struct ag_ctx *ctx, const char *detail);
 
 const char *ag_state_dir(struct ag_ctx *ctx);  /* the fleet's state directory */
 const char *ag_run_dir(struct ag_ctx *ctx);    /* run/ in it */

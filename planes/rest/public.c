@@ -44,7 +44,16 @@ struct health {
 	const char *detail[CHECK_COUNT];
 };
 
-/* All rows of the role must be alive; what the first that is not says. */
+static const char *
+word_of(const struct health *health, unsigned i)
+{
+	if (!health->up[i])
+		return "unavailable";
+	return health->detail[i] == NULL ? "ok" : "degraded";
+}
+
+/* All rows of the role must be alive; what the first that is not says, or one
+ * that works and has something to say. */
 static void
 check(struct rest *rest, struct health *health, unsigned i)
 {
@@ -53,18 +62,22 @@ check(struct rest *rest, struct health *health, unsigned i)
 	unsigned want = checks[i].role == AG_ROLE_NONE ? 1 :
 	    ag_slot_count(rest->ctx, checks[i].role), alive = 0;
 	const struct ag_metrics_block *block = health->blocks;
+	const char *dead = NULL;
 
 	health->detail[i] = NULL;
 	for (; block < health->blocks + health->count; block++) {
 		if (strcmp(block->role, role) != 0 && strcmp(block->name, role) != 0)
 			continue;
-		if (ag_metrics_alive(block))
-			alive++;
-		else if (health->detail[i] == NULL)
-			health->detail[i] = block->detail[0] == '\0' ? "not responding" :
+		if (!ag_metrics_alive(block))
+			dead = block->detail[0] == '\0' ? "not responding" :
+			    block->detail;
+		else if (alive++ == 0 || block->detail[0] != '\0')
+			health->detail[i] = block->detail[0] == '\0' ? NULL :
 			    block->detail;
 	}
 	health->up[i] = alive >= want && alive > 0;
+	if (!health->up[i])
+		health->detail[i] = dead;
 	if (!health->up[i] && health->detail[i] == NULL)
 		health->detail[i] = "not running";
 }
@@ -81,9 +94,9 @@ health_read(struct rest *rest, struct health *health)
 	health->status = "ok";
 	for (i = 0; i < CHECK_COUNT; i++) {
 		check(rest, health, i);
-		if (health->up[i])
+		if (health->up[i] && health->detail[i] == NULL)
 			continue;
-		if (checks[i].need == NEED_ALWAYS)
+		if (!health->up[i] && checks[i].need == NEED_ALWAYS)
 			health->status = "unavailable";
 		else if (strcmp(health->status, "ok") == 0)
 			health->status = "degraded";
@@ -102,9 +115,8 @@ health_answer(struct conn *conn, struct health *health, unsigned status,
 	text_printf(&body, "{\"status\":\"%s\",\"checks\":[", word);
 	for (i = 0; i < CHECK_COUNT; i++) {
 		text_printf(&body, "%s{\"name\":\"%s\",\"status\":\"%s\",\"detail\":",
-		    i == 0 ? "" : ",", checks[i].name,
-		    health->up[i] ? "ok" : "unavailable");
-		text_json(&body, health->up[i] ? NULL : health->detail[i]);
+		    i == 0 ? "" : ",", checks[i].name, word_of(health, i));
+		text_json(&body, health->detail[i]);
 		text_char(&body, '}');
 	}
 	text_str(&body, "]}");
