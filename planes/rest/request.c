@@ -568,6 +568,12 @@ request_start(struct conn *conn)
 		    "the service is starting");
 		return;
 	}
+	if (rest->draining) {
+		conn->retry_after_s = 1;
+		request_refuse(conn, AG_UNAVAILABLE, "draining",
+		    "the service is stopping");
+		return;
+	}
 	/* First come, first served: nobody overtakes those who wait. */
 	if (!TAILQ_EMPTY(&rest->lists[CONN_CREDIT]) || !request_admit(conn))
 		conn_place(conn, CONN_CREDIT);
