@@ -88,7 +88,7 @@ put_scalar(const char *text, FILE *out)
 	}
 	string = json_string(text);
 	quoted = string == NULL ? NULL :
-	    json_dumps(string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+	    json_dumps(string, JSON_ENCODE_ANY);
 	fputs(quoted == NULL ? "\"\"" : quoted, out);
 	free(quoted);
 	json_decref(string);

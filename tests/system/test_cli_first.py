@@ -71,7 +71,7 @@ def test_the_wizard_writes_nothing_that_could_not_be_used(tmp_path):
 
 
 @pytest.mark.parametrize("name", [
-    '/x: "y', "/a #b", "/{a: b}", "/- x", "/'quoted'", "/*star &anchor !tag", "/%TAG", "/日本", "/ a\\b", "/$(reboot)`x`",
+    '/x: "y', "/a #b", "/{a: b}", "/- x", "/'quoted'", "/*star &anchor !tag", "/%TAG", "/日本", "/😀", "/ a\\b", "/$(reboot)`x`",
 ])
 def test_hostile_answers_are_quoted(tmp_path, name):
     status, shown = ask(tmp_path, PROD[:4] + DEV[2:], ["", "0.0.0.0:1", name, name + ".key", "", "", ""])
