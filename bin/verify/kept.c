@@ -12,8 +12,8 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static bool
-bytes_of(const json_t *object, const char *name, uint8_t *out, size_t want)
+bool
+kept_bytes(const json_t *object, const char *name, uint8_t *out, size_t want)
 {
 	const char *text = json_string_value(json_object_get(object, name));
 	size_t len;
@@ -22,8 +22,8 @@ bytes_of(const json_t *object, const char *name, uint8_t *out, size_t want)
 	    &len) && len == want;
 }
 
-static bool
-head_of(const json_t *object, struct head *out)
+bool
+kept_head(const json_t *object, struct head *out)
 {
 	const json_t *size = json_object_get(object, "size");
 	const char *at = json_string_value(json_object_get(object, "created_at"));
@@ -36,8 +36,8 @@ head_of(const json_t *object, struct head *out)
 	out->size = (uint64_t)json_integer_value(size);
 	if (key != NULL && strlen(key) < sizeof(out->key_id))
 		strcpy(out->key_id, key);
-	return bytes_of(object, "root_b64", out->root, AG_HASH_BYTES) &&
-	    bytes_of(object, "signature_b64", out->signature,
+	return kept_bytes(object, "root_b64", out->root, AG_HASH_BYTES) &&
+	    kept_bytes(object, "signature_b64", out->signature,
 	        sizeof(out->signature));
 }
 
@@ -51,7 +51,7 @@ take_object(struct verify *v, const json_t *object, const char *fallback,
 
 	if (tenant == NULL)
 		tenant = fallback;
-	if (strlen(tenant) > AG_SEG_TENANT_MAX || !head_of(object, &head)) {
+	if (strlen(tenant) > AG_SEG_TENANT_MAX || !kept_head(object, &head)) {
 		*message = "it is not a checkpoint";
 		return false;
 	}

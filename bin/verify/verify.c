@@ -17,12 +17,14 @@ enum { EXIT_SOUND = 0, EXIT_BROKEN = 1, EXIT_INPUT = 2 };
 
 struct options {
 	const char *dir, *public_key, *tenant, *checkpoint, *write_checkpoint;
+	const char *proof;
 	const char *state; /* of the whole command: not needed here */
 };
 
 static const char usage[] =
     "usage: aegis audit verify --dir DIR --public-key FILE [--tenant T]\n"
-    "           [--checkpoint FILE] [--write-checkpoint FILE]\n";
+    "           [--checkpoint FILE] [--write-checkpoint FILE]\n"
+    "       aegis audit verify --proof FILE --public-key FILE [--tenant T]\n";
 
 static bool
 parse(int argc, char **argv, struct options *o)
@@ -36,6 +38,7 @@ parse(int argc, char **argv, struct options *o)
 		{ "--tenant", &o->tenant },
 		{ "--checkpoint", &o->checkpoint },
 		{ "--write-checkpoint", &o->write_checkpoint },
+		{ "--proof", &o->proof },
 		{ "--state", &o->state },
 	};
 
@@ -59,7 +62,7 @@ parse(int argc, char **argv, struct options *o)
 		else
 			return false;
 	}
-	return o->dir != NULL && o->public_key != NULL;
+	return (o->dir != NULL) != (o->proof != NULL) && o->public_key != NULL;
 }
 
 /* Every PEM block of the file; text between them is allowed. */
@@ -161,6 +164,22 @@ print_sound(const struct verify *v)
 	return EXIT_SOUND;
 }
 
+/* One event's, without the log. */
+static int
+run_proof(struct verify *v, const struct options *o)
+{
+	ag_err err;
+
+	if (access(o->proof, R_OK) != 0)
+		return input_error(o->proof, strerror(errno));
+	err = proof_check(v, o->proof, o->tenant == NULL ? "default" : o->tenant);
+	if (err == AG_USAGE)
+		return input_error(o->proof, v->what);
+	if (err != AG_OK)
+		printf("audit: not proved: %s\n", v->what);
+	return err == AG_OK ? EXIT_SOUND : EXIT_BROKEN;
+}
+
 static int
 run(struct verify *v, const struct options *o)
 {
@@ -168,7 +187,7 @@ run(struct verify *v, const struct options *o)
 	struct stat st;
 	ag_err err;
 
-	if (stat(o->dir, &st) != 0 || !S_ISDIR(st.st_mode))
+	if (o->dir != NULL && (stat(o->dir, &st) != 0 || !S_ISDIR(st.st_mode)))
 		return input_error(o->dir, "it is not a directory");
 	if (access(o->public_key, R_OK) != 0)
 		return input_error(o->public_key, strerror(errno));
@@ -177,6 +196,8 @@ run(struct verify *v, const struct options *o)
 	v->tenant = o->tenant;
 	if (o->tenant != NULL && strlen(o->tenant) > AG_SEG_TENANT_MAX)
 		return input_error(o->tenant, "it is not a tenant's name");
+	if (o->proof != NULL)
+		return run_proof(v, o);
 	if (o->checkpoint != NULL && !kept_read(v, o->checkpoint,
 	        o->tenant == NULL ? "default" : o->tenant, &message))
 		return input_error(o->checkpoint, message);

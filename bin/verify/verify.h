@@ -7,7 +7,8 @@
 #define AEGIS_VERIFY_H
 
 /* --dir DIR --public-key FILE [--tenant T] [--checkpoint FILE]
- * [--write-checkpoint FILE]. Exit status: 0 sound, 1 broken, 2 bad input. */
+ * [--write-checkpoint FILE]; or --proof FILE --public-key FILE [--tenant T].
+ * Exit status: 0 sound, 1 broken, 2 bad input. */
 int ag_cmd_audit_verify(int argc, char **argv);
 
 #endif

@@ -81,9 +81,20 @@ ag_err verify_cut_take(struct verify *v, const struct ag_seg_record *record)
 void verify_cut_blame(struct verify *v);
 
 /* ---- kept.c: checkpoints in files, one JSON object a line */
+struct json_t;
+/* Members of a checkpoint as REST writes it; false: it is none. */
+bool kept_head(const struct json_t *object, struct head *out);
+/* A member of exactly `want` bytes in base64. */
+bool kept_bytes(const struct json_t *object, const char *name, uint8_t *out,
+    size_t want);
 /* False: message says why. tenant: for objects that name none. */
 bool kept_read(struct verify *v, const char *path, const char *tenant,
     const char **message);
 bool kept_write(const struct verify *v, const char *path, const char **message);
+
+/* ---- proof.c: one event, without the log */
+/* AG_CORRUPT: v->what says what does not hold; AG_USAGE: what the file lacks. */
+ag_err proof_check(struct verify *v, const char *path, const char *tenant)
+    AG_MUST;
 
 #endif

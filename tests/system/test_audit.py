@@ -180,6 +180,33 @@ def test_inclusion_is_proved_with_the_public_key_alone(fleet, admin, key):
     assert not proof_ok(proof)
 
 
+def test_a_proof_in_a_file_is_checked_offline(fleet, admin, key, tmp_path):
+    answer = sign(admin, key)
+    event = "evt_" + answer.headers["x-request-id"].replace("-", "")
+    public = os.path.join(fleet.state, "audit", "public-key.pem")
+    proof, bent = tmp_path / "proof.json", tmp_path / "bent.json"
+    fleet.run("audit", "proof", event, "--out", str(proof), check=0)
+
+    def check(name, *more):
+        return fleet.run("audit", "verify", "--proof", str(name), "--public-key", public, *more)
+    done = check(proof)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("audit: %s is event " % event) and "of default" in done.stdout
+    whole = json.loads(proof.read_text())
+    for change in ({"index": whole["index"] + 1}, {"leaf_hash_b64": b64(bytes(32))},
+                   {"path_b64": whole["path_b64"][:-1]},
+                   {"checkpoint": dict(whole["checkpoint"], size=whole["checkpoint"]["size"] + 1)},
+                   {"checkpoint": dict(whole["checkpoint"], root_b64=b64(bytes(32)))}):
+        bent.write_text(json.dumps(dict(whole, **change)))
+        done = check(bent)
+        assert done.returncode == 1 and done.stdout.startswith("audit: not proved: "), (change, done)
+    assert check(proof, "--tenant", "other").returncode == 1
+    bent.write_text("{}")
+    assert check(bent).returncode == 2
+    assert check("/nonexistent").returncode == 2
+    assert check(proof, "--dir", fleet.state).returncode == 2
+
+
 class Stream:
     def __init__(self, fleet, path, headers=None):
         parts = urllib.parse.urlsplit(fleet.url)
