@@ -49,6 +49,31 @@ conn_place(struct conn *conn, enum conn_state state)
 		conn_hear(conn);
 }
 
+/* Every byte that no socket took yet, on whatever way it came and goes. */
+static void
+on_unsent(struct evbuffer *output, const struct evbuffer_cb_info *info,
+    void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)output;
+	conn->counted += info->n_added - info->n_deleted;
+	conn->rest->unsent += info->n_added - info->n_deleted;
+}
+
+static void
+close_socket(struct conn *conn)
+{
+	if (conn->bev == NULL)
+		return;
+	/* It may be freed later than now, when we are gone. */
+	evbuffer_remove_cb(bufferevent_get_output(conn->bev), on_unsent, conn);
+	bufferevent_free(conn->bev);
+	conn->bev = NULL;
+	conn->rest->unsent -= conn->counted;
+	conn->counted = 0;
+}
+
 static void
 conn_free(struct conn *conn)
 {
@@ -56,8 +81,7 @@ conn_free(struct conn *conn)
 
 	conn_place(conn, CONN_NONE);
 	request_forget(conn);
-	if (conn->bev != NULL)
-		bufferevent_free(conn->bev);
+	close_socket(conn);
 	http_fini(&conn->in);
 	text_fini(&conn->early);
 	if (conn->gone != NULL)
@@ -82,9 +106,7 @@ conn_drop(struct conn *conn)
 		conn_free(conn);
 		return;
 	}
-	if (conn->bev != NULL)
-		bufferevent_free(conn->bev);
-	conn->bev = NULL;
+	close_socket(conn);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -93,6 +115,19 @@ static size_t
 unsent(const struct conn *conn)
 {
 	return evbuffer_get_length(bufferevent_get_output(conn->bev));
+}
+
+/* A reader that is too slow for what it asked loses its connection. */
+static bool
+has_room(const struct conn *conn, size_t len)
+{
+	size_t own = unsent(conn) + len;
+
+	if (own <= REST_OUTPUT_SMALL || (own <= REST_OUTPUT_BYTES_MAX &&
+	    conn->rest->unsent + len <= REST_OUTPUT_TOTAL_MAX))
+		return true;
+	ag_metric_add(conn->rest->ctx, RM_UNSENT_DROPPED, 1);
+	return false;
 }
 
 /* Straight to the socket when nothing waits: it saves two epoll_ctl and a
@@ -115,7 +150,7 @@ conn_write(struct conn *conn, const void *bytes, size_t len)
 	}
 	if ((size_t)sent == len)
 		return;
-	if (unsent(conn) + len > REST_OUTPUT_BYTES_MAX ||
+	if (!has_room(conn, len - (size_t)sent) ||
 	    bufferevent_write(conn->bev, (const char *)bytes + sent,
 	    len - (size_t)sent) != 0)
 		conn->broken = true;
@@ -316,6 +351,9 @@ conn_open(struct rest *rest, int fd, const struct sockaddr *peer)
 	conn->proxied = address_is_trusted(rest, peer);
 	http_init(&conn->in, &rest->limits);
 	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
+	if (evbuffer_add_cb(bufferevent_get_output(conn->bev), on_unsent, conn) ==
+	    NULL)
+		conn->broken = true;
 	bufferevent_setwatermark(conn->bev, EV_READ, 0, REST_INPUT_BYTES_MAX);
 	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
 	ag_metric_set(rest->ctx, RM_CONNECTIONS, ++rest->conn_count);

@@ -44,9 +44,9 @@ on_sweep(void *state, struct ag_ctx *ctx)
 {
 	struct rest *rest = state;
 
-	(void)ctx;
 	request_admit_waiting(rest);
 	conn_sweep(rest);
+	ag_metric_set(ctx, RM_UNSENT, rest->unsent);
 	limit_report(rest, false);
 	if (rest->audit_seen && ag_slot_up(rest->ctx, rest_audit(rest)))
 		request_pay_debt(rest);
@@ -181,6 +181,8 @@ static const struct ag_metric_row metrics[] = {
 	[RM_ADDRESS_LIMITED] = { "rest_address_limited_total", "Requests beyond an address's limit", AG_COUNTER },
 	[RM_TIMEOUTS] = { "rest_timeouts_total", "Requests whose deadline passed", AG_COUNTER },
 	[RM_STREAMS] = { "rest_streams_total", "Event streams opened", AG_COUNTER },
+	[RM_UNSENT] = { "rest_unsent_bytes", "Output that waits for slow readers", AG_GAUGE },
+	[RM_UNSENT_DROPPED] = { "rest_unsent_dropped_total", "Connections closed because output waited beyond its bound", AG_COUNTER },
 	[RM_TLS_RELOADS] = { "rest_tls_reloads_total", "New certificates taken while running", AG_COUNTER },
 	[RM_TLS_KEPT] = { "rest_tls_kept_total", "New certificates that were no good: the old one stays", AG_COUNTER },
 	[RM_LATE] = { "rest_late_total", "Answers that nobody waited for any more", AG_COUNTER },

@@ -29,6 +29,8 @@ enum {
 	REST_KEEP_ALIVE_MS = 15000, /* of an event stream */
 	REST_INPUT_BYTES_MAX = 64 << 10, /* unread, per connection */
 	REST_OUTPUT_BYTES_MAX = 8 << 20,
+	REST_OUTPUT_TOTAL_MAX = 64 << 20, /* of all connections together … */
+	REST_OUTPUT_SMALL = 16 << 10, /* … but that much of each: others' readers are slow */
 	REST_BODIES_BYTES_MAX = 256 << 20, /* bodies being read, all connections */
 	REST_BATCH_FACTOR = 4,      /* a batch's body may be so much larger */
 	REST_PROXIES_MAX = 64,
@@ -43,7 +45,7 @@ enum rest_metric {
 	RM_REQUESTS, RM_2XX, RM_4XX, RM_5XX, RM_LATENCY, RM_FRAMING, RM_CONNECTIONS,
 	RM_REFUSED_CONNECTIONS, RM_IN_FLIGHT, RM_OVERLOADS, RM_UNRECORDED,
 	RM_ADDRESS_LIMITED, RM_TIMEOUTS, RM_STREAMS, RM_LATE,
-	RM_TLS_RELOADS, RM_TLS_KEPT,
+	RM_TLS_RELOADS, RM_TLS_KEPT, RM_UNSENT, RM_UNSENT_DROPPED,
 };
 
 /* Each state is a list in order of its end; one duration a list. */
@@ -98,6 +100,7 @@ struct conn {
 	struct text early; /* items that came before the answer */
 	uint64_t last_seq;
 	uint32_t unread;   /* events since the client's last sign of reading */
+	size_t counted;      /* of rest->unsent */
 };
 TAILQ_HEAD(conn_list, conn);
 
@@ -124,6 +127,7 @@ struct rest {
 	unsigned in_flight;
 	uint64_t n;          /* of the last numbered request of this boot */
 	uint64_t owed;       /* answers without a record, not yet told */
+	size_t unsent;       /* bytes that no socket took yet, of all connections */
 	bool audit_seen;
 	bool was_ready;      /* the fleet, once */
 	bool draining;

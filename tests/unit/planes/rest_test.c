@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -574,6 +575,40 @@ test_connection_bound(void **state)
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* Readers that do not read share one bound; who waits for little is not hit. */
+static void
+slow_readers_share_a_bound(void **state)
+{
+	enum { PIECE = 1 << 20, CLIENTS = 12 };
+	char *piece = calloc(1, PIECE);
+	struct conn *conns[CLIENTS];
+	int clients[CLIENTS];
+	unsigned broken = 0;
+
+	assert_int_equal(rest->unsent, 0);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		clients[i] = connect_client();
+		conns[i] = TAILQ_LAST(&rest->lists[CONN_FRESH], conn_list);
+		for (unsigned k = 0; k < 7; k++)
+			conn_write(conns[i], piece, PIECE);
+		broken += conns[i]->broken;
+		assert_true(rest->unsent <= REST_OUTPUT_TOTAL_MAX);
+	}
+	assert_true(broken > 0 && broken < CLIENTS / 2);
+	assert_true(rest->unsent > REST_OUTPUT_TOTAL_MAX - 7 * PIECE);
+	/* The first connection, whose client reads, is answered as ever. */
+	say("GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear();
+	header_is("HTTP/1.1 200 OK");
+	signal(SIGPIPE, SIG_IGN); /* as the loop has it */
+	for (unsigned i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+	turn(1);
+	assert_int_equal(rest->unsent, 0);
+	free(piece);
+	(void)state;
+}
+
 int
 main(void)
 {
@@ -586,6 +621,7 @@ main(void)
 		T(test_unrecorded), T(test_overload), T(test_client_leaves),
 		T(test_address_limit), T(test_stream), T(test_public_pages),
 		T(test_jwks), T(test_connection_bound),
+		T(slow_readers_share_a_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
