@@ -243,6 +243,10 @@ why(struct ag_ctx *ctx, ag_err err, Ag__Refusal *out)
 	else if (ctx->status_refusal.err == (uint32_t)err)
 		*out = ctx->status_refusal;
 	out->err = public_error(err);
+	if (out->err == AG_UNAVAILABLE)
+		ag_log(ctx, AG_WARN, "REQUEST-UNAVAILABLE", "error=%s reason=%s",
+		    ag_err_row(err)->name,
+		    out->reason_code == NULL ? "overloaded" : out->reason_code);
 	if (out->err == AG_GENERAL_FAILURE) {
 		ag_log(ctx, AG_ERROR, "REQUEST-FAILED", "error=%s detail=%s",
 		    ag_err_row(err)->name,

@@ -259,12 +259,25 @@ request_refuse_framing(struct conn *conn)
 	request_tell(conn);
 }
 
+/* The cause, under the id that the client is told. */
+static void
+say_failed(struct conn *conn, const char *event, const char *cause)
+{
+	const struct ag_operation *op = operation(conn);
+	char id[AG_UUID_TEXT];
+
+	ag_uuid_text(conn->request_id, id);
+	ag_log(conn->rest->ctx, AG_WARN, event, "request_id=%s operation=%s "
+	    "cause=\"%s\"", id, op == NULL ? "-" : op->operation, cause);
+}
+
 void
 request_unrecorded(struct conn *conn)
 {
 	struct rest *rest = conn->rest;
 
 	ag_metric_add(rest->ctx, RM_UNRECORDED, 1);
+	say_failed(conn, "REQUEST-UNRECORDED", "audit did not record it in time");
 	rest->owed++;
 	refuse_set(&conn->own, AG_UNAVAILABLE,
 	    "audit", NULL,
@@ -279,6 +292,7 @@ request_timeout(struct conn *conn)
 	bool changes = op == NULL || (op->flags & AG_OP_READ) == 0;
 
 	ag_metric_add(conn->rest->ctx, RM_TIMEOUTS, 1);
+	say_failed(conn, "REQUEST-TIMEOUT", "no station answered in time");
 	request_refuse(conn, AG_DEADLINE_EXCEEDED,
 	    changes ? "outcome_unknown" : NULL, changes ?
 	    "the answer did not come in time; it may still have been done" :
