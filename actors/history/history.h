@@ -20,6 +20,7 @@ enum {
 	ASK_MS = 1500,
 	STREAMS_MAX = 64,
 	STREAM_BEHIND_MAX = 1000,
+	STREAM_IDS_MAX = 12, /* a chain is no longer */
 	GROUP_LEAVES = 256,      /* Merkle subtrees kept: 2^8 leaves */
 	GROUP_LEVEL = 8,
 	PROOF_PATH_MAX = 64,
@@ -145,6 +146,9 @@ ag_err cursor_parse(struct ag_ctx *ctx, const char *cursor, const void *filter,
 
 void stream_pump(struct history *h, struct ag_ctx *ctx);
 void stream_tick(struct history *h, struct ag_ctx *ctx);
+/* Ends the streams whose credential this event ends. */
+void stream_look(struct history *h, struct ag_ctx *ctx,
+    const struct ag_seg_record *record);
 void stream_drop_slot(struct history *h, unsigned slot);
 void stream_fini(struct history *h);
 void proof_fini(struct history *h); /* forgets all; begins anew when asked */

@@ -138,6 +138,7 @@ take_event(struct history *h, struct ag_ctx *ctx,
 	if (record->at > b->max_at)
 		b->max_at = record->at;
 	h->indexed = record->pos + 1;
+	stream_look(h, ctx, record);
 	if (record->pos % BLOCK_EVENTS != 0)
 		return AG_OK;
 	err = block_store(ctx, block_end(h) - 1, b);

@@ -2,10 +2,13 @@
 /*
  * stream: GET /v1/audit/stream. Each stream walks the log on its own, sends
  * what its filter lets through while the plane gives it credit, and is closed
- * with `lagged` if its reader, having caught up once, falls behind.
+ * with `lagged` if its reader, having caught up once, falls behind, and with
+ * `end` when the credential that opened it expires, is revoked, or its owner is
+ * suspended or deleted.
  */
 #include "history.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +26,11 @@ struct stream {
 	bool has_prev;
 	bool caught_up;
 	int64_t expires_at; /* of the credential; 0: never */
+	/* Who opened it, and everybody above; the credential. */
+	char ids[STREAM_IDS_MAX][AG_ID_SIZE];
+	unsigned id_count;
+	char jti[AG_UUID_TEXT];
+	uint64_t opened_pos; /* what was recorded before is no news */
 };
 
 static void
@@ -197,6 +205,82 @@ stream_tick(struct history *h, struct ag_ctx *ctx)
 	ag_metric_set(ctx, M_STREAMS, h->stream_count);
 }
 
+/* ------------------------------------------------------------ its credential */
+
+/* What ends a credential, as it is recorded. */
+static const struct {
+	const char *operation;
+	const char *code; /* what the next request would be told */
+} ends[] = {
+	{ "principal.suspend", "PrincipalSuspended" },
+	{ "principal.delete", "Unauthenticated" },
+	{ "principal.revoke", "Unauthenticated" }, /* a token */
+	{ "agent.suspend", "PrincipalSuspended" },
+	{ "agent.revoke", "Unauthenticated" },
+	{ "response.suspend_agent", "PrincipalSuspended" },
+	{ "response.revoke_agent", "Unauthenticated" },
+	{ "response.revoke_subtree", "Unauthenticated" },
+};
+
+static bool
+is_of(const struct stream *s, const char *id)
+{
+	if (id == NULL)
+		return false;
+	if (strcmp(id, s->jti) == 0 && s->jti[0] != '\0')
+		return true;
+	for (unsigned i = 0; i < s->id_count; i++) {
+		if (strcmp(id, s->ids[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+end_those_of(struct history *h, struct ag_ctx *ctx, const Ag__Event *event,
+    uint64_t pos, const char *code)
+{
+	for (unsigned i = h->stream_count; i-- > 0;) {
+		struct stream *s = h->streams[i];
+
+		if (pos <= s->opened_pos || strcmp(s->tenant, event->tenant) != 0 ||
+		    event->resource == NULL || !is_of(s, event->resource->id))
+			continue;
+		say_end(ctx, s, false, code);
+		drop(h, i);
+	}
+}
+
+/* Every event that is indexed while streams are open comes by here. */
+void
+stream_look(struct history *h, struct ag_ctx *ctx,
+    const struct ag_seg_record *record)
+{
+	const Ag__Event *event;
+
+	if (h->stream_count == 0 ||
+	    (memmem(record->body, record->body_len, "suspend", 7) == NULL &&
+	    memmem(record->body, record->body_len, "revoke", 6) == NULL &&
+	    memmem(record->body, record->body_len, ".delete", 7) == NULL))
+		return;
+	event = ag_unpack(ctx, &ag__event__descriptor, record->body,
+	    record->body_len);
+	if (event == NULL || event->outcome != AG__OUTCOME_KIND__V__allowed)
+		return;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		if (strcmp(event->operation, ends[i].operation) == 0)
+			end_those_of(h, ctx, event, record->pos, ends[i].code);
+	}
+}
+
+static void
+opened_by(struct stream *s, const Ag__Grant *g)
+{
+	for (size_t i = 0; i < g->n_chain && s->id_count < STREAM_IDS_MAX; i++)
+		snprintf(s->ids[s->id_count++], AG_ID_SIZE, "%s", g->chain[i]->id);
+	snprintf(s->jti, sizeof(s->jti), "%s", g->jti == NULL ? "" : g->jti);
+}
+
 /* ------------------------------------------------------------------ opening */
 
 /* Where to begin: a tenant's seq is never above its pos, so the event with
@@ -278,6 +362,8 @@ on_stream_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	s->n = g->n;
 	s->boot = g->boot;
 	s->expires_at = g->has_credential_expires_at ? g->credential_expires_at : 0;
+	opened_by(s, g);
+	s->opened_pos = h->head;
 	if (s->ask == NULL)
 		err = AG_NO_MEMORY;
 	if (err == AG_OK)
