@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #ifdef AG_HAVE_VERIFY
 #include <replay.h>
 #include <verify.h>
@@ -58,7 +59,8 @@ static const struct cli_option replay_options[] = {
 	{ 0 },
 };
 static const struct cli_option verify_options[] = {
-	{ "--dir", "DIR", CLI_LOCAL, NULL, true, "the log's directory", NULL },
+	{ "--dir", "DIR", CLI_LOCAL, NULL, false, "the log's directory; or --proof", NULL },
+	{ "--proof", "FILE", CLI_LOCAL, NULL, false, "of one event, as audit proof wrote it: without the log", NULL },
 	{ "--public-key", "FILE", CLI_LOCAL, NULL, true, "whose signatures to believe", NULL },
 	{ "--tenant", "T", CLI_LOCAL, NULL, false, "only this tenant's events", NULL },
 	{ "--checkpoint", "FILE", CLI_LOCAL, NULL, false, "one that you kept: finds a tail cut back", NULL },
@@ -275,51 +277,117 @@ cli_audit_query(struct cli *cli)
 struct tail {
 	struct cli *cli;
 	struct cli_table table;
-	bool is_event;
-	enum cli_exit status;
+	enum { LINE_OTHER, LINE_EVENT, LINE_LAGGED } kind;
+	long long seen; /* seq of the last event printed; -1: none yet */
+	long long id;   /* of the event being read */
+	bool moved;     /* something came on this connection */
+	enum cli_exit status; /* CLI_OK: go on */
 };
 
-/* One line of server-sent events. */
+enum { TAIL_WAIT_MS = 200, TAIL_WAIT_MAX_MS = 5000 };
+
+static bool
+print_tailed(struct tail *tail, json_t *event)
+{
+	json_t *one;
+
+	if (event == NULL)
+		return false; /* cut off in the middle: it comes again */
+	tail->moved = true;
+	if (tail->id <= tail->seen) {
+		json_decref(event);
+		return true;
+	}
+	tail->seen = tail->id;
+	one = json_pack("[o]", event);
+	print_events(tail->cli, &tail->table, one, false);
+	(void)fflush(stdout);
+	json_decref(one);
+	return true;
+}
+
+/* One line of server-sent events. False: this connection is over. */
 static bool
 on_line(void *arg, const char *line)
 {
 	struct tail *tail = arg;
-	json_t *event, *one;
 
+	if (strncmp(line, "id: ", 4) == 0)
+		tail->id = strtoll(line + 4, NULL, 10);
 	if (strncmp(line, "event: ", 7) == 0)
-		tail->is_event = strcmp(line + 7, "audit") == 0;
+		tail->kind = strcmp(line + 7, "audit") == 0 ? LINE_EVENT :
+		    strcmp(line + 7, "lagged") == 0 ? LINE_LAGGED : LINE_OTHER;
 	if (strncmp(line, "data: ", 6) != 0)
 		return true;
-	event = json_loads(line + 6, 0, NULL);
-	if (!tail->is_event) {
-		tail->status = cli_fail(CLI_TRY_AGAIN, "the stream ended: %s", line + 6);
-		json_decref(event);
+	if (tail->kind == LINE_EVENT)
+		return print_tailed(tail, json_loads(line + 6, 0, NULL));
+	/* Behind: on from where it was. Ended: whoever it was may not go on. */
+	if (tail->kind == LINE_OTHER)
+		tail->status = cli_fail(CLI_UNAUTHENTICATED, "the stream ended: %s",
+		    line + 6);
+	return false;
+}
+
+/* From the event after the last one that was printed. */
+static bool
+tail_path(const struct tail *tail, const char *base, char *out, size_t size)
+{
+	const char *from = strstr(base, "from_seq=");
+	int n;
+
+	if (tail->seen < 0 || from != NULL)
+		n = snprintf(out, size, "%s", base);
+	else
+		n = snprintf(out, size, "%s%cfrom_seq=%lld", base,
+		    strchr(base, '?') == NULL ? '?' : '&', tail->seen + 1);
+	if (n < 0 || (size_t)n >= size)
 		return false;
-	}
-	if (event != NULL) {
-		one = json_pack("[o]", event);
-		print_events(tail->cli, &tail->table, one, false);
-		(void)fflush(stdout);
-		json_decref(one);
-	}
+	if (tail->seen >= 0 && from != NULL)
+		(void)snprintf(out + (from - base), size - (size_t)(from - base),
+		    "from_seq=%lld%s", tail->seen + 1,
+		    strchr(from, '&') == NULL ? "" : strchr(from, '&'));
 	return true;
 }
 
+/* Goes on for as long as the credential is good: a connection that ends, a
+ * plane that is restarted or a reader that was too slow costs no event. */
 static enum cli_exit
 audit_tail(struct cli *cli)
 {
 	/* Widths are guesses: what comes is not known yet. */
-	struct tail tail = { .cli = cli, .table = { .columns = TIMELINE,
-	    .widths = { 24, 24, 12, 20, 20, 8, 5 } }, .is_event = true };
-	char path[CLI_URL_MAX];
+	struct tail tail = { .cli = cli, .seen = -1, .table = { .columns = TIMELINE,
+	    .widths = { 24, 24, 12, 20, 20, 8, 5 } } };
+	char base[CLI_URL_MAX], path[CLI_URL_MAX + 64];
+	unsigned wait_ms = TAIL_WAIT_MS;
 	enum cli_exit status;
+	bool begun = false;
 
 	if ((status = cli_resolve(cli, true)) != CLI_OK ||
-	    (status = cli_path_query(cli, "/v1/audit/stream", path, sizeof(path))) !=
-	        CLI_OK ||
-	    (status = cli_http_lines(cli, path, on_line, &tail)) != CLI_OK)
+	    (status = cli_path_query(cli, "/v1/audit/stream", base,
+	        sizeof(base))) != CLI_OK)
 		return status;
-	return tail.status;
+	for (;;) {
+		struct timespec wait;
+
+		tail.moved = false;
+		if (!tail_path(&tail, base, path, sizeof(path)))
+			return cli_fail(CLI_USAGE, "the filters are too long");
+		status = cli_http_lines(cli, path, on_line, &tail);
+		if (tail.status != CLI_OK)
+			return tail.status;
+		begun = begun || status == CLI_OK || tail.moved;
+		if (!begun || (status != CLI_OK && status != CLI_TRY_AGAIN))
+			return status;
+		wait_ms = tail.moved ? TAIL_WAIT_MS : 2 * wait_ms;
+		if (wait_ms > TAIL_WAIT_MAX_MS)
+			wait_ms = TAIL_WAIT_MAX_MS;
+		wait = (struct timespec){ wait_ms / 1000,
+			wait_ms % 1000 * 1000000L };
+		(void)nanosleep(&wait, NULL);
+		/* A fleet that was started again may listen elsewhere. */
+		if (cli_resolve(cli, true) != CLI_OK)
+			return CLI_TRY_AGAIN;
+	}
 }
 
 static enum cli_exit

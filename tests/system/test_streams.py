@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams end with their credential, the tail goes on over what breaks, and slow readers cost a bound."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.parse
+
+import pytest
+
+from conftest import AEGIS, wait_for
+
+
+class Stream:
+    """A server-sent stream, read line by line."""
+
+    def __init__(self, fleet, token, path="/v1/audit/stream"):
+        parts = urllib.parse.urlsplit(fleet.url)
+        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=15)
+        self.socket.sendall(("GET %s HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (path, token)).encode())
+        self.file = self.socket.makefile("rb")
+        assert b" 200 " in self.file.readline()
+
+    def until_end(self):
+        """The last event's name and data; the stream is over after it."""
+        name = data = None
+        for line in self.file:
+            text = line.decode().rstrip("\r\n")
+            if text.startswith("event: "):
+                name = text[7:]
+            if text.startswith("data: "):
+                data = text[6:]
+        return name, json.loads(data)
+
+
+def reader(fleet, unique):
+    who = fleet.person(unique("auditor"), roles=["auditor"])
+    return who, who.token
+
+
+@pytest.mark.parametrize("verb, body, code", [
+    ("suspend", {"reason": "test"}, "PrincipalSuspended"), ("delete", None, "Unauthenticated")])
+def test_a_stream_ends_with_its_owner(fleet, admin, unique, verb, body, code):
+    who, token = reader(fleet, unique)
+    stream = Stream(fleet, token)
+    admin.ok("GET", "/v1/whoami")
+    if verb == "delete":
+        admin.ok("DELETE", "/v1/principals/%s?reason=test" % who.name)
+    else:
+        admin.ok("POST", "/v1/principals/%s/%s" % (who.name, verb), body)
+    assert stream.until_end() == ("end", {"code": code})
+
+
+def test_a_stream_ends_with_its_token_and_no_other(fleet, admin, unique):
+    who, token = reader(fleet, unique)
+    second = admin.ok("POST", "/v1/principals/%s/tokens" % who.name, {})
+    first, other = Stream(fleet, token), Stream(fleet, second["token"])
+    admin.ok("POST", "/v1/tokens/%s/revoke" % second["jti"], {"reason": "test"})
+    assert other.until_end() == ("end", {"code": "Unauthenticated"})
+    # The other token's stream goes on.
+    marker = admin.get("/v1/whoami").headers["x-request-id"]
+    for line in first.file:
+        if marker.encode() in line:
+            break
+    else:
+        raise AssertionError("the stream of a good token ended")
+
+
+def test_the_tail_goes_on_over_a_restarted_plane(fleet, admin, tmp_path, unique):
+    """Every event once, in order: those before, while and after its plane was away."""
+    alias = unique("key")
+    fleet.key(admin, alias)
+    heard_file = tmp_path / "tail"
+    env = dict(os.environ, AEGIS_STATE=fleet.state, XDG_CONFIG_HOME=fleet.state + ".home")
+    with open(heard_file, "w") as out:
+        tail = subprocess.Popen([AEGIS, "audit", "tail", "--key", alias, "--json"], stdout=out, env=env)
+
+    def heard():
+        return [json.loads(line)["seq"] for line in heard_file.read_text().splitlines() if line.endswith("}")]
+    try:
+        wait_for(lambda: admin.get("/v1/keys/" + alias) and heard(), 15, 0.1, "the tail")
+        begun = heard()[0]
+        for _ in range(3):
+            os.kill(fleet.processes()["rest"], signal.SIGKILL)
+
+            def again():
+                try:
+                    return fleet.admin().get("/v1/keys/" + alias).status == 200
+                except OSError:
+                    return False
+            wait_for(again, 30, 0.05, "the plane")
+        admin = fleet.admin()
+        last = fleet.event_of(admin, admin.get("/v1/keys/" + alias))[0]["seq"]
+        wait_for(lambda: heard()[-1] >= last, 30, 0.1, "the tail to go on")
+    finally:
+        tail.terminate()
+        tail.wait(10)
+    expected = [e["seq"] for e in fleet.events(admin, "key=" + alias) if begun <= e["seq"] <= last]
+    assert [n for n in heard() if n <= last] == expected
+
+
+def test_the_tail_ends_when_its_credential_does(fleet, admin, tmp_path, unique):
+    who, token = reader(fleet, unique)
+    token_file = tmp_path / "token"
+    token_file.write_text(token)
+    token_file.chmod(0o600)
+    env = dict(os.environ, AEGIS_STATE=fleet.state, XDG_CONFIG_HOME=fleet.state + ".home")
+    tail = subprocess.Popen([AEGIS, "audit", "tail", "--token-file", str(token_file), "--json"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True)
+    assert tail.stdout.readline()  # its own request is the first event that it hears
+    admin.ok("POST", "/v1/principals/%s/suspend" % who.name, {"reason": "test"})
+    _, err = tail.communicate(timeout=20)
+    assert tail.returncode == 3 and "PrincipalSuspended" in err
