@@ -101,7 +101,8 @@ has(struct cedar_parser *p, size_t at, struct cedar_expr *of)
 	bool is_word = p->token.kind == CEDAR_T_IDENT, more = true;
 
 	while (more) {
-		if (!(is_word ? cedar_attribute_word : cedar_attribute_name)(p, &name))
+		if (!(is_word ? cedar_attribute_word(p, &name) :
+		    cedar_attribute_name(p, &name)))
 			return NULL;
 		one = cedar_node(p, CEDAR_HAS, at, of, NULL, NULL);
 		if (one == NULL)
