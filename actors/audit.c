@@ -318,7 +318,8 @@ on_refused(void *state, struct ag_ctx *ctx, const void *msg)
 	char id[AG_ID_SIZE];
 	Ag__Event e;
 
-	if (ag_from(ctx) != AG_SLOT_BROKER)
+	/* The broker tells of everybody, a row of what it heard on its lines. */
+	if (ag_from(ctx) != AG_SLOT_BROKER && ag_from(ctx) != refused->to)
 		return AG_BAD_MESSAGE;
 	if (refused->has_suppressed) /* the broker bounds what it tells, too */
 		a->refused_count += refused->suppressed;

@@ -266,7 +266,8 @@ greet(struct broker *b)
 {
 	for (unsigned slot = 0; b->greets > 0 && slot < TOPOLOGY_SLOTS_MAX;
 	    slot++) {
-		if (!b->greet[slot] || say_peer(b, slot, slot, true) == AG_FULL)
+		if (!b->greet[slot] ||
+		    say_peer(b, slot, slot, b->up[slot]) == AG_FULL)
 			continue;
 		set_greet(b, slot, false);
 		if (b->up[slot])

@@ -51,18 +51,13 @@ topology_find(const struct topology *t, enum ag_role role)
 static const char *
 judge_part(const struct topology *t, unsigned from, unsigned to, uint16_t type)
 {
-	const struct ag_message *message = ag_message_find(type);
-
-	if (message == NULL)
+	if (ag_message_find(type) == NULL)
 		return "unknown type";
 	if (to == AG_SLOT_BROKER)
 		return type == AG_MSG_HELLO_EVENT ? NULL : "not for the broker";
 	if (!topology_has(t, to))
 		return "no such row";
-	if (!ag_route_allowed(t->rows[from].role, t->rows[to].role,
-	    message->group))
-		return "no such route";
-	return NULL;
+	return ag_route_refusal(t->rows[from].role, t->rows[to].role, type);
 }
 
 enum judgement

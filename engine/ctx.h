@@ -142,9 +142,10 @@ struct ag_ctx {
 	struct ag_arena *arena;
 	struct ag_bus *bus; /* NULL in the kit */
 	struct event_base *base;
-	struct event *bus_event, *boot_event, *tick_event, *term_event,
+	struct event *bus_event, *line_event, *boot_event, *tick_event, *term_event,
 	    *hup_event, *work_event;
 	bool look_again; /* the bus may have more: do not wait */
+	bool look_lines; /* the lines may */
 	unsigned turn_messages;
 	bool turned;     /* something ran in this round: flush hook is due */
 
@@ -238,6 +239,10 @@ ag_err out_add(struct ag_ctx *ctx, unsigned to, uint16_t type,
 ag_err out_add_raw(struct ag_ctx *ctx, unsigned to, uint16_t type,
     const Ag__Envelope *env, const uint8_t *body, size_t body_len) AG_MUST;
 void out_send_all(struct ag_ctx *ctx);
+/* ---- line.c: the ring's own lines */
+ag_err line_open_all(struct ag_ctx *ctx) AG_MUST; /* as the boot message says */
+/* ag_switch_on_frame; arg is the context. */
+void line_frame(void *arg, unsigned from, uint8_t *bytes, size_t len);
 /* ---- trip.c */
 void trip_frame(struct ag_ctx *ctx, const uint8_t *bytes, size_t len);
 void trip_run_queue(struct ag_ctx *ctx);
@@ -278,6 +283,9 @@ void follow_peer_up(struct ag_ctx *ctx, unsigned slot);
 void follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len);
 void follow_poke(struct ag_ctx *ctx);
 void follow_resync(struct ag_ctx *ctx);
+/* Records may have been pushed to us and lost (the journal or the broker was
+ * started again): who must know them at once serves nobody until it does. */
+void follow_gap(struct ag_ctx *ctx);
 ag_err follow_apply(struct ag_ctx *ctx, const Ag__JournalRecord *record) AG_MUST;
 ag_err follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
     uint64_t pos) AG_MUST;

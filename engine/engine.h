@@ -160,8 +160,10 @@ int ag_bus_fd(struct ag_bus *bus); /* edge: readable when something changed */
 ag_err ag_bus_recv(struct ag_bus *bus, const uint8_t **bytes, size_t *len)
     AG_MUST;
 bool ag_bus_waiting(struct ag_bus *bus);
-/* Takes bytes (malloc'd), frees them; AG_FULL: the queue is full (ours). */
-ag_err ag_bus_send(struct ag_bus *bus, uint8_t *bytes, size_t len) AG_MUST;
+/* Takes bytes (malloc'd), frees them; by the line to that slot if there is one,
+ * else through the broker. AG_FULL: the queue is full (ours). */
+ag_err ag_bus_send(struct ag_bus *bus, unsigned to, uint8_t *bytes, size_t len)
+    AG_MUST;
 
 struct ag_switch; /* the broker's side: one DEALER per row, and ZAP */
 struct ag_switch_row {
@@ -192,6 +194,21 @@ ag_err ag_switch_forward(struct ag_switch *sw, unsigned to) AG_MUST;
 ag_err ag_switch_send(struct ag_switch *sw, unsigned to, const uint8_t *bytes,
     size_t len) AG_MUST;
 uint64_t ag_switch_denied(const struct ag_switch *sw); /* handshakes refused */
+
+/*
+ * Lines: two rows that proto/routes.def lets talk without the broker. The one
+ * who hears binds, and admits only that row with the line's own token: who is
+ * behind it is known like the broker knows it. What is sent before the peer is
+ * there waits, bounded by the queue.
+ */
+ag_err ag_bus_line_to(struct ag_bus *bus, unsigned slot, const char *endpoint,
+    const char *name, const uint8_t token[32]) AG_MUST;
+ag_err ag_bus_line_from(struct ag_bus *bus, unsigned uid,
+    const struct ag_switch_row *row) AG_MUST;
+int ag_bus_lines_fd(const struct ag_bus *bus); /* edge, like ag_bus_fd; -1: none */
+/* Hands out at most AG_TURN_FRAMES_MAX frames per line; true: there may be more. */
+bool ag_bus_lines_turn(struct ag_bus *bus, ag_switch_on_frame *on_frame,
+    void *arg) AG_MUST;
 
 struct ag_topics; /* XPUB, for sinks/topics */
 ag_err ag_topics_open(const char *endpoint, unsigned queue_max,

@@ -407,12 +407,21 @@ follow_start(struct ag_ctx *ctx)
 }
 
 void
+follow_gap(struct ag_ctx *ctx)
+{
+	if (ctx->actor->follow == AG_FOLLOW_LIVE && ctx->caught_up)
+		follow_resync(ctx);
+}
+
+void
 follow_peer_up(struct ag_ctx *ctx, unsigned slot)
 {
 	enum ag_role role = ag_slot_role(ctx, slot);
 
 	if (role == AG_ROLE_AUDIT)
 		ctx->marks_pending = true;
+	if (role == AG_ROLE_JOURNAL)
+		follow_gap(ctx);
 	if (role == AG_ROLE_AUDIT || role == AG_ROLE_JOURNAL)
 		follow_start(ctx);
 }

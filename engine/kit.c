@@ -333,7 +333,10 @@ ag_kit_deliver_bytes(struct ag_kit *kit, enum ag_role from, unsigned index,
 	memcpy(copy, frame, len);
 	if (len >= AG_FRAME_HEADER)
 		ag_frame_stamp(copy, (uint16_t)slot);
-	trip_frame(kit->ctx, copy, len);
+	if (ag_line_between(from, ag_slot_role(kit->ctx, kit->ctx->self)))
+		line_frame(kit->ctx, slot, copy, len);
+	else
+		trip_frame(kit->ctx, copy, len);
 	settle(kit);
 	free(copy);
 }

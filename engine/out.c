@@ -181,7 +181,7 @@ frame_send(struct ag_ctx *ctx, struct out_frame *frame)
 		return;
 	}
 	memcpy(bytes, frame->bytes, frame->len);
-	if (ag_bus_send(ctx->bus, bytes, frame->len) != AG_OK) {
+	if (ag_bus_send(ctx->bus, frame->to, bytes, frame->len) != AG_OK) {
 		/* Every mailbox holds the whole budget, so this is our bug or a
 		 * dead broker; deadlines deal with what was in it. */
 		ag_em_add(ctx, EM_FULL, frame->count);

@@ -73,6 +73,14 @@ static const struct {
 };
 _Static_assert(AG_GROUP_COUNT <= 32, "a group is a bit of a route mask");
 
+static const struct {
+	uint8_t from, to;
+} lines[] = {
+#define LINE(from, to) { AG_ROLE_##from, AG_ROLE_##to },
+#include "lines.def"
+#undef LINE
+};
+
 static uint32_t route_masks[AG_ROLE_COUNT][AG_ROLE_COUNT];
 
 /* Before main, so that nobody has to remember it and no thread races. */
@@ -184,6 +192,26 @@ ag_route_allowed(enum ag_role from, enum ag_role to, enum ag_group group)
 	    group == AG_GROUP_NONE || (unsigned)group >= AG_GROUP_COUNT)
 		return false;
 	return (route_masks[from][to] >> group & 1) != 0;
+}
+
+const char *
+ag_route_refusal(enum ag_role from, enum ag_role to, uint16_t type)
+{
+	const struct ag_message *message = ag_message_find(type);
+
+	if (message == NULL)
+		return "unknown type";
+	return ag_route_allowed(from, to, message->group) ? NULL :
+	    "no such route";
+}
+
+bool
+ag_line_between(enum ag_role from, enum ag_role to)
+{
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (lines[i].from == from && lines[i].to == to)
+			return true;
+	return false;
 }
 
 const char *

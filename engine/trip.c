@@ -407,6 +407,7 @@ on_peer_event(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		} else {
 			ctx->marks_pending = true; /* outcomes went with it */
 			run_hello(ctx);
+			follow_gap(ctx);
 		}
 		return;
 	}

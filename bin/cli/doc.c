@@ -117,14 +117,25 @@ static const struct { const char *from, *to, *group; } route_rows[] = {
 #undef ROUTE
 };
 
+/* The pairs that talk without the broker. */
+static void
+doc_lines(void)
+{
+	puts("\nWithout the broker between them:\n\n| from | to |\n|---|---|");
+#define LINE(from, to) puts("| " #from " | " #to " |");
+#include "lines.def"
+#undef LINE
+}
+
 static void
 doc_routes(void)
 {
-	puts("## Topology\n\nWhat is not listed is refused by the broker and "
+	puts("## Topology\n\nWhat is not listed is refused and "
 	     "recorded.\n\n| from | to | messages |\n|---|---|---|");
 	for (size_t i = 0; i < sizeof(route_rows) / sizeof(route_rows[0]); i++)
 		printf("| %s | %s | %s |\n", route_rows[i].from, route_rows[i].to,
 		    route_rows[i].group);
+	doc_lines();
 }
 
 /* ---------------------------------------------------------------- config */

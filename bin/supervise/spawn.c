@@ -132,11 +132,18 @@ tell_boot(struct supervisor *sup, const struct child *child,
     const uint8_t token[32], int fd)
 {
 	static struct table table; /* large, and used for the length of a call */
+	static struct line_list to, from;
 	Ag__Boot boot = AG__BOOT__INIT;
 	Ag__BootRow self = AG__BOOT_ROW__INIT;
 	uint8_t lock[AG_MASTER_KDF_BYTES + AG_MASTER_BYTES];
-	ag_err err;
+	ag_err err = ag_lines_of(sup, child, &to, &from);
 
+	if (err != AG_OK)
+		return err;
+	boot.lines_to = to.pointers;
+	boot.n_lines_to = to.count;
+	boot.lines_from = from.pointers;
+	boot.n_lines_from = from.count;
 	fill_table(sup, &table, child->is_broker);
 	fill_common(sup, &boot, &table);
 	self.slot = child->slot;
@@ -172,6 +179,7 @@ tell_boot(struct supervisor *sup, const struct child *child,
 	}
 	err = ag_boot_write(fd, &boot);
 	ag_wipe(lock, sizeof(lock));
+	ag_wipe(to.rows, to.count * sizeof(to.rows[0]));
 	return err;
 }
 

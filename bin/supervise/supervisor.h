@@ -137,6 +137,7 @@ struct supervisor {
 	uint8_t mac_key[32];
 	struct ag_master_lock master_lock; /* key NULL: none */
 	int tty_fd; /* where a passphrase is asked for; or -1 */
+	uint8_t line_key[32]; /* what the lines' tokens are made of */
 	unsigned plane_count;
 	/* the public side */
 	int listen_fd;
@@ -187,6 +188,10 @@ void ag_status_text(int status, char *out, size_t size);
 bool ag_endpoint_name(const char *run_dir, const char *name,
     unsigned generation, char out[ENDPOINT_SIZE]);
 
+/* "ipc://<run>/bus/<to>.<from>": where `to` hears `from` without the broker. */
+bool ag_endpoint_line(const char *run_dir, const char *to, const char *from,
+    char out[ENDPOINT_SIZE]);
+
 /* Removes the socket of a generation that is over; libzmq does not. */
 void ag_endpoint_remove(const char *endpoint);
 
@@ -209,6 +214,21 @@ void ag_child_tell(struct child *child, const char *line);
 void ag_child_level(struct supervisor *sup, struct child *child,
     const char *level);
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
+
+/* ---- lines.c: who talks to whom without the broker */
+struct line_row {
+	Ag__BootLine line;
+	char endpoint[ENDPOINT_SIZE];
+	uint8_t token[32]; /* of a line from others: its hash */
+};
+struct line_list {
+	struct line_row rows[CHILDREN_MAX];
+	Ag__BootLine *pointers[CHILDREN_MAX];
+	size_t count;
+};
+/* The lines of one child. The lists hold tokens: the caller wipes them. */
+ag_err ag_lines_of(const struct supervisor *sup, const struct child *child,
+    struct line_list *to, struct line_list *from) AG_MUST;
 
 /* ---- statedir.c */
 /* Makes it, checks owner and mode, VERSION, takes the lock, sweeps run/. */

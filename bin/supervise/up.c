@@ -109,7 +109,8 @@ start_clock(struct supervisor *sup)
 static int
 make_keys(struct supervisor *sup)
 {
-	if (ag_random_bytes(sup->mac_key, sizeof(sup->mac_key)) == AG_OK)
+	if (ag_random_bytes(sup->mac_key, sizeof(sup->mac_key)) == AG_OK &&
+	    ag_random_bytes(sup->line_key, sizeof(sup->line_key)) == AG_OK)
 		return EXIT_YES;
 	ag_sup_complain("up", "no random bytes: %s", strerror(errno));
 	return EXIT_FAULT;
@@ -456,6 +457,7 @@ finish(struct supervisor *sup)
 	ag_state_close(sup);
 	ag_wipe(sup->mac_key, sizeof(sup->mac_key));
 	ag_master_lock_free(&sup->master_lock);
+	ag_wipe(sup->line_key, sizeof(sup->line_key));
 	ag_children_free(sup);
 	ag_config_free(&sup->config);
 	free(sup->config_text);

@@ -66,6 +66,7 @@ enum ag_group {
 	AG_GROUP_FACT,
 	AG_GROUP_ROT_SECRET,
 	AG_GROUP_CHALLENGE,
+	AG_GROUP_REFUSAL,
 	AG_GROUP_COUNT
 };
 
@@ -131,6 +132,11 @@ enum ag_role ag_role_named(const char *name);  /* AG_ROLE_NONE if unknown */
 const char *ag_kind_name(enum ag_op_kind kind); /* "key" */
 /* May `from` send messages of `group` to `to`? proto/routes.def says. */
 bool ag_route_allowed(enum ag_role from, enum ag_role to, enum ag_group group);
+/* Why a message of this type may not go from one to the other (static text);
+ * NULL: it may. */
+const char *ag_route_refusal(enum ag_role from, enum ag_role to, uint16_t type);
+/* Do these two talk without the broker between them? proto/lines.def says. */
+bool ag_line_between(enum ag_role from, enum ag_role to);
 
 /* The value name of an enum field ("EC_P256"), or NULL. */
 const char *ag_enum_name(const ProtobufCEnumDescriptor *d, int value);

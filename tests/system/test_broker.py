@@ -250,9 +250,11 @@ def test_rows_hear_of_each_other(switch):
 
 
 def test_a_connection_is_asked_for_its_hello(switch):
-    """So a restarted broker learns of everybody without waiting for a tick."""
+    """A broker that does not know a row says so: after its restart everybody says hello without waiting for a
+    tick, and asks for what may have been lost."""
     plane = switch.peer("rest")
-    plane.until(lambda to, sender, parts: any(p.slot == 0 and p.up for p in plane.peers_in(parts)))
+    plane.until(lambda to, sender, parts: any(p.slot == 0 and not p.up for p in plane.peers_in(parts)))
+    plane.hello()
 
 
 def test_nobody_there_is_counted(switch):
@@ -516,7 +518,7 @@ def test_a_restart_is_survived_by_its_peers(pb):
     s.fd.close()
     s.start()
     for peer in (plane, iam):
-        peer.until(lambda to, sender, parts: any(p.slot == to and p.up for p in peer.peers_in(parts)), 10)
+        peer.until(lambda to, sender, parts: any(p.slot == to and not p.up for p in peer.peers_in(parts)), 10)
         peer.hello()
     check_route(plane, iam)
     s.leave()
