@@ -503,6 +503,8 @@ type_test(struct cedar_check *c, const struct cedar_expr *e,
 
 /* ---------------------------------------------------------------- dispatch */
 
+/* Longer than others, because the switch names every operator: the compiler
+ * finds the one that is missing. */
 const struct cedar_type *
 cedar_check_expr(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before, struct cedar_knowns *after)
