@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test bench detection asan fuzz timing lint deps install clean
+.PHONY: all demo up test bench detection asan fuzz timing lint deps install clean mutation coverage
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -51,6 +51,14 @@ fuzz: deps
 timing: deps all
 	@$(BUILD)/tests/timing/timing
 
+# Bends the code that decides and looks whether a test notices.
+mutation: deps all
+	@tests/mutation/run.py $(BUILD)
+
+coverage: deps
+	@scripts/deps.sh check
+	@tests/coverage
+
 lint: deps all
 	@scripts/deps.sh check
 	@scripts/lint.sh $(BUILD)
@@ -59,4 +67,4 @@ install: all
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-coverage

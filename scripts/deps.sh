@@ -15,7 +15,7 @@ declare -A packages=(
 		python3-cryptography python3-zmq python3-protobuf
 		groff mandoc shellcheck zsh fish"
 	[bench]="wrk python3"
-	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck"
+	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )
 
 missing=()

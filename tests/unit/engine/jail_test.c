@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(AG_COVERAGE)
 #define SANITIZED 1
 #else
 #define SANITIZED 0
