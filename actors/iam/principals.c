@@ -278,6 +278,50 @@ illegal(struct ag_ctx *ctx, const char *what)
 	    what);
 }
 
+static bool
+is_null(const Ag__PrincipalUpdateAsk *ask, const char *pointer)
+{
+	for (size_t i = 0; i < ask->n_nulls; i++)
+		if (strcmp(ask->nulls[i], pointer) == 0)
+			return true;
+	return false;
+}
+
+/* Both members or none: one of them alone names nobody. */
+static ag_err
+merge_external(struct ag_ctx *ctx, const Ag__PrincipalUpdateAsk *ask,
+    Ag__Principal *p)
+{
+	Ag__External *external;
+
+	if (ask->external == NULL) {
+		if (is_null(ask, "/external"))
+			p->external = NULL;
+		return AG_OK;
+	}
+	if (is_null(ask, "/external/issuer") || is_null(ask, "/external/subject"))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/external",
+		    "issuer and subject go together; external: null removes "
+		    "both.");
+	if (ask->external->issuer == NULL && ask->external->subject == NULL)
+		return AG_OK;
+	if ((external = ag_alloc(ctx, sizeof(*external))) == NULL)
+		return AG_NO_MEMORY;
+	ag__external__init(external);
+	if (p->external != NULL)
+		*external = *p->external;
+	if (ask->external->issuer != NULL)
+		external->issuer = ask->external->issuer;
+	if (ask->external->subject != NULL)
+		external->subject = ask->external->subject;
+	if (external->issuer == NULL || external->subject == NULL)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "missing",
+		    external->issuer == NULL ? "/external/issuer" :
+		    "/external/subject", "issuer and subject go together.");
+	p->external = external;
+	return check_external(ctx, external);
+}
+
 ag_err
 iam_on_principal_update(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -288,7 +332,6 @@ iam_on_principal_update(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_err err;
 
 	if ((err = iam_labels(ctx, ask->labels, ask->n_labels, true)) != AG_OK ||
-	    (err = check_external(ctx, ask->external)) != AG_OK ||
 	    (err = iam_subject(&principal_noun, state, ctx, &caller, true, &node)) != AG_OK)
 		return err;
 	if (node->state == IAM_GONE)
@@ -296,18 +339,19 @@ iam_on_principal_update(void *state, struct ag_ctx *ctx, const void *msg)
 	p = iam_principal_view(ctx, node);
 	if (p == NULL)
 		return AG_NO_MEMORY;
-	if (ask->n_labels == 0 && ask->external == NULL)
+	if (ask->n_labels == 0 && ask->external == NULL && ask->n_nulls == 0)
 		return ag_reply(ctx, AG_MSG_PRINCIPAL_UPDATE, p);
+	if (is_null(ask, "/labels"))
+		p->n_labels = 0;
 	if ((err = iam_merge_labels(ctx, &p->labels, &p->n_labels, ask->labels,
 	    ask->n_labels)) != AG_OK)
 		return err;
 	if (p->n_labels > IAM_LABELS_MAX)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/labels",
 		    "At most %d labels.", IAM_LABELS_MAX);
-	if ((err = iam_external_claim(state, ctx, node, ask->external)) != AG_OK)
+	if ((err = merge_external(ctx, ask, p)) != AG_OK ||
+	    (err = iam_external_claim(state, ctx, node, p->external)) != AG_OK)
 		return err;
-	if (ask->external != NULL)
-		p->external = ask->external;
 	return persist_whole(ctx, node, p);
 }
 

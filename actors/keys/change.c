@@ -139,6 +139,15 @@ label_named(Ag__Pair *const *labels, size_t n, const char *key)
 	return NULL;
 }
 
+static bool
+is_null(const Ag__KeyUpdateAsk *ask, const char *pointer)
+{
+	for (size_t i = 0; i < ask->n_nulls; i++)
+		if (strcmp(ask->nulls[i], pointer) == 0)
+			return true;
+	return false;
+}
+
 /*
  * The fact says every label that the key has afterwards, and without a value
  * those that it no longer has: so a reader may merge it or take it whole.
@@ -153,9 +162,19 @@ merge_labels(struct ag_ctx *ctx, const Ag__Key *key, const Ag__KeyUpdateAsk *ask
 	    sizeof(*fact->labels));
 	if (fact->labels == NULL)
 		return AG_NO_MEMORY;
-	for (size_t i = 0; i < key->n_labels; i++)
-		if (label_named(ask->labels, ask->n_labels, key->labels[i]->key) == NULL)
-			fact->labels[fact->n_labels++] = key->labels[i];
+	for (size_t i = 0; i < key->n_labels; i++) {
+		Ag__Pair *kept = key->labels[i];
+
+		if (label_named(ask->labels, ask->n_labels, kept->key) != NULL)
+			continue;
+		if (is_null(ask, "/labels")) {
+			if ((kept = ag_alloc(ctx, sizeof(*kept))) == NULL)
+				return AG_NO_MEMORY;
+			*kept = *key->labels[i];
+			kept->value = NULL;
+		}
+		fact->labels[fact->n_labels++] = kept;
+	}
 	for (size_t i = 0; i < ask->n_labels; i++)
 		fact->labels[fact->n_labels++] = ask->labels[i];
 	for (size_t i = 0; i < fact->n_labels; i++)
@@ -166,28 +185,37 @@ merge_labels(struct ag_ctx *ctx, const Ag__Key *key, const Ag__KeyUpdateAsk *ask
 	return AG_OK;
 }
 
-/* Members given replace, the others stay; none at all (null): no rotation. */
-static Ag__Rotation *
-merge_rotation(struct ag_ctx *ctx, const Ag__Key *key, const Ag__Rotation *patch)
+/* Members given replace, null ones go, the others stay. *out NULL: as it was;
+ * without members: no rotation. */
+static ag_err
+merge_rotation(struct ag_ctx *ctx, const Ag__Key *key, const Ag__KeyUpdateAsk *ask,
+    Ag__Rotation **out)
 {
+	const Ag__Rotation *patch = ask->rotation;
 	Ag__Rotation *r;
 
-	if (patch == NULL || (r = ag_alloc(ctx, sizeof(*r))) == NULL)
-		return NULL;
+	*out = NULL;
+	if (patch == NULL && !is_null(ask, "/rotation"))
+		return AG_OK;
+	if ((r = ag_alloc(ctx, sizeof(*r))) == NULL)
+		return AG_NO_MEMORY;
 	ag__rotation__init(r);
-	if (key->rotation != NULL &&
-	    (patch->has_every_s || patch->has_after_operations))
+	*out = r;
+	if (patch == NULL)
+		return AG_OK;
+	if (key->rotation != NULL)
 		*r = *key->rotation;
 	r->has_next_at = false;
-	if (patch->has_every_s) {
-		r->has_every_s = true;
+	if (patch->has_every_s || is_null(ask, "/rotation/every_s")) {
+		r->has_every_s = patch->has_every_s;
 		r->every_s = patch->every_s;
 	}
-	if (patch->has_after_operations) {
-		r->has_after_operations = true;
+	if (patch->has_after_operations ||
+	    is_null(ask, "/rotation/after_operations")) {
+		r->has_after_operations = patch->has_after_operations;
 		r->after_operations = patch->after_operations;
 	}
-	return r;
+	return AG_OK;
 }
 
 ag_err
@@ -203,7 +231,9 @@ on_key_update(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = keys_change_begin(state, ctx, KEY_OP_UPDATE, &hot)) != AG_OK ||
 	    (err = merge_labels(ctx, hot->stored->key, ask, &fact)) != AG_OK)
 		return err;
-	fact.rotation = merge_rotation(ctx, hot->stored->key, ask->rotation);
+	if ((err = merge_rotation(ctx, hot->stored->key, ask, &fact.rotation)) !=
+	    AG_OK)
+		return err;
 	fact.key_id = hot->id;
 	fact.at = ag_now_ms(ctx);
 	fact.by = keys_actor(ctx);

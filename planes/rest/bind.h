@@ -19,6 +19,9 @@ struct bind {
 	struct pool *pool;
 	struct refuse *refuse;
 	bool query; /* fields are ?name */
+	bool patch; /* nulls count */
+	char **nulls; /* JSON pointers */
+	size_t null_count;
 };
 
 bool bind_refuse_member(struct bind *bind, const struct path *path, ag_err err,

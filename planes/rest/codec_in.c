@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PATCH_NULLS_MAX = 16 };
+
 /* One JSON value into one field's slot. */
 typedef bool bind_fn(struct bind *bind, const ProtobufCFieldDescriptor *field,
     const struct path *path, json_t *value, void *slot);
@@ -294,17 +296,24 @@ bind_pairs(struct bind *bind, const ProtobufCFieldDescriptor *field,
 	return true;
 }
 
-/* null in a patch: an object without members, which says "remove". */
+/* Of a patch: what was null is said, so that the owner may remove it. */
 static bool
-bind_removal(struct bind *bind, const ProtobufCFieldDescriptor *field, void *msg)
+bind_removal(struct bind *bind, const struct path *path)
 {
-	const ProtobufCMessageDescriptor *d = field->descriptor;
-	ProtobufCMessage *empty = pool_alloc(bind->pool, d->sizeof_message);
+	char text[REFUSE_FIELD_SIZE + 32] = "", *copy;
 
-	if (empty == NULL)
+	if (bind->null_count == PATCH_NULLS_MAX)
+		return bind_refuse_field(bind, path, "out_of_range",
+		    "too many members are null");
+	if (bind->nulls == NULL)
+		bind->nulls = pool_zalloc(bind->pool,
+		    PATCH_NULLS_MAX * sizeof(*bind->nulls));
+	pointer_write(path, text, REFUSE_FIELD_SIZE);
+	copy = pool_alloc(bind->pool, strlen(text) + 1);
+	if (bind->nulls == NULL || copy == NULL)
 		return bind_refuse_memory(bind);
-	protobuf_c_message_init(d, empty);
-	*(void **)((uint8_t *)msg + field->offset) = empty;
+	strcpy(copy, text);
+	bind->nulls[bind->null_count++] = copy;
 	return true;
 }
 
@@ -316,9 +325,8 @@ bind_field(struct bind *bind, const ProtobufCMessageDescriptor *d,
 	uint8_t *at = msg;
 
 	if (json_is_null(value)) {
-		if (is_patch(d) && field->type == PROTOBUF_C_TYPE_MESSAGE &&
-		    field->label == PROTOBUF_C_LABEL_OPTIONAL)
-			return bind_removal(bind, field, msg);
+		if (bind->patch)
+			return bind_removal(bind, path);
 		if (field->label == PROTOBUF_C_LABEL_REQUIRED)
 			return bind_refuse_field(bind, path, "missing", "this member is required");
 		return true; /* null is absent */
@@ -369,6 +377,16 @@ check_required(struct bind *bind, const ProtobufCMessageDescriptor *d,
 	return true;
 }
 
+static void
+say_nulls(const struct bind *bind, const ProtobufCMessageDescriptor *d, void *msg)
+{
+	const ProtobufCFieldDescriptor *field =
+	    protobuf_c_message_descriptor_get_field_by_name(d, "nulls");
+
+	*(size_t *)((uint8_t *)msg + field->quantifier_offset) = bind->null_count;
+	*(char ***)((uint8_t *)msg + field->offset) = bind->nulls;
+}
+
 void *
 bind_object(struct bind *bind, const ProtobufCMessageDescriptor *d,
     const struct path *path, json_t *object)
@@ -384,6 +402,8 @@ bind_object(struct bind *bind, const ProtobufCMessageDescriptor *d,
 		return NULL;
 	}
 	protobuf_c_message_init(d, msg);
+	if (is_patch(d))
+		bind->patch = true;
 	json_object_foreach(object, key, value) {
 		item.name = key;
 		field = protobuf_c_message_descriptor_get_field_by_name(d, key);
@@ -394,7 +414,11 @@ bind_object(struct bind *bind, const ProtobufCMessageDescriptor *d,
 		if (!bind_field(bind, d, field, &item, value, msg))
 			return NULL;
 	}
-	return check_required(bind, d, path, object) ? msg : NULL;
+	if (!check_required(bind, d, path, object))
+		return NULL;
+	if (is_patch(d) && bind->null_count > 0)
+		say_nulls(bind, d, msg);
+	return msg;
 }
 
 void

@@ -33,6 +33,8 @@ static const struct quirk omitted[] = {
 static const struct quirk read_only[] = {
 	{ &ag__rotation__descriptor, "next_at" },
 	{ &ag__role_grant_ask__descriptor, "role" },
+	{ &ag__key_update_ask__descriptor, "nulls" },
+	{ &ag__principal_update_ask__descriptor, "nulls" },
 };
 
 static const char *const time_names[] = { "since", "until", "valid_from",

@@ -116,3 +116,32 @@ def test_a_role_begins_and_ends_to_the_second(fresh_fleet):
         inside = stamp(begin) <= at < stamp(begin + 100)
         assert (got.status == 200) == inside, (got, at, stamp(begin))
     assert listing() == 403
+
+
+# ------------------------------------------------- I31: null in a merge patch
+
+def test_null_removes(fleet, admin, unique):
+    name = unique("carol")
+    who = {"issuer": "https://idp.example", "subject": "carol"}
+    admin.ok("POST", "/v1/principals", {"kind": "human", "name": name, "labels": {"a": "1", "b": "2"}, "external": who})
+    patch = lambda body: admin.request("PATCH", "/v1/principals/" + name, body)
+    assert patch({"external": {"subject": "carol2"}}).json["external"] == dict(who, subject="carol2")
+    assert patch({"external": {}}).json["external"] == dict(who, subject="carol2")
+    refused(patch({"external": {"issuer": None}}), 400, "missing")
+    refused(patch({"external": {"subject": ""}}), 400, "out_of_range")
+    assert patch({"external": None}).json["external"] is None
+    refused(patch({"external": {"subject": "carol"}}), 400, "missing")
+    assert patch({"labels": {"a": None}}).json["labels"] == {"b": "2"}
+    assert patch({"labels": None}).json["labels"] == {}
+    refused(patch({"nulls": ["/labels"]}), 400, "unknown_field")
+    key = unique("k")
+    fleet.key(admin, key, labels={"a": "1", "b": "2"}, rotation={"every_s": 3600, "after_operations": 9})
+    patch = lambda body: admin.request("PATCH", "/v1/keys/" + key, body).json
+    assert patch({"rotation": {"every_s": None}})["rotation"] == \
+        {"every_s": None, "after_operations": 9, "next_at": None}
+    assert patch({"rotation": None})["rotation"] is None
+    assert patch({"rotation": {"every_s": 60}})["rotation"]["every_s"] == 60
+    assert patch({"rotation": {"every_s": None}})["rotation"] is None
+    assert patch({"labels": {"a": None, "c": "3"}})["labels"] == {"b": "2", "c": "3"}
+    assert patch({"labels": None})["labels"] == {}
+    assert admin.ok("GET", "/v1/keys/" + key)["labels"] == {}

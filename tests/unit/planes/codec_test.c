@@ -185,15 +185,28 @@ static void
 test_patch(void **state)
 {
 	Ag__KeyUpdateAsk *ask = body(&ag__key_update_ask__descriptor,
-	    "{\"labels\":{\"a\":\"b\",\"c\":null},\"rotation\":null}");
+	    "{\"labels\":{\"a\":\"b\",\"c\":null},"
+	    "\"rotation\":{\"every_s\":null,\"after_operations\":7}}");
 
 	(void)state;
 	assert_non_null(ask);
 	assert_int_equal(ask->n_labels, 2);
 	assert_string_equal(ask->labels[0]->value, "b");
 	assert_null(ask->labels[1]->value);
-	assert_non_null(ask->rotation);
 	assert_false(ask->rotation->has_every_s);
+	assert_int_equal(ask->rotation->after_operations, 7);
+	assert_int_equal(ask->n_nulls, 1);
+	assert_string_equal(ask->nulls[0], "/rotation/every_s");
+	ask = body(&ag__key_update_ask__descriptor,
+	    "{\"labels\":null,\"rotation\":null}");
+	assert_non_null(ask);
+	assert_null(ask->rotation);
+	assert_int_equal(ask->n_labels, 0);
+	assert_int_equal(ask->n_nulls, 2);
+	assert_string_equal(ask->nulls[0], "/labels");
+	assert_string_equal(ask->nulls[1], "/rotation");
+	assert_null(body(&ag__key_update_ask__descriptor,
+	    "{\"nulls\":[\"/labels\"]}"));
 }
 
 static void
