@@ -454,14 +454,36 @@ seal_reply(struct ag_ctx *ctx, uint8_t **bytes, size_t *len)
 	return AG_OK;
 }
 
+/* The answer's bytes as they may leave; *bytes is wiped if it is replaced. */
+static ag_err
+seal_if_secret(struct ag_ctx *ctx, uint8_t **bytes, size_t *len, bool *sealed)
+{
+	const struct ag_operation *op = ag_operation_find(ctx->trip->type);
+
+	*sealed = op != NULL && (op->flags & AG_OP_SECRET) != 0;
+	return *sealed ? seal_reply(ctx, bytes, len) : AG_OK;
+}
+
+ag_err
+trip_answer_packed(struct ag_ctx *ctx, uint16_t type, uint8_t *bytes, size_t len)
+{
+	bool sealed;
+	ag_err err;
+
+	if (ctx->trip == NULL || ctx->trip->ended)
+		return AG_OK;
+	err = seal_if_secret(ctx, &bytes, &len, &sealed);
+	return err != AG_OK ? err :
+	    trip_answer(ctx, AG_OK, type, bytes, len, sealed, false);
+}
+
 ag_err
 ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg)
 {
 	struct ag_trip *trip = ctx->trip;
-	const struct ag_operation *op;
 	size_t len;
 	uint8_t *bytes;
-	bool sealed = false;
+	bool sealed;
 	ag_err err;
 
 	if (trip == NULL || trip->ended)
@@ -469,12 +491,8 @@ ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg)
 	bytes = ag_pack(ctx, msg, &len);
 	if (bytes == NULL)
 		return AG_NO_MEMORY;
-	op = ag_operation_find(trip->type);
-	if (op != NULL && (op->flags & AG_OP_SECRET) != 0) {
-		if ((err = seal_reply(ctx, &bytes, &len)) != AG_OK)
-			return err;
-		sealed = true;
-	}
+	if ((err = seal_if_secret(ctx, &bytes, &len, &sealed)) != AG_OK)
+		return err;
 	err = trip_answer(ctx, AG_OK, type, bytes, len, sealed, false);
 	if (err != AG_OK)
 		ag_log(ctx, AG_WARN, "REPLY-UNSAID", "type=%#x error=%s", type,

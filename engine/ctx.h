@@ -256,6 +256,9 @@ void trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park);
 void trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out);
 ag_err trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type,
     const uint8_t *reply, size_t reply_len, bool sealed, bool replayed) AG_MUST;
+/* Success, with packed bytes; a secret answer is sealed first, and bytes wiped. */
+ag_err trip_answer_packed(struct ag_ctx *ctx, uint16_t type, uint8_t *bytes,
+    size_t len) AG_MUST;
 void trip_drop_all(struct ag_ctx *ctx);
 /* ---- lock.c */
 void lock_drop_all(struct ag_ctx *ctx);

@@ -68,8 +68,7 @@ finish_append(struct ag_ctx *ctx, struct append *a, ag_err status)
 		return status;
 	if (ctx->trip == NULL || a->reply == NULL)
 		return AG_OK;
-	return trip_answer(ctx, AG_OK, a->reply_type, a->reply, a->reply_len,
-	    false, false);
+	return trip_answer_packed(ctx, a->reply_type, a->reply, a->reply_len);
 }
 
 /* No answer; or one that shows that an earlier one was lost. */
@@ -190,6 +189,15 @@ pack_changes(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	return AG_OK;
 }
 
+static bool
+cannot_seal(struct ag_ctx *ctx, const Ag__Grant *grant)
+{
+	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
+
+	return op != NULL && (op->flags & AG_OP_SECRET) != 0 &&
+	    (!grant->has_reply_key || grant->reply_key.len != AG_SEAL_KEY_BYTES);
+}
+
 /* Who, for whom, and what is to be said about it, from the trip. */
 static ag_err
 pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
@@ -206,6 +214,9 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
 		ask->outcome.data = ag_pack(ctx, own, &ask->outcome.len);
 		return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
 	}
+	/* Not done first, and found then that its answer cannot be sealed. */
+	if (cannot_seal(ctx, grant))
+		return AG_BAD_MESSAGE;
 	ask->tenant = grant->tenant;
 	ask->actor_id = grant->actor_id;
 	ask->has_request_id = true;

@@ -120,8 +120,26 @@ from_risk(struct fleet *f, const struct ag_kit_sent *sent)
 	ag_kit_deliver(f->kit, AG_ROLE_RISK, 0, sent->type, &env, sent->body);
 }
 
+static inline void *
+open_reply(struct ag_ctx *ctx, const struct ag_operation *row,
+    const Ag__OutcomeEvent *out)
+{
+	Ag__Sealed *sealed = ag__sealed__unpack(NULL, out->reply.len,
+	    out->reply.data);
+	const uint8_t *plain;
+	void *reply;
+	size_t len;
+
+	assert_non_null(sealed);
+	assert_int_equal(ag_unseal_answer(ctx, sealed, &plain, &len), AG_OK);
+	reply = protobuf_c_message_unpack(row->reply, NULL, len, plain);
+	ag__sealed__free_unpacked(sealed, NULL);
+	return reply;
+}
+
 static inline void
-take_outcome(const struct ag_kit_sent *sent, uint16_t op, struct ended *e)
+take_outcome(struct ag_ctx *ctx, const struct ag_kit_sent *sent, uint16_t op,
+    struct ended *e)
 {
 	const Ag__OutcomeEvent *out = sent->body;
 	const struct ag_operation *row = ag_operation_find(op);
@@ -143,9 +161,15 @@ take_outcome(const struct ag_kit_sent *sent, uint16_t op, struct ended *e)
 		snprintf(e->rule, sizeof(e->rule), "%s",
 		    out->refusal->rule == NULL ? "" : out->refusal->rule);
 	}
-	if (out->has_reply && row != NULL)
+	if (out->has_reply && row != NULL && out->has_sealed && out->sealed)
+		e->reply = open_reply(ctx, row, out);
+	else if (out->has_reply && row != NULL)
 		e->reply = protobuf_c_message_unpack(row->reply, NULL,
 		    out->reply.len, out->reply.data);
+	/* What shows a secret comes sealed, or without it. */
+	if (e->err == AG_OK && row != NULL &&
+	    (row->flags & AG_OP_SECRET) != 0 && !out->replayed)
+		assert_true(out->has_sealed && out->sealed);
 }
 
 /* Plays everybody else until nothing is left to do, or the request ended. */
@@ -171,7 +195,7 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 			if (!e->over && ((const Ag__OutcomeEvent *)
 			    sent->body)->event_type ==
 			    AG__EVENT_TYPE__V__request)
-				take_outcome(sent, op, e);
+				take_outcome(ag_kit_ctx(f->kit), sent, op, e);
 		} else if (ag_is_operation(sent->type) && e != NULL) {
 			const struct ag_operation *row = ag_operation_find(
 			    sent->type);
