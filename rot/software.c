@@ -14,6 +14,7 @@
 #include "software/make.h"
 #include "software/purpose.h"
 #include "software/rekey.h"
+#include "software/shred.h"
 #include "software/vault.h"
 
 #include <openssl/err.h>
@@ -63,7 +64,9 @@ static ag_err
 keep(struct software *s, struct ag_ctx *ctx, const struct make_spec *spec,
     const struct vault_id *id, struct ag_secret **material)
 {
-	ag_err err = vault_put(&s->vault, ctx, id, *material);
+	/* Its tenant may have gone while it was made. */
+	ag_err err = shred_gone(ctx, id->tenant) ? AG_ITEM_NOT_FOUND :
+	    vault_put(&s->vault, ctx, id, *material);
 
 	ag_secret_free(material);
 	if (err != AG_OK && err != AG_ALREADY_EXISTS)
@@ -218,6 +221,8 @@ on_load_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
 		    "A key of 32 bytes is wanted.");
+	if (shred_gone(ctx, id.tenant))
+		return AG_ITEM_NOT_FOUND;
 	if ((err = vault_get(&s->vault, ctx, &id, &material)) != AG_OK)
 		return err;
 	err = ag_seal(ctx, ask->reply_key.data, ag_secret_bytes(material),
@@ -242,6 +247,27 @@ on_destroy_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = vault_destroy(&s->vault, ctx, &id)) != AG_OK)
 		return err;
 	return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
+}
+
+static ag_err
+on_shred_ask(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RotShredAsk *ask = msg;
+	struct software *s = state;
+	Ag__RotShredReply reply = AG__ROT_SHRED_REPLY__INIT;
+	struct shred shred;
+	ag_err err;
+
+	/* Purposes live under a tenant of ours, which does not end. */
+	if (!ag_name_valid(ask->tenant) || strcmp(ask->tenant, "system") == 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
+		    "/tenant", "This names no tenant.");
+	if ((err = shred_tenant(&s->vault, ctx, ask->tenant, ask->max, &shred)) !=
+	    AG_OK)
+		return err;
+	reply.erased = shred.erased;
+	reply.left = shred.left;
+	return ag_reply(ctx, AG_MSG_ROT_SHRED_REPLY, &reply);
 }
 
 /* ----------------------------------------------------------------- purposes */
@@ -329,6 +355,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ROT_IMPORTER_ASK, on_importer_ask },
 	{ AG_MSG_ROT_LOAD_ASK, on_load_ask },
 	{ AG_MSG_ROT_DESTROY_ASK, on_destroy_ask },
+	{ AG_MSG_ROT_SHRED_ASK, on_shred_ask },
 	{ AG_MSG_ROT_SIGN_ASK, on_sign_ask },
 	{ AG_MSG_ROT_KEYS_ASK, on_keys_ask },
 	{ AG_MSG_ROT_SECRET_ASK, on_secret_ask },

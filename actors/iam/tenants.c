@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STREAM_MAX = 160 };
+enum {
+	STREAM_MAX = 160,
+	SHRED_AT_ONCE = 64, /* keys: the root of trust must not be away for long */
+};
 
 /* ----------------------------------------------------------------- founding */
 
@@ -159,6 +162,13 @@ iam_on_tenant_create(void *state, struct ag_ctx *ctx, const void *msg)
 	    tenant_signed);
 }
 
+static const char *
+state_word(const struct iam_tenant *tenant)
+{
+	return tenant->deleted ? "deleted" : tenant->deleting ? "deleting" :
+	    tenant->active ? "active" : "suspended";
+}
+
 ag_err
 iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -190,8 +200,7 @@ iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 
 		ag__tenant__init(view);
 		view->name = iam->tenant_list[i]->name;
-		view->state = (char *)(iam->tenant_list[i]->active ? "active" :
-		    "suspended");
+		view->state = (char *)state_word(iam->tenant_list[i]);
 		view->created_at = iam->tenant_list[i]->created_at;
 		reply.items[reply.n_items++] = view;
 	}
@@ -199,4 +208,209 @@ iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 		reply.next_cursor = iam_cursor(ctx, "tenants",
 		    iam->tenant_list[i - 1]->name);
 	return ag_reply(ctx, AG_MSG_TENANT_LIST, &reply);
+}
+
+/* ----------------------------------------------------------------- changes */
+
+/* The tenant of the path; the house itself neither sleeps nor ends. */
+static ag_err
+tenant_subject(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *caller,
+    const char *reason, struct iam_tenant **tenant)
+{
+	const char *name = ag_grant(ctx)->resource_id;
+	char stream[STREAM_MAX];
+	ag_err err;
+
+	if ((err = iam_reason(ctx, reason)) != AG_OK ||
+	    (err = iam_caller(iam, ctx, caller)) != AG_OK ||
+	    (err = house_only(ctx, caller)) != AG_OK)
+		return err;
+	*tenant = name == NULL ? NULL : iam_tenant_find(iam, name);
+	if (*tenant == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such tenant.");
+	ag_note_resource(ctx, "tenant", (*tenant)->name, NULL);
+	if (strcmp(name, IAM_FIRST_TENANT) == 0)
+		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
+		    "The first tenant stays as it is.");
+	snprintf(stream, sizeof(stream), "tenant:%s", name);
+	return ag_enter(ctx, stream, true);
+}
+
+static void
+show(const struct iam_tenant *tenant, const char *state, Ag__Tenant *view)
+{
+	ag__tenant__init(view);
+	view->name = (char *)tenant->name;
+	view->state = (char *)state;
+	view->created_at = tenant->created_at;
+}
+
+static ag_err
+change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
+    const char *word)
+{
+	Ag__TenantFact fact = AG__TENANT_FACT__INIT;
+	Ag__Tenant view;
+	struct iam_caller caller;
+	struct iam_tenant *tenant;
+	const char *now;
+	char stream[STREAM_MAX];
+	struct ag_fact facts[1];
+	ag_err err = tenant_subject(iam, ctx, &caller, ask->reason, &tenant);
+
+	if (err != AG_OK)
+		return err;
+	now = state_word(tenant);
+	if (strcmp(now, word) == 0 ||
+	    (tenant->deleted && strcmp(word, "deleting") == 0)) {
+		show(tenant, now, &view);
+		return ag_reply(ctx, ag_type(ctx), &view);
+	}
+	if (tenant->deleting || tenant->deleted)
+		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
+		    "The tenant is deleted.");
+	fact.name = tenant->name;
+	fact.state = (char *)word;
+	fact.at = caller.now;
+	fact.by = (char *)caller.id;
+	fact.reason = ask->reason;
+	show(tenant, word, &view);
+	snprintf(stream, sizeof(stream), "tenant:%s", tenant->name);
+	facts[0] = (struct ag_fact){ stream, tenant->version,
+		AG_MSG_TENANT_FACT, &fact };
+	return ag_persist(ctx, facts, 1, ag_type(ctx), &view, NULL, NULL, NULL,
+	    0);
+}
+
+ag_err
+iam_on_tenant_suspend(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	return change(state, ctx, msg, "suspended");
+}
+
+ag_err
+iam_on_tenant_resume(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	return change(state, ctx, msg, "active");
+}
+
+ag_err
+iam_on_tenant_delete(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	return change(state, ctx, msg, "deleting");
+}
+
+/* --------------------------------------------------------------- shredding */
+
+static ag_err
+on_deleted(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct iam_tenant *tenant = iam_tenant_find(state, memo);
+
+	if (tenant != NULL)
+		tenant->shredding = false; /* not done: the timer tries again */
+	return AG_OK;
+}
+
+/* Every root of trust has nothing of it any more: that is a fact, and said. */
+static ag_err
+persist_deleted(struct ag_ctx *ctx, const struct iam_tenant *tenant,
+    uint64_t erased)
+{
+	Ag__TenantFact fact = AG__TENANT_FACT__INIT;
+	Ag__OutcomeEvent out = AG__OUTCOME_EVENT__INIT;
+	Ag__Pair param = AG__PAIR__INIT, *params[1] = { &param };
+	char stream[STREAM_MAX], event_id[AG_ID_SIZE];
+	uint8_t digest[32];
+	struct ag_fact facts[1];
+
+	snprintf(stream, sizeof(stream), "tenant:%s", tenant->name);
+	ag_sha256(stream, strlen(stream), digest);
+	ag_id_from_uuid("evt", digest, event_id);
+	fact.name = (char *)tenant->name;
+	fact.state = (char *)"deleted";
+	fact.at = ag_now_ms(ctx);
+	fact.reason = (char *)"its keys are erased";
+	out.event_type = AG__EVENT_TYPE__V__lifecycle;
+	out.outcome = AG__OUTCOME_KIND__V__allowed;
+	out.operation = (char *)"system.tenant-erased";
+	out.tenant = (char *)IAM_FIRST_TENANT;
+	out.resource_type = (char *)"tenant";
+	out.resource_id = (char *)tenant->name;
+	out.event_id = event_id;
+	param.key = (char *)"erased";
+	param.value = ag_printf(ctx, "%llu", (unsigned long long)erased);
+	out.params = params;
+	out.n_params = 1;
+	facts[0] = (struct ag_fact){ stream, tenant->version,
+		AG_MSG_TENANT_FACT, &fact };
+	return ag_persist_recorded(ctx, facts, 1, &out, on_deleted,
+	    tenant->name, sizeof(tenant->name));
+}
+
+static ag_err ask_shred(struct ag_ctx *ctx, struct iam_tenant *tenant,
+    unsigned rot);
+
+struct shred_memo {
+	char name[AG_NAME_MAX + 1];
+	unsigned rot;
+};
+
+static ag_err
+on_shredded(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const struct shred_memo *m = memo;
+	const Ag__RotShredReply *reply = msg;
+	struct iam_tenant *tenant = iam_tenant_find(state, m->name);
+	ag_err err = status;
+
+	if (tenant == NULL)
+		return AG_OK;
+	if (status == AG_OK) {
+		ag_log(ctx, AG_INFO, "TENANT-SHRED", "tenant=%s erased=%llu "
+		    "left=%llu", tenant->name,
+		    (unsigned long long)reply->erased,
+		    (unsigned long long)reply->left);
+		if (reply->left > 0)
+			err = ask_shred(ctx, tenant, m->rot);
+		else if (m->rot + 1 < ag_slot_count(ctx, AG_ROLE_ROT))
+			err = ask_shred(ctx, tenant, m->rot + 1);
+		else
+			err = persist_deleted(ctx, tenant, reply->erased);
+	}
+	if (err == AG_PENDING)
+		return err;
+	ag_log(ctx, AG_WARN, "TENANT-SHRED-AGAIN", "tenant=%s err=%s",
+	    tenant->name, ag_err_row(err)->name);
+	tenant->shredding = false;
+	return AG_OK;
+}
+
+static ag_err
+ask_shred(struct ag_ctx *ctx, struct iam_tenant *tenant, unsigned rot)
+{
+	Ag__RotShredAsk ask = AG__ROT_SHRED_ASK__INIT;
+	struct shred_memo memo = { .rot = rot };
+
+	strcpy(memo.name, tenant->name);
+	ask.tenant = tenant->name;
+	ask.max = SHRED_AT_ONCE;
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_ROT, rot), AG_MSG_ROT_SHRED_ASK,
+	    &ask, AG_MSG_ROT_SHRED_REPLY, IAM_ROT_TIMEOUT_MS, on_shredded, &memo,
+	    sizeof(memo));
+}
+
+void
+iam_shred(struct iam *iam, struct ag_ctx *ctx)
+{
+	for (size_t i = 0; i < iam->tenant_count; i++) {
+		struct iam_tenant *tenant = iam->tenant_list[i];
+
+		if (tenant->deleting && !tenant->shredding)
+			tenant->shredding = ask_shred(ctx, tenant, 0) ==
+			    AG_PENDING;
+	}
 }

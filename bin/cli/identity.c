@@ -11,6 +11,7 @@
 #define P { "P", "P", CLI_STR, NULL, true, "a principal's id or name", NULL }
 
 #define PRINCIPAL_COLUMNS "ID:id,NAME:name,KIND:kind,STATE:state,CREATED:created_at"
+#define TENANT_COLUMNS "NAME:name,STATE:state,CREATED:created_at"
 #define ROLE_COLUMNS "NAME:name,BUILTIN:builtin,INHERITS:inherits,SCOPES:scopes"
 
 static const struct cli_option only_p[] = { P, { 0 } };
@@ -75,6 +76,9 @@ static const struct cli_option tenant_options[] = {
 	{ "--admin", "NAME", CLI_STR, "admin_name", true, "its first person", NULL },
 	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the admin's token goes (0600)", NULL },
 	{ 0 },
+};
+static const struct cli_option tenant_reason[] = {
+	{ "NAME", "NAME", CLI_STR, NULL, true, "the tenant's name", NULL }, REASON, { 0 },
 };
 static const struct cli_option context_options[] = {
 	{ "NAME", "NAME", CLI_LOCAL, NULL, true, "a context", NULL }, { 0 },
@@ -215,6 +219,14 @@ const struct cli_verb cli_verbs_identity[] = {
 	{ "tenant", "create", tenant_options, "POST", "/v1/tenants", CLI_SILENT,
 	    NULL, tenant_create, "a tenant and its first admin", NULL, NULL },
 	{ "tenant", "list", limit_options, "GET", "/v1/tenants", CLI_TABLE,
-	    "NAME:name,STATE:state,CREATED:created_at", NULL, "the tenants", NULL, NULL },
+	    TENANT_COLUMNS, NULL, "the tenants", NULL, NULL },
+	{ "tenant", "suspend", tenant_reason, "POST", "/v1/tenants/{NAME}/suspend",
+	    CLI_LINE, TENANT_COLUMNS, NULL, "refuse everything of it until resumed",
+	    NULL, NULL },
+	{ "tenant", "resume", tenant_reason, "POST", "/v1/tenants/{NAME}/resume",
+	    CLI_LINE, TENANT_COLUMNS, NULL, "end a suspension", NULL, NULL },
+	{ "tenant", "delete", tenant_reason, "DELETE", "/v1/tenants/{NAME}",
+	    CLI_LINE, TENANT_COLUMNS, NULL,
+	    "for ever; its keys are erased, its audit log stays", NULL, NULL },
 	{ 0 },
 };

@@ -921,6 +921,81 @@ test_rekey_of_a_damaged_slot(void **state)
 	remove_dir(dir);
 }
 
+static Ag__RotShredReply
+shred(struct ag_kit *kit, const char *tenant, unsigned max)
+{
+	Ag__RotShredAsk a = AG__ROT_SHRED_ASK__INIT;
+	const struct ag_kit_sent *sent;
+
+	a.tenant = (char *)(uintptr_t)tenant;
+	a.max = max;
+	sent = ask(kit, AG_MSG_ROT_SHRED_ASK, &a, 0);
+	assert_int_equal(sent->type, AG_MSG_ROT_SHRED_REPLY);
+	return *(const Ag__RotShredReply *)sent->body;
+}
+
+static unsigned
+slots_used(const char *dir)
+{
+	uint8_t slots[8192];
+	size_t n = read_file(path_in(dir, "rot/wrapping.keys"), slots, sizeof(slots));
+	unsigned used = 0;
+
+	for (size_t i = 64; i + 64 <= n; i += 64)
+		used += slots[i] != 0;
+	return used;
+}
+
+/* From the first ask on nothing opens; a crash in between loses nothing of it. */
+static void
+test_a_tenant_is_shredded(void **state)
+{
+	char dir[64];
+	struct ag_kit *kit;
+	Ag__RotShredReply r;
+	Ag__RotShredAsk bad = AG__ROT_SHRED_ASK__INIT;
+	unsigned house;
+	Ag__RotGenerateAsk a = AG__ROT_GENERATE_ASK__INIT;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	house = slots_used(dir);
+	for (uint32_t i = 1; i <= 5; i++)
+		generate(kit, KEY_A, i, AG__KEY_SPEC__V__AES_256);
+	assert_int_equal(slots_used(dir), house + 5);
+	r = shred(kit, "defaul", 64); /* the beginning of a name is another name */
+	assert_int_equal(r.erased + r.left, 0);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 1)->type, AG_MSG_ROT_LOAD_REPLY);
+	r = shred(kit, "default", 2);
+	assert_int_equal(r.erased, 2);
+	assert_int_equal(r.left, 3);
+	for (uint32_t i = 1; i <= 5; i++)
+		assert_int_equal(ask_load(kit, "default", KEY_A, i)->env->status,
+		    AG_ITEM_NOT_FOUND);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	assert_int_equal(ask_load(kit, "default", KEY_A, 5)->env->status, AG_ITEM_NOT_FOUND);
+	r = shred(kit, "default", 64);
+	assert_int_equal(r.erased, 5);
+	assert_int_equal(r.left, 0);
+	assert_int_equal(slots_used(dir), house);
+	r = shred(kit, "default", 64);
+	assert_int_equal(r.erased, 5);
+	/* Nor is anything made for it again. */
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)KEY_A;
+	a.version = 9;
+	a.key_spec = AG__KEY_SPEC__V__AES_256;
+	assert_int_equal(ask(kit, AG_MSG_ROT_GENERATE_ASK, &a, 0)->env->status,
+	    AG_ITEM_NOT_FOUND);
+	bad.tenant = (char *)(uintptr_t)"system";
+	bad.max = 1;
+	assert_int_equal(ask(kit, AG_MSG_ROT_SHRED_ASK, &bad, 0)->env->status,
+	    AG_INVALID_FIELD);
+	ag_kit_free(&kit);
+	remove_dir(dir);
+}
+
 int
 main(void)
 {
@@ -948,6 +1023,7 @@ main(void)
 		cmocka_unit_test(test_rekey_dies_between_the_renames),
 		cmocka_unit_test(test_rekey_of_a_damaged_slot),
 		cmocka_unit_test(test_gives_the_secret_of_its_purpose),
+		cmocka_unit_test(test_a_tenant_is_shredded),
 	};
 
 	if (ag_secret_init() != AG_OK)
