@@ -18,11 +18,18 @@ typedef ag_err take_fact(struct iam *iam, struct ag_ctx *ctx,
 static ag_err
 on_tenant(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 {
-	const Ag__TenantFact *fact = r->fact;
-	ag_err err = iam_take_tenant(iam, fact);
+	Ag__TenantFact fact = *(const Ag__TenantFact *)r->fact;
+	const struct iam_tenant *tenant = iam_tenant_find(iam, fact.name);
+	ag_err err;
 
+	if (tenant != NULL && tenant->version >= r->version)
+		return AG_OK;
+	fact.has_revision = fact.has_created_at = true;
+	fact.revision = r->version;
+	fact.created_at = tenant == NULL ? fact.at : tenant->created_at;
+	err = iam_take_tenant(iam, &fact);
 	return err != AG_OK ? err :
-	    iam_store_msg(ctx, IAM_T_TENANTS, fact->name, fact);
+	    iam_store_msg(ctx, IAM_T_TENANTS, fact.name, &fact);
 }
 
 static ag_err
@@ -231,6 +238,19 @@ on_role(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 	return iam_store_msg(ctx, IAM_T_ROLES, key, &fact);
 }
 
+static ag_err
+on_uses(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
+{
+	Ag__AgentUsesFact fact = *(const Ag__AgentUsesFact *)r->fact;
+
+	if (iam_node_find(iam, fact.agent_id) == NULL)
+		return AG_OK; /* it left memory */
+	fact.has_revision = true;
+	fact.revision = r->version;
+	iam_uses_take(iam, &fact);
+	return iam_store_msg(ctx, IAM_T_USES, fact.agent_id, &fact);
+}
+
 static const struct {
 	uint16_t type;
 	take_fact *take;
@@ -245,6 +265,7 @@ static const struct {
 	{ AG_MSG_AGENT_STATE_FACT, on_agent_state },
 	{ AG_MSG_TENANT_FACT, on_tenant },
 	{ AG_MSG_ROLE_FACT, on_role },
+	{ AG_MSG_AGENT_USES_FACT, on_uses },
 	{ AG_MSG_TOTP_FACT, iam_totp_apply },
 };
 

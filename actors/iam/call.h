@@ -52,6 +52,11 @@ ag_err iam_guard_account(struct call *c, const struct iam_node *node) AG_MUST;
 void iam_guard_failed(struct call *c);
 /* Credential, standing: who it is. */
 ag_err iam_authenticate(struct call *c) AG_MUST;
+/* Every link's max_uses is set aside in the journal; AG_PENDING: the trip
+ * waits for that, and comes again. */
+ag_err iam_uses_ready(struct call *c) AG_MUST;
+/* The last check: takes what was set aside. */
+ag_err iam_check_uses(struct call *c) AG_MUST;
 ag_err iam_check_networks(struct call *c) AG_MUST;
 ag_err iam_limit_principal(struct call *c) AG_MUST;
 /* Only looked at: a refusal below must not use up others' share. */

@@ -30,6 +30,8 @@ iam_is_below(const struct iam_node *node, const struct iam_node *ancestor)
 enum iam_standing
 iam_standing(const struct iam_node *node, int64_t now_ms)
 {
+	if (node->tenant->deleting || node->tenant->deleted)
+		return IAM_SELF_GONE;
 	if (!node->tenant->active)
 		return IAM_TENANT_SUSPENDED;
 	if (node->state == IAM_GONE)

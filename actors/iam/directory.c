@@ -252,7 +252,8 @@ iam_take_tenant(struct iam *iam, const Ag__TenantFact *fact)
 		if (tenant == NULL)
 			return AG_NO_MEMORY;
 		strcpy(tenant->name, fact->name);
-		tenant->created_at = fact->at;
+		tenant->created_at = fact->has_created_at ? fact->created_at :
+		    fact->at;
 		err = iam_table_add(&iam->tenants, "", tenant->name, tenant);
 		if (err != AG_OK) {
 			free(tenant);
@@ -260,7 +261,10 @@ iam_take_tenant(struct iam *iam, const Ag__TenantFact *fact)
 		}
 		iam->tenant_list[iam->tenant_count++] = tenant;
 	}
+	tenant->version = fact->has_revision ? fact->revision : 1;
 	tenant->active = strcmp(fact->state, "active") == 0;
+	tenant->deleting = strcmp(fact->state, "deleting") == 0;
+	tenant->deleted = strcmp(fact->state, "deleted") == 0;
 	return AG_OK;
 }
 
@@ -428,6 +432,7 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	node->root = parent->root;
 	node->depth = parent->depth + 1;
 	node->max_depth = agent->max_depth;
+	node->max_uses = agent->has_max_uses ? agent->max_uses : 0;
 	iam_quota_count(iam, node->tenant, IAM_C_AGENTS, true);
 	node->next_sibling = parent->first_child;
 	if (node->next_sibling != NULL)

@@ -69,6 +69,8 @@ keep_row(struct ag_ctx *ctx, struct iam_node *node)
 	    (err = ag_store_put(ctx, IAM_T_ENDED_OF, key, strlen(key), "", 0)) !=
 	    AG_OK || (err = del_row(ctx, IAM_T_AGENTS, node->id)) != AG_OK)
 		return err;
+	if ((err = del_row(ctx, IAM_T_USES, node->id)) != AG_OK)
+		return err;
 	return del_row(ctx, IAM_T_ACTIVITY, node->id);
 }
 
@@ -90,7 +92,7 @@ may_leave(const struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node
 	int64_t at = ended_at(node);
 
 	if (node->first_child != NULL || node->hold != NULL || node->dirty ||
-	    node->expiring || at == INT64_MAX)
+	    node->expiring || node->reserving || at == INT64_MAX)
 		return false;
 	if (node->recalled)
 		return ag_mono_ms(ctx) - node->recalled_ms > RECALLED_MS;

@@ -71,6 +71,7 @@ enum iam_table_name {
 	IAM_T_ENDED_OF,     /* "<tenant>/<id>" of these; no value */
 	IAM_T_ENDED_TOKENS, /* "<principal>/<jti>" */
 	IAM_T_ROLES,        /* "<tenant>/<role>" */
+	IAM_T_USES,         /* AgentUsesFact, by agent */
 	IAM_T_TOTP, IAM_T_TOTP_STEPS,
 };
 
@@ -131,7 +132,9 @@ enum iam_count {
 /* ---- directory.c: who and what there is */
 struct iam_tenant {
 	char name[AG_NAME_MAX + 1];
-	bool active;
+	bool active, deleting, deleted; /* deleting: its keys are being erased */
+	bool shredding;                 /* and the root of trust is asked */
+	uint64_t version;               /* of its stream */
 	int64_t created_at;
 	unsigned used[IAM_COUNTS]; /* of the shared tables */
 	struct iam_role *roles;    /* its own, deleted ones included */
@@ -238,6 +241,9 @@ struct iam_node {
 	struct iam_external *external; /* principals; NULL: none */
 	uint64_t allowed, refused;
 	int64_t last_activity_at;
+	uint64_t max_uses, used, reserved; /* agents; max_uses 0: no bound */
+	uint64_t uses_version;             /* of the stream uses:<id> */
+	bool reserving;
 	bool expired;  /* and that is journaled */
 	bool expiring; /* that change is under way */
 	bool recalled; /* it had left memory; its row is the truth */
@@ -661,7 +667,8 @@ ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
     iam_on_token_list, iam_on_token_revoke, iam_on_role_grant,
     iam_on_role_ungrant, iam_on_role_list, iam_on_role_read,
     iam_on_role_set, iam_on_role_delete,
-    iam_on_tenant_create, iam_on_tenant_list, iam_on_agent_issue,
+    iam_on_tenant_create, iam_on_tenant_list, iam_on_tenant_suspend,
+    iam_on_tenant_resume, iam_on_tenant_delete, iam_on_agent_issue,
     iam_on_agent_list, iam_on_agent_read, iam_on_agent_chain,
     iam_on_agent_suspend, iam_on_agent_resume, iam_on_agent_revoke,
     iam_on_agent_revoke_many, iam_on_act, iam_on_jwks;
@@ -678,11 +685,17 @@ ag_err iam_found_persist(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_draft *draft, const void *reply, const void *replay,
     ag_then *then) AG_MUST;
 
+/* Goes on with the tenants whose keys are being erased. */
+void iam_shred(struct iam *iam, struct ag_ctx *ctx);
+
 /* ---- bootstrap.c */
 /* The issuer keys came: begins or goes on being ready. */
 void iam_boot_continue(struct iam *iam, struct ag_ctx *ctx);
 void iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx);
 ag_on_timer iam_refresh_keys;
+
+/* ---- uses.c */
+void iam_uses_take(struct iam *iam, const Ag__AgentUsesFact *fact);
 
 /* ---- sweep.c */
 ag_on_timer iam_sweep, iam_clock_look;

@@ -11,7 +11,7 @@
 enum {
 	TTL_S_DEFAULT = 3600, TTL_S_MIN = 60,
 	LABEL_MAX = 128, MODEL_MAX = 128, PURPOSE_MAX = 256, /* bytes */
-	ASKED_DEPTH_MAX = 10, STREAM_MAX = 64,
+	ASKED_DEPTH_MAX = 10, STREAM_MAX = 64, USES_MAX = 1000000000,
 	SCOPES_NOTED_MAX = 24, /* in the event: what seeds the agent's habits */
 };
 
@@ -23,7 +23,9 @@ struct wish {
 	struct iam_node *parent;
 	char **scopes;
 	size_t scope_count;
-	char *model, *purpose;
+	char *label, *model, *purpose;
+	char **networks;
+	size_t network_count;
 	uint32_t ttl_s, max_depth;
 	int64_t issued_at, expires_at;
 };
@@ -41,7 +43,9 @@ check_texts(struct wish *w)
 {
 	const Ag__AgentIssueAsk *ask = w->ask;
 
-	if (!iam_text_valid(ask->label, LABEL_MAX))
+	if (ask->label == NULL && ask->like == NULL)
+		return invalid(w, "missing", "/label", "It needs a label.");
+	if (ask->label != NULL && !iam_text_valid(ask->label, LABEL_MAX))
 		return invalid(w, "out_of_range", "/label",
 		    "1 to 128 printable characters.");
 	if (ask->model != NULL && !iam_text_valid(ask->model, MODEL_MAX))
@@ -50,6 +54,7 @@ check_texts(struct wish *w)
 	if (ask->purpose != NULL && !iam_text_valid(ask->purpose, PURPOSE_MAX))
 		return invalid(w, "out_of_range", "/purpose",
 		    "1 to 256 printable characters.");
+	w->label = ask->label;
 	w->model = ask->model;
 	w->purpose = ask->purpose;
 	return AG_OK;
@@ -70,11 +75,10 @@ check_numbers(struct wish *w)
 	w->max_depth = ask->has_max_depth ? ask->max_depth : 0;
 	if (w->max_depth > ASKED_DEPTH_MAX)
 		return invalid(w, "out_of_range", "/max_depth", "0 to 10.");
-	/* A count that survives every crash needs the journal on the hot path;
-	 * a limit that does not hold is worse than none. */
-	if (ask->has_max_uses)
-		return invalid(w, "unknown_field", "/max_uses",
-		    "Not available yet.");
+	if (ask->has_max_uses &&
+	    (ask->max_uses < 1 || ask->max_uses > USES_MAX))
+		return invalid(w, "out_of_range", "/max_uses",
+		    "1 to 1000000000.");
 	return AG_OK;
 }
 
@@ -103,6 +107,8 @@ copy_like(struct wish *w)
 
 	w->scopes = w->ask->scopes;
 	w->scope_count = w->ask->n_scopes;
+	w->networks = w->ask->source_cidrs;
+	w->network_count = w->ask->n_source_cidrs;
 	if (w->ask->like == NULL)
 		return AG_OK;
 	like = iam_agent_recall(w->iam, w->ctx, w->caller.tenant, w->ask->like);
@@ -119,6 +125,13 @@ copy_like(struct wish *w)
 		w->scopes = view->scopes;
 		w->scope_count = view->n_scopes;
 	}
+	/* No wider than it was, unless that is asked for. */
+	if (w->network_count == 0) {
+		w->networks = view->source_cidrs;
+		w->network_count = view->n_source_cidrs;
+	}
+	if (w->label == NULL)
+		w->label = view->label;
 	if (w->model == NULL)
 		w->model = view->model;
 	if (w->purpose == NULL)
@@ -303,7 +316,7 @@ keep_agent(struct wish *w, struct iam_draft *d, const char *id)
 	Ag__Agent agent = AG__AGENT__INIT;
 
 	agent.id = (char *)id;
-	agent.label = w->ask->label;
+	agent.label = w->label;
 	agent.tenant = w->caller.tenant->name;
 	agent.state = (char *)"live";
 	agent.parent = w->parent->id;
@@ -314,8 +327,10 @@ keep_agent(struct wish *w, struct iam_draft *d, const char *id)
 	agent.n_scopes = w->scope_count;
 	agent.model = w->model;
 	agent.purpose = w->purpose;
-	agent.source_cidrs = w->ask->source_cidrs;
-	agent.n_source_cidrs = w->ask->n_source_cidrs;
+	agent.source_cidrs = w->networks;
+	agent.n_source_cidrs = w->network_count;
+	agent.has_max_uses = w->ask->has_max_uses;
+	agent.max_uses = w->ask->max_uses;
 	agent.jti = d->jti;
 	agent.issued_at = d->issued_at;
 	agent.expires_at = d->expires_at;
@@ -343,7 +358,7 @@ issue(struct wish *w)
 	    w->caller.tenant->name);
 	snprintf(d->claims.parent, sizeof(d->claims.parent), "%s",
 	    w->parent->id);
-	ag_note_resource(w->ctx, "agent", id, w->ask->label);
+	ag_note_resource(w->ctx, "agent", id, w->label);
 	ag_note_param(w->ctx, "parent", w->parent->id);
 	ag_note_param(w->ctx, "model", w->model == NULL ? "" : w->model);
 	for (size_t i = 0; i < w->scope_count && i < SCOPES_NOTED_MAX; i++)

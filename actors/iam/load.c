@@ -73,6 +73,13 @@ take_agent(struct iam *iam, const void *msg)
 }
 
 static ag_err
+take_uses(struct iam *iam, const void *msg)
+{
+	iam_uses_take(iam, msg);
+	return AG_OK;
+}
+
+static ag_err
 take_key(struct iam *iam, const void *msg)
 {
 	return iam_take_key(iam, msg);
@@ -175,6 +182,7 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		{ IAM_T_TOKEN_ENDS, &ag__token_revoked_fact__descriptor,
 		    take_token_end },
 		{ IAM_T_AGENTS, &ag__agent__descriptor, take_agent },
+		{ IAM_T_USES, &ag__agent_uses_fact__descriptor, take_uses },
 	};
 	struct loading l = { .iam = iam };
 	ag_err err = AG_OK;

@@ -390,7 +390,7 @@ judge(struct call *c)
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, check_honey, check_people, check_scope,
 		check_existence, check_quota, say_reach, say_idem,
-		iam_check_step_up,
+		iam_check_step_up, iam_check_uses,
 	};
 	ag_err err;
 
@@ -434,5 +434,7 @@ iam_station(void *state, struct ag_ctx *ctx, const void *msg)
 		if (iam_hold_wait(c->iam, ctx, c->node, &err))
 			return err;
 	}
+	if ((err = iam_uses_ready(c)) != AG_OK)
+		return err;
 	return judge(c);
 }

@@ -141,6 +141,8 @@ iam_sweep(void *state, struct ag_ctx *ctx)
 	if (++iam->sweep_ticks % TOKENS_EVERY_TICKS == 0)
 		iam_sweep_tokens(iam, ctx);
 	if (iam->sweep_ticks % LEAVE_EVERY_TICKS == 0)
+		iam_shred(iam, ctx);
+	if (iam->sweep_ticks % LEAVE_EVERY_TICKS == 0)
 		iam->leave_at = iam_ended_sweep(iam, ctx, iam->leave_at,
 		    LEAVE_WINDOW, LEAVE_MAX);
 	sweep_expired(iam, ctx, now);

@@ -145,3 +145,81 @@ def test_null_removes(fleet, admin, unique):
     assert patch({"labels": {"a": None, "c": "3"}})["labels"] == {"b": "2", "c": "3"}
     assert patch({"labels": None})["labels"] == {}
     assert admin.ok("GET", "/v1/keys/" + key)["labels"] == {}
+
+
+# ---------------------------------------------------------------- M03: tenants
+
+def test_a_tenant_sleeps_and_ends(fresh_fleet):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    acme = fleet.client(admin.ok("POST", "/v1/tenants", {"name": "acme", "admin_name": "ann"})["admin"]["token"])
+    fleet.key(acme, "secret", "AES_256")
+    for i in range(70):
+        fleet.key(acme, "k%d" % i, "AES_256", activate=False)
+    sealed = acme.ok("POST", "/v1/keys/secret/encrypt", {"plaintext_b64": b64(b"x")})["ciphertext_b64"]
+    agent = fleet.agent(acme, ["key:secret:decrypt"])
+    opened = lambda who: who.post("/v1/keys/secret/decrypt", {"ciphertext_b64": sealed})
+    assert opened(agent).status == 200
+    fleet.run("tenant", "suspend", "acme", "--reason", "unpaid", check=0)
+    refused(opened(agent), 401, "tenant_suspended")
+    refused(acme.get("/v1/whoami"), 401, "tenant_suspended")
+    refused(admin.post("/v1/tenants/default/suspend", WHY), 409, "transition")
+    admin.ok("POST", "/v1/tenants/acme/resume", WHY)
+    assert opened(agent).status == 200
+    assert admin.ok("DELETE", "/v1/tenants/acme?reason=left")["state"] == "deleting"
+    refused(opened(agent), 401, "token_revoked")
+    os.kill(fleet.processes()["software"], signal.SIGKILL)
+    crash(fleet, "iam")
+    state = lambda: {t["name"]: t["state"] for t in admin.items("/v1/tenants")}["acme"]
+    wait_for(lambda: state() == "deleted", 60, what="the keys of acme to be erased")
+    said = [e for e in fleet.events(admin, "event_type=lifecycle") if e["operation"] == "system.tenant-erased"]
+    assert [(e["resource"]["id"], e["params"]["erased"]) for e in said] == [("acme", "71")]
+    refused(acme.get("/v1/whoami"), 401, "token_revoked")
+    slots = open(os.path.join(fleet.state, "rot", "wrapping.keys"), "rb").read()
+    used = sum(1 for at in range(64, len(slots), 64) if slots[at])
+    assert used < 10, used  # what is left is the house's own
+    fleet.stop()
+    done = fleet.run("audit", "verify", "--dir", os.path.join(fleet.state, "audit"), "--public-key",
+                     os.path.join(fleet.state, "audit", "public-key.pem"), "--tenant", "acme")
+    assert done.returncode == 0 and "events verified" in done.stdout, done
+
+
+# --------------------------------------------------------- I08: uses, networks
+
+def test_uses_are_never_exceeded(fresh_fleet):
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    fleet.key(admin, "k")
+    agent = fleet.agent(admin, ["key:k:sign"], max_uses=6)
+    sign = lambda: agent.post("/v1/keys/k/sign", SIGN)
+    assert [sign().status for _ in range(3)] == [200] * 3
+    crash(fleet, "iam")
+    assert [sign().status for _ in range(5)] == [200] * 3 + [409] * 2
+    refused(sign(), 409, "max_uses")
+    assert admin.ok("GET", "/v1/agents/" + agent.id)["max_uses"] == 6
+
+
+def test_networks_of_an_agent(fleet, admin, unique):
+    name = unique("k")
+    fleet.key(admin, name)
+    sign = lambda who: who.post("/v1/keys/%s/sign" % name, SIGN)
+    here = fleet.agent(admin, ["key:%s:sign" % name], source_cidrs=["127.0.0.0/8", "::1/128"])
+    assert sign(here).status == 200
+    away = fleet.agent(admin, ["key:%s:sign" % name], source_cidrs=["192.0.2.0/24", "2001:db8::/32"])
+    refused(sign(away), 403, "source_address")
+    refused(admin.post("/v1/agents/issue", {"label": "l", "scopes": ["key:%s:sign" % name],
+                                            "source_cidrs": ["192.0.2.1/24"]}), 400, "unknown_value")
+
+
+def test_a_replay_shows_no_token(fleet, admin, unique):
+    once = {"Idempotency-Key": unique("once")}
+    ask = {"label": "l", "scopes": ["key:x:sign"]}
+    first = admin.request("POST", "/v1/agents/issue", ask, headers=once)
+    again = admin.request("POST", "/v1/agents/issue", ask, headers=once)
+    assert first.status == again.status == 201 and again.headers["idempotency-replayed"] == "true"
+    assert first.json["token"] and again.json["token"] is None
+    assert dict(first.json, token=None) == again.json
+    tokens = "/v1/principals/%s/tokens" % fleet.person(unique("dan")).name
+    once = {"Idempotency-Key": unique("once")}
+    first, again = (admin.request("POST", tokens, {}, headers=once) for _ in range(2))
+    assert first.json["token"] and again.json["token"] is None and first.json["jti"] == again.json["jti"]

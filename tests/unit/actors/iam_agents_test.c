@@ -127,7 +127,9 @@ test_issue_bounds(void **state)
 	expect(issue(f->admin, &ask), AG_INVALID_FIELD, "out_of_range");
 	ask.label = (char *)"x";
 	ask.has_max_uses = true;
-	expect(issue(f->admin, &ask), AG_INVALID_FIELD, "unknown_field");
+	expect(issue(f->admin, &ask), AG_INVALID_FIELD, "out_of_range");
+	ask.max_uses = 1000000001;
+	expect(issue(f->admin, &ask), AG_INVALID_FIELD, "out_of_range");
 	ask.has_max_uses = false;
 	ask.source_cidrs = cidrs;
 	ask.n_source_cidrs = 1;
