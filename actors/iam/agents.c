@@ -319,11 +319,17 @@ iam_on_agent_revoke(void *state, struct ag_ctx *ctx, const void *msg)
 /* -------------------------------------------------------------- revoke many */
 
 static bool
+is_live(const struct iam_node *node, const struct iam_caller *caller)
+{
+	return node->tenant == caller->tenant && iam_gone_by(node) == NULL &&
+	    caller->now < node->token.expires_at;
+}
+
+static bool
 is_meant(const struct iam_node *node, const struct iam_caller *caller,
     const Ag__AgentRevokeManyAsk *ask)
 {
-	if (node->tenant != caller->tenant || iam_gone_by(node) != NULL ||
-	    caller->now >= node->token.expires_at)
+	if (!is_live(node, caller))
 		return false;
 	if (ask->parent != NULL && strcmp(ask->parent, node->parent->id) != 0)
 		return false;
@@ -347,7 +353,8 @@ is_meant_above(const struct iam_node *node, const struct iam_caller *caller,
 	return false;
 }
 
-/* Whoever is below one that is meant goes with it: one fact for the top. */
+/* Whoever is below one that is meant goes with it, and is counted before as it
+ * is after: one fact for the top. */
 static ag_err
 find_many(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
     const Ag__AgentRevokeManyAsk *ask, struct iam_node **tops, size_t *count,
@@ -356,22 +363,24 @@ find_many(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
 	*count = 0;
 	for (size_t i = 0; i < iam->agents.count; i++) {
 		struct iam_node *node = iam->agents.items[i];
-		bool above;
+		bool meant = is_meant(node, caller, ask);
 
-		if (!is_meant(node, caller, ask))
+		if (is_meant_above(node, caller, ask)) {
+			if (!meant && !is_live(node, caller))
+				continue;
+		} else if (!meant) {
 			continue;
-		above = is_meant_above(node, caller, ask);
+		} else if (*count == MANY_MAX) {
+			return ag_refuse(ctx, AG_REQUEST_TOO_LARGE, "batch", NULL,
+			    "More than %d agents; narrow it.", MANY_MAX);
+		} else {
+			tops[(*count)++] = node;
+		}
 		reply->matched++;
 		if (reply->n_items < MANY_SHOWN)
 			reply->items[reply->n_items++] = node->id;
-		if (above)
-			continue;
-		if (*count == MANY_MAX)
-			return ag_refuse(ctx, AG_REQUEST_TOO_LARGE, "batch", NULL,
-			    "More than %d agents; narrow it.", MANY_MAX);
-		tops[(*count)++] = node;
-		reply->revoked += iam_live_below(node, caller->now);
 	}
+	reply->revoked = reply->matched;
 	return AG_OK;
 }
 

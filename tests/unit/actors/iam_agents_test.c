@@ -513,8 +513,17 @@ test_revoke_many(void **state)
 	ask.reason = (char *)"r";
 	expect(request(f, AG_MSG_AGENT_REVOKE_MANY, ASK(.token = f->admin), &ask),
 	    AG_INVALID_FIELD, "missing");
-	ask.root = (char *)"man";
+	ask.parent = a.id; /* b alone */
 	ask.has_dry_run = ask.dry_run = true;
+	e = request(f, AG_MSG_AGENT_REVOKE_MANY, ASK(.token = f->admin), &ask);
+	assert_int_equal(((Ag__AgentRevokeManyReply *)e.reply)->matched, 1);
+	ended_free(&e);
+	ask.parent = (char *)"man"; /* a and c, and b below a */
+	e = request(f, AG_MSG_AGENT_REVOKE_MANY, ASK(.token = f->admin), &ask);
+	assert_int_equal(((Ag__AgentRevokeManyReply *)e.reply)->matched, 3);
+	ended_free(&e);
+	ask.parent = NULL;
+	ask.root = (char *)"man";
 	e = request(f, AG_MSG_AGENT_REVOKE_MANY, ASK(.token = f->admin), &ask);
 	r = e.reply;
 	assert_int_equal(r->matched, 3);
