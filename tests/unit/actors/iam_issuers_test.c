@@ -174,7 +174,7 @@ external(struct fleet *f, const char *name, const char *issuer,
     const char *subject)
 {
 	Ag__PrincipalCreateAsk ask = AG__PRINCIPAL_CREATE_ASK__INIT;
-	Ag__External id = AG__EXTERNAL__INIT;
+	Ag__ExternalPatch id = AG__EXTERNAL_PATCH__INIT;
 
 	ask.kind = AG__KIND__V__human;
 	ask.name = (char *)name;
@@ -191,7 +191,7 @@ test_identity_is_unique(void **state)
 	struct fleet *f = fleet_new(NULL);
 	struct iam *iam = ag_kit_state(f->kit);
 	Ag__PrincipalUpdateAsk move = AG__PRINCIPAL_UPDATE_ASK__INIT;
-	Ag__External id = AG__EXTERNAL__INIT;
+	Ag__ExternalPatch id = AG__EXTERNAL_PATCH__INIT;
 
 	expect(external(f, "ann", "https://a", "1"), AG_OK, NULL);
 	expect(external(f, "bea", "https://a", "1"), AG_ALREADY_EXISTS, "name");
