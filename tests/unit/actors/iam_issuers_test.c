@@ -174,7 +174,7 @@ external(struct fleet *f, const char *name, const char *issuer,
     const char *subject)
 {
 	Ag__PrincipalCreateAsk ask = AG__PRINCIPAL_CREATE_ASK__INIT;
-	Ag__ExternalPatch id = AG__EXTERNAL_PATCH__INIT;
+	Ag__External id = AG__EXTERNAL__INIT;
 
 	ask.kind = AG__KIND__V__human;
 	ask.name = (char *)name;
