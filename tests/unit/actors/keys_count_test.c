@@ -355,7 +355,7 @@ static void
 test_rotation_only_of_what_may_rotate(void **state)
 {
 	Ag__KeyUpdateAsk ask = AG__KEY_UPDATE_ASK__INIT;
-	Ag__Rotation none = AG__ROTATION__INIT;
+	char *nulls[] = { (char *)"/rotation" };
 	struct fixture f;
 	const char *ended, *spared, *by_hand;
 
@@ -365,7 +365,8 @@ test_rotation_only_of_what_may_rotate(void **state)
 	by_hand = new_rotating(&f, SPEC(EC_P256), 10, 0, true);
 	assert_int_equal(operate_reason(&f, AG_MSG_KEY_DEACTIVATE, ended), AG_OK);
 	assert_false(((const Ag__Key *)f.reply)->rotation->has_next_at);
-	ask.rotation = &none; /* null in the patch */
+	ask.nulls = nulls;
+	ask.n_nulls = 1;
 	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, spared, &ask), AG_OK);
 	assert_null(((const Ag__Key *)f.reply)->rotation);
 	fixture_advance(&f, 9000);
