@@ -56,7 +56,7 @@ struct risk {
 	unsigned tenants;
 	bool prod;
 	struct wary wary;
-	uint8_t op_of_type[OP_TYPES]; /* type - 0x1000 → position, at most 63 */
+	uint8_t op_of_type[OP_TYPES]; /* type - 0x1000 → position, below RISK_OPS */
 	uint8_t op_of_name[OP_NAMES]; /* hash → position + 1; 0: free */
 };
 

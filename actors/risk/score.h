@@ -14,14 +14,14 @@
 
 enum {
 	RISK_HOURS = 168, /* of the week, UTC; 0 is Monday, midnight */
-	RISK_OPS = 64,
+	RISK_OPS = 128,
 	RISK_ADDRESSES = 8,
 	RISK_KEYS = 32,
 };
 
 /* What a principal usually does, learned from what it was allowed. Stored as
  * it is: a change of layout is a change of RISK_BASELINE_VERSION. */
-enum { RISK_BASELINE_VERSION = 1 };
+enum { RISK_BASELINE_VERSION = 2 };
 struct risk_baseline {
 	uint32_t version;
 	uint32_t learned; /* requests, saturating */
