@@ -404,9 +404,11 @@ on_peer_event(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		 * not know us (it was restarted) and waits for a HELLO. */
 		if (ev->up) {
 			run_connected(ctx);
-		} else {
+			return;
+		}
+		run_hello(ctx);
+		if (ctx->connected) { /* it is not the first that we meet */
 			ctx->marks_pending = true; /* outcomes went with it */
-			run_hello(ctx);
 			follow_gap(ctx);
 		}
 		return;
