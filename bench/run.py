@@ -10,7 +10,6 @@ A round of N seconds is repeated and its median taken: idle machines stall now
 and then, and one bad second is not the program's.
 """
 import argparse
-import http.client
 import json
 import os
 import platform
@@ -116,25 +115,12 @@ class Bench:
 
     def idle_request(self):
         self.fleet.key(self.admin, "bench-idle")
-        body = json.dumps({"message_b64": self.b64(b"x" * 64)})
-        headers = {"Authorization": "Bearer " + self.admin.token, "Content-Type": "application/json"}
-        rounds = []
-        for _ in range(self.args.rounds):
-            took = []
-            for n in range(700):
-                begin = time.perf_counter()
-                self.admin.connection.request("POST", "/v1/keys/bench-idle/sign", body, headers)
-                answer = self.admin.connection.getresponse()
-                answer.read()
-                if n >= 100:
-                    took.append((time.perf_counter() - begin) * 1e3)
-                if answer.status != 200:
-                    sys.exit("bench: idle_request was answered %d" % answer.status)
-            took.sort()
-            rounds.append((took[len(took) // 2], took[len(took) * 99 // 100]))
-        p50, p99 = (statistics.median(c) for c in zip(*rounds))
-        self.add("idle_request", "ms", p50, p50, p99, "one connection, P-256 sign, Python's http.client included, "
-                 "median of %d × 600 requests" % self.args.rounds)
+        body, path = {"message_b64": self.b64(b"x" * 64)}, "/v1/keys/bench-idle/sign"
+        self.wrk(path, body, 2, connections=1)  # warm-up
+        rounds = [self.wrk(path, body, self.args.seconds, connections=1) for _ in range(self.args.rounds)]
+        _, p50, p99 = (statistics.median(column) for column in zip(*rounds))
+        self.add("idle_request", "ms", p50, p50, p99, "wrk -t1 -c1, P-256 sign, median of %d × %d s"
+                 % (self.args.rounds, self.args.seconds))
 
     def revocation_in_force(self):
         """From the 200 of the revocation to the answer of the first request that is refused."""

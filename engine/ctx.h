@@ -183,6 +183,7 @@ struct ag_ctx {
 	bool redelivering;
 	bool redeliver_again;
 	uint64_t redeliver_from;
+	bool gap;              /* a broker died with what was pushed to us */
 	bool resync;           /* an append's fate is unknown: the journal says */
 	uint64_t outcome_last; /* newest change of ours whose outcome was said */
 	uint64_t outcome_kept; /* audit has all up to here */
@@ -282,13 +283,15 @@ ag_err persist_idem(struct ag_ctx *ctx) AG_MUST;
 void persist_forget(ag_then *then, void *memo);
 /* ---- follow.c */
 void follow_start(struct ag_ctx *ctx);
-void follow_peer_up(struct ag_ctx *ctx, unsigned slot);
+/* changed: it was down as far as we knew. */
+void follow_peer_up(struct ag_ctx *ctx, unsigned slot, bool changed);
 void follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len);
 void follow_poke(struct ag_ctx *ctx);
 void follow_resync(struct ag_ctx *ctx);
-/* Records may have been pushed to us and lost (the journal or the broker was
- * started again): who must know them at once serves nobody until it does. */
-void follow_gap(struct ag_ctx *ctx);
+/* The broker is a new one. Records may have been pushed to us and lost with the
+ * old: who must know them at once serves nobody until the journal, when it is
+ * there again, has told. */
+void follow_broker_new(struct ag_ctx *ctx);
 ag_err follow_apply(struct ag_ctx *ctx, const Ag__JournalRecord *record) AG_MUST;
 ag_err follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
     uint64_t pos) AG_MUST;

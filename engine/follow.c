@@ -406,22 +406,34 @@ follow_start(struct ag_ctx *ctx)
 	ctx->trip = trip;
 }
 
-void
-follow_gap(struct ag_ctx *ctx)
+static bool
+must_know_at_once(const struct ag_ctx *ctx)
 {
-	if (ctx->actor->follow == AG_FOLLOW_LIVE && ctx->caught_up)
-		follow_resync(ctx);
+	return ctx->actor->follow == AG_FOLLOW_LIVE && ctx->caught_up;
 }
 
 void
-follow_peer_up(struct ag_ctx *ctx, unsigned slot)
+follow_broker_new(struct ag_ctx *ctx)
+{
+	if (must_know_at_once(ctx))
+		ctx->gap = true;
+}
+
+void
+follow_peer_up(struct ag_ctx *ctx, unsigned slot, bool changed)
 {
 	enum ag_role role = ag_slot_role(ctx, slot);
 
+	if (role == AG_ROLE_JOURNAL && must_know_at_once(ctx) &&
+	    (changed || ctx->gap)) {
+		ctx->gap = false;
+		ctx->following = false; /* its answer went the same way */
+		follow_resync(ctx);
+	}
+	if (!changed)
+		return;
 	if (role == AG_ROLE_AUDIT)
 		ctx->marks_pending = true;
-	if (role == AG_ROLE_JOURNAL)
-		follow_gap(ctx);
 	if (role == AG_ROLE_AUDIT || role == AG_ROLE_JOURNAL)
 		follow_start(ctx);
 }

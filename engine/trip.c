@@ -264,7 +264,7 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	ag_err err;
 
 	/* Nor with a state that may lack a change the journal has. */
-	if (!ctx->ready || ctx->resync)
+	if (!ctx->ready || ctx->resync || ctx->gap)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {
@@ -409,7 +409,7 @@ on_peer_event(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		run_hello(ctx);
 		if (ctx->connected) { /* it is not the first that we meet */
 			ctx->marks_pending = true; /* outcomes went with it */
-			follow_gap(ctx);
+			follow_broker_new(ctx);
 		}
 		return;
 	}
@@ -419,8 +419,8 @@ on_peer_event(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		ctx->actor->peer(ctx->state, ctx, ev->slot, ev->up);
 	if (!ev->up)
 		ask_peer_down(ctx, ev->slot);
-	else if (changed)
-		follow_peer_up(ctx, ev->slot);
+	else
+		follow_peer_up(ctx, ev->slot, changed);
 }
 
 /* What the engine itself hears. False: it is for the actor. */

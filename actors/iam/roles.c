@@ -285,7 +285,7 @@ has_admin(const struct iam *iam, const struct iam_tenant *tenant,
 	for (size_t i = 0; i < iam->principals.count; i++) {
 		const struct iam_node *node = iam->principals.items[i];
 
-		if (node->tenant == tenant && node != but_node &&
+		if (node != but_node && node->tenant == tenant &&
 		    is_admin(node, but_role, now))
 			return true;
 	}

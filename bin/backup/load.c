@@ -188,6 +188,7 @@ static ag_err
 on_row(struct load *l)
 {
 	uint8_t key[NAME_MAX_BYTES];
+	MDB_val row_key, row_value;
 	uint64_t key_len, len;
 	ag_err err;
 
@@ -199,8 +200,9 @@ on_row(struct load *l)
 	if ((err = get(l, key, key_len)) != AG_OK || (err = get(l, l->value, len)) != AG_OK)
 		return err;
 	l->sum->rows += l->in_journal;
-	return l->dir == NULL ? AG_OK : put_row(l, &(MDB_val){ key_len, key },
-	    &(MDB_val){ len, l->value });
+	row_key = (MDB_val){ key_len, key };
+	row_value = (MDB_val){ len, l->value };
+	return l->dir == NULL ? AG_OK : put_row(l, &row_key, &row_value);
 }
 
 /* ------------------------------------------------------------------- files */
