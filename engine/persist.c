@@ -19,7 +19,11 @@ struct append {
 	uint8_t *reply; /* owned; may hold a secret: wiped */
 	size_t reply_len;
 	Ag__JournalAppendAsk *ask; /* owned copy, for apply */
+	unsigned waited_ms; /* for outcomes that are delivered again */
 };
+
+static const unsigned WAIT_STEP_MS = 5;
+static const unsigned WAIT_MAX_MS = 2000;
 
 static void
 append_free(struct append *a)
@@ -156,11 +160,53 @@ on_appended(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	return err;
 }
 
+/* The memo, and what it owns, passes on: AG_PENDING. Else it is the caller's. */
+static ag_err
+append_send(struct ag_ctx *ctx, const struct append *a)
+{
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
+	    AG_MSG_JOURNAL_APPEND_ASK, a->ask, AG_MSG_JOURNAL_APPEND_REPLY,
+	    JOURNAL_TIMEOUT_MS, on_appended, a, sizeof(*a));
+}
+
+static ag_err
+then_send(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo);
+
+/* Outcomes before this one are on their way to audit: it takes its turn. */
+static ag_err
+append_when_told(struct ag_ctx *ctx, struct append *a)
+{
+	if (!ctx->redelivering)
+		return append_send(ctx, a);
+	if ((a->waited_ms += WAIT_STEP_MS) > WAIT_MAX_MS)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "audit", NULL,
+		    "the audit log is still being told what it missed");
+	return ag_after(ctx, WAIT_STEP_MS, then_send, a, sizeof(*a));
+}
+
+static ag_err
+then_send(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct append *a = memo;
+	ag_err err = append_when_told(ctx, a);
+
+	(void)state;
+	(void)status;
+	(void)msg;
+	if (err != AG_PENDING) {
+		err = finish_append(ctx, a, err);
+		append_free(a);
+	}
+	return err;
+}
+
 /* At the end of the process: of an append whose answer will not come. */
 void
 persist_forget(ag_then *then, void *memo)
 {
-	if (then == on_appended)
+	if (then == on_appended || then == then_send)
 		append_free(memo);
 }
 
@@ -279,8 +325,7 @@ persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	ag_err err;
 
 	/* A change whose record cannot be delivered must not happen now. */
-	if (!ag_slot_up(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0)) ||
-	    ctx->redelivering)
+	if (!ag_slot_up(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0)))
 		return ag_refuse(ctx, AG_UNAVAILABLE, "audit", NULL,
 		    "the audit log is not there");
 	if ((err = pack_changes(ctx, facts, count, &ask)) != AG_OK ||
@@ -289,9 +334,7 @@ persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 		return err;
 	err = remember(ctx, &a, &ask, reply_type, reply, then, memo, memo_size);
 	if (err == AG_OK)
-		err = ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
-		    AG_MSG_JOURNAL_APPEND_ASK, &ask, AG_MSG_JOURNAL_APPEND_REPLY,
-		    JOURNAL_TIMEOUT_MS, on_appended, &a, sizeof(a));
+		err = append_when_told(ctx, &a);
 	if (err != AG_PENDING)
 		append_free(&a);
 	return err;

@@ -148,8 +148,10 @@ timer_next_ms(struct ag_ctx *ctx)
 void
 timer_drop_all(struct ag_ctx *ctx)
 {
-	for (size_t i = 0; i < ctx->timer_count; i++)
+	for (size_t i = 0; i < ctx->timer_count; i++) {
+		persist_forget(ctx->timers[i].then, ctx->timers[i].memo);
 		memo_free(ctx->timers[i].memo, ctx->timers[i].memo_size);
+	}
 	free(ctx->timers);
 	ctx->timers = NULL;
 	ctx->timer_count = ctx->timer_cap = 0;

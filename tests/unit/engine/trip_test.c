@@ -474,6 +474,67 @@ a_change_waits_for_the_journal_and_others_for_the_change(void **state)
 	assert_no_outcome(*state);
 }
 
+/* Audit comes back: our engine asks how far it got. */
+static const struct ag_kit_sent *
+audit_comes_back(struct ag_kit *kit)
+{
+	Ag__PeerEvent peer = AG__PEER_EVENT__INIT;
+
+	peer.slot = ag_slot(ag_kit_ctx(kit), AG_ROLE_AUDIT, 0);
+	ag_kit_deliver(kit, AG_ROLE_NONE, 0, AG_MSG_PEER_EVENT, NULL, &peer);
+	peer.up = true;
+	ag_kit_deliver(kit, AG_ROLE_NONE, 0, AG_MSG_PEER_EVENT, NULL, &peer);
+	return ag_kit_find(kit, AG_MSG_AUDIT_MARKS_ASK);
+}
+
+static void
+a_change_takes_its_turn_behind_outcomes_said_again(void **state)
+{
+	Ag__AuditMarksReply marks = AG__AUDIT_MARKS_REPLY__INIT;
+	Ag__JournalPullReply pull = AG__JOURNAL_PULL_REPLY__INIT;
+	const struct ag_kit_sent *ask = audit_comes_back(*state);
+
+	assert_non_null(ask);
+	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
+	ag_kit_advance(*state, 20);
+	assert_null(ag_kit_find(*state, AG_MSG_JOURNAL_APPEND_ASK));
+	ag_kit_answer(*state, ask, AG_MSG_AUDIT_MARKS_REPLY, &marks);
+	ask = ag_kit_find(*state, AG_MSG_JOURNAL_PULL_ASK);
+	assert_non_null(ask);
+	ag_kit_answer(*state, ask, AG_MSG_JOURNAL_PULL_REPLY, &pull);
+	assert_no_outcome(*state);
+	ag_kit_advance(*state, 10);
+	assert_true(ag_kit_journal(*state));
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	assert_no_outcome(*state);
+}
+
+static void
+a_change_waits_so_long_only(void **state)
+{
+	const Ag__OutcomeEvent *out;
+
+	assert_non_null(audit_comes_back(*state));
+	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
+	ag_kit_advance(*state, 1990);
+	assert_null(ag_kit_next(*state));
+	ag_kit_advance(*state, 20);
+	out = outcome(*state);
+	assert_int_equal(out->refusal->err, AG_UNAVAILABLE);
+	assert_string_equal(out->refusal->reason_code, "audit");
+	assert_no_outcome(*state);
+}
+
+/* The fleet stops meanwhile: what waited is freed with the rest. */
+static void
+a_change_may_wait_when_all_ends(void **state)
+{
+	assert_non_null(audit_comes_back(*state));
+	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
+	ag_kit_advance(*state, 20);
+	assert_null(ag_kit_next(*state));
+}
+
 static void
 other_streams_go_on(void **state)
 {
@@ -700,6 +761,9 @@ main(void)
 		T(an_ask_resumes_its_trip),
 		T(an_ask_without_answer_ends_in_unavailable),
 		T(a_change_waits_for_the_journal_and_others_for_the_change),
+		T(a_change_takes_its_turn_behind_outcomes_said_again),
+		T(a_change_waits_so_long_only),
+		T(a_change_may_wait_when_all_ends),
 		T(other_streams_go_on),
 		T(a_lost_race_is_a_conflict_and_changes_nothing),
 		T(an_idempotent_repeat_gets_the_first_answer),
