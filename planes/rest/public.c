@@ -60,7 +60,7 @@ check(struct rest *rest, struct health *health, unsigned i)
 	const char *role = checks[i].role == AG_ROLE_NONE ? "broker" :
 	    ag_role_name(checks[i].role);
 	unsigned want = checks[i].role == AG_ROLE_NONE ? 1 :
-	    ag_slot_count(rest->ctx, checks[i].role), alive = 0;
+	    ag_slot_count(rest->plane.ctx, checks[i].role), alive = 0;
 	const struct ag_metrics_block *block = health->blocks;
 	const char *dead = NULL;
 
@@ -88,7 +88,7 @@ health_read(struct rest *rest, struct health *health)
 	unsigned i;
 
 	memset(health, 0, sizeof(*health));
-	if (ag_metrics_read(ag_run_dir(rest->ctx), &health->blocks,
+	if (ag_metrics_read(ag_run_dir(rest->plane.ctx), &health->blocks,
 	    &health->count) != AG_OK)
 		health->count = 0;
 	health->status = "ok";
@@ -130,7 +130,7 @@ page_live(struct conn *conn)
 {
 	struct health health;
 
-	health_read(conn->rest, &health);
+	health_read(rest_of(conn), &health);
 	health_answer(conn, &health, 200, "ok");
 }
 
@@ -140,8 +140,8 @@ page_ready(struct conn *conn)
 	struct health health;
 	bool up;
 
-	health_read(conn->rest, &health);
-	if (conn->rest->draining)
+	health_read(rest_of(conn), &health);
+	if (conn->plane->draining)
 		health.status = "unavailable";
 	up = strcmp(health.status, "unavailable") != 0;
 	health_answer(conn, &health, up ? 200 : 503, health.status);
@@ -153,8 +153,8 @@ page_startup(struct conn *conn)
 	struct health health;
 	bool up;
 
-	health_read(conn->rest, &health);
-	up = conn->rest->was_ready;
+	health_read(rest_of(conn), &health);
+	up = rest_of(conn)->was_ready;
 	health_answer(conn, &health, up ? 200 : 503, up ? "ok" : "unavailable");
 }
 
@@ -256,7 +256,7 @@ page_metrics(struct conn *conn)
 		answer_own(conn);
 		return;
 	}
-	if (ag_metrics_read(ag_run_dir(conn->rest->ctx), &blocks, &count) != AG_OK)
+	if (ag_metrics_read(ag_run_dir(conn->plane->ctx), &blocks, &count) != AG_OK)
 		count = 0;
 	print_process_gauges(&body, blocks, count);
 	for (i = 0; i < count; i++)
@@ -276,7 +276,7 @@ page_metrics(struct conn *conn)
 static void
 page_openapi(struct conn *conn)
 {
-	struct text *text = &conn->rest->openapi;
+	struct text *text = &rest_of(conn)->openapi;
 
 	if (text->len == 0)
 		openapi_print(text);
@@ -286,7 +286,7 @@ page_openapi(struct conn *conn)
 static void
 page_docs(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct rest *rest = rest_of(conn);
 
 	if (rest->docs.len == 0)
 		docs_print(&rest->docs, rest->docs_csp, sizeof(rest->docs_csp));
@@ -301,7 +301,7 @@ page_info(struct conn *conn)
 
 	text_printf(&body, "{\"product\":\"aegis\",\"version\":\"" AEGIS_VERSION
 	    "\",\"api\":\"v1\",\"environment\":\"%s\"}",
-	    ag_is_dev(conn->rest->ctx) ? "dev" : "prod");
+	    ag_is_dev(conn->plane->ctx) ? "dev" : "prod");
 	answer_page(conn, 200, "application/json", "", body.bytes, body.len);
 	text_fini(&body);
 }
@@ -332,11 +332,11 @@ static void
 page_jwks(struct conn *conn)
 {
 	Ag__JwksAsk ask = AG__JWKS_ASK__INIT;
-	struct rest *rest = conn->rest;
+	struct rest *rest = rest_of(conn);
 	ag_err err;
 
 	conn_place(conn, CONN_LOCAL);
-	err = ag_ask(rest->ctx, rest_iam(rest), AG_MSG_JWKS_ASK, &ask,
+	err = ag_ask(rest->plane.ctx, plane_iam(&rest->plane), AG_MSG_JWKS_ASK, &ask,
 	    AG_MSG_JWKS_REPLY, JWKS_TIMEOUT_MS, jwks_then, &conn, sizeof(conn));
 	if (err == AG_PENDING)
 		return;

@@ -12,11 +12,17 @@
 
 enum { CREDIT_STEP = STREAM_EVENTS_MAX / 4 };
 
+static struct rest_conn *
+stream_of(const struct conn *conn)
+{
+	return (struct rest_conn *)(uintptr_t)conn;
+}
+
 static void
 credit(struct conn *conn, uint32_t events)
 {
 	Ag__StreamCreditOrder order = AG__STREAM_CREDIT_ORDER__INIT;
-	struct ag_ctx *ctx = conn->rest->ctx;
+	struct ag_ctx *ctx = conn->plane->ctx;
 
 	order.stream = conn->n;
 	order.boot = ag_boot(ctx);
@@ -27,11 +33,11 @@ credit(struct conn *conn, uint32_t events)
 		    (unsigned long long)conn->n);
 }
 
-void
+static void
 stream_stop(struct conn *conn)
 {
 	Ag__StreamStopOrder order = AG__STREAM_STOP_ORDER__INIT;
-	struct ag_ctx *ctx = conn->rest->ctx;
+	struct ag_ctx *ctx = conn->plane->ctx;
 
 	order.stream = conn->n;
 	order.boot = ag_boot(ctx);
@@ -45,7 +51,7 @@ stream_stop(struct conn *conn)
 static void
 write_text(struct conn *conn, const char *text, size_t len)
 {
-	struct text *out = &conn->rest->out;
+	struct text *out = &conn->plane->out;
 
 	if (conn->in.parser.http_minor == 0) {
 		conn_write(conn, text, len);
@@ -70,7 +76,7 @@ end_stream(struct conn *conn)
 	conn_done(conn);
 }
 
-void
+static void
 stream_keep_alive(struct conn *conn)
 {
 	static const char line[] = ": keep-alive\n\n";
@@ -81,12 +87,12 @@ stream_keep_alive(struct conn *conn)
 		conn_drop(conn);
 }
 
-void
+static void
 stream_written(struct conn *conn)
 {
-	if (conn->unread >= CREDIT_STEP) {
-		credit(conn, conn->unread);
-		conn->unread = 0;
+	if (stream_of(conn)->unread >= CREDIT_STEP) {
+		credit(conn, stream_of(conn)->unread);
+		stream_of(conn)->unread = 0;
 	}
 }
 
@@ -115,7 +121,7 @@ is_behind(const struct conn *conn)
 	struct evbuffer *output = bufferevent_get_output(conn->bev);
 
 	return evbuffer_get_length(output) > STREAM_BYTES_MAX ||
-	    conn->unread > STREAM_EVENTS_MAX;
+	    stream_of(conn)->unread > STREAM_EVENTS_MAX;
 }
 
 static void
@@ -125,7 +131,7 @@ stream_lagged(struct conn *conn)
 	struct text text = { 0 };
 
 	item.has_lagged_seq = 1;
-	item.lagged_seq = conn->last_seq;
+	item.lagged_seq = stream_of(conn)->last_seq;
 	print_item(&text, &item);
 	stream_stop(conn);
 	if (!text.failed)
@@ -134,7 +140,7 @@ stream_lagged(struct conn *conn)
 	end_stream(conn);
 }
 
-void
+static void
 stream_end(struct conn *conn, const char *code)
 {
 	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
@@ -167,8 +173,8 @@ stream_now(struct conn *conn, const Ag__StreamItemEvent *item)
 		end_stream(conn);
 		return;
 	}
-	conn->last_seq = item->event->seq;
-	conn->unread++;
+	stream_of(conn)->last_seq = item->event->seq;
+	stream_of(conn)->unread++;
 	if (is_behind(conn)) {
 		stream_lagged(conn);
 		return;
@@ -179,10 +185,10 @@ stream_now(struct conn *conn, const Ag__StreamItemEvent *item)
 }
 
 void
-stream_item(struct rest *rest, const Ag__StreamItemEvent *item)
+stream_item(struct plane *plane, const Ag__StreamItemEvent *item)
 {
-	struct conn *conn = item->boot == ag_boot(rest->ctx) ?
-	    request_find(rest, item->stream) : NULL;
+	struct conn *conn = item->boot == ag_boot(plane->ctx) ?
+	    request_find(plane, item->stream) : NULL;
 
 	if (conn == NULL)
 		return;
@@ -191,18 +197,18 @@ stream_item(struct rest *rest, const Ag__StreamItemEvent *item)
 		return;
 	}
 	/* History was quicker than audit: kept until the answer is out. */
-	if (conn->state == CONN_ASKED && conn->early.len < STREAM_BYTES_MAX) {
-		print_item(&conn->early, item);
+	if (conn->state == CONN_ASKED && stream_of(conn)->early.len < STREAM_BYTES_MAX) {
+		print_item(&stream_of(conn)->early, item);
 		if (item->event != NULL)
-			conn->last_seq = item->event->seq;
-		conn->unread++;
+			stream_of(conn)->last_seq = item->event->seq;
+		stream_of(conn)->unread++;
 	}
 }
 
 void
 stream_open(struct conn *conn)
 {
-	struct text *out = &conn->rest->out;
+	struct text *out = &conn->plane->out;
 	bool chunked = conn->in.parser.http_minor != 0;
 
 	if (conn->bev == NULL) {
@@ -211,7 +217,7 @@ stream_open(struct conn *conn)
 		return;
 	}
 	if (conn->credit > 0) /* an open stream is no request under way */
-		ag_credit_give(conn->rest->ctx, conn->credit);
+		ag_credit_give(conn->plane->ctx, conn->credit);
 	conn->credit = 0;
 	conn->last = true;
 	answer_head(conn, out, 200);
@@ -219,14 +225,27 @@ stream_open(struct conn *conn)
 	text_str(out, chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
 	conn_write(conn, out->bytes, out->len);
 	text_reset(out, false);
-	ag_metric_add(conn->rest->ctx, RM_STREAMS, 1);
+	ag_metric_add(conn->plane->ctx, PM_STREAMS, 1);
 	conn_place(conn, CONN_STREAM);
 	write_text(conn, "retry: 1000\n\n", 13);
-	if (conn->early.len > 0 && !conn->early.failed)
-		write_text(conn, conn->early.bytes, conn->early.len);
-	text_fini(&conn->early);
-	credit(conn, STREAM_EVENTS_MAX - (conn->unread > STREAM_EVENTS_MAX ?
-	    STREAM_EVENTS_MAX : conn->unread));
+	if (stream_of(conn)->early.len > 0 && !stream_of(conn)->early.failed)
+		write_text(conn, stream_of(conn)->early.bytes, stream_of(conn)->early.len);
+	text_fini(&stream_of(conn)->early);
+	credit(conn, STREAM_EVENTS_MAX - (stream_of(conn)->unread > STREAM_EVENTS_MAX ?
+	    STREAM_EVENTS_MAX : stream_of(conn)->unread));
 	if (conn->broken)
 		conn_drop(conn);
 }
+
+void
+stream_forget(struct conn *conn)
+{
+	text_fini(&stream_of(conn)->early);
+}
+
+const struct protocol_stream rest_stream = {
+	.keep_alive = stream_keep_alive,
+	.written = stream_written,
+	.stop = stream_stop,
+	.end = stream_end,
+};

@@ -33,7 +33,7 @@ connect_client(void)
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-	assert_non_null(conn_open(rest, ends[0], &peer));
+	assert_non_null(conn_open(&rest->plane, ends[0], &peer));
 	return ends[1];
 }
 
@@ -42,7 +42,7 @@ start(const char *config)
 {
 	kit = ag_kit_new(&ag_actor_rest, config, NULL);
 	rest = ag_kit_state(kit);
-	rest->base = base = event_base_new();
+	rest->plane.base = base = event_base_new();
 	client = connect_client();
 	return 0;
 }
@@ -429,8 +429,8 @@ test_client_leaves(void **state)
 	turn(1);
 	deliver_signature(1);
 	turn(1);
-	assert_int_equal(rest->conn_count, 0);
-	assert_int_equal(rest->in_flight, 0);
+	assert_int_equal(rest->plane.conn_count, 0);
+	assert_int_equal(rest->plane.in_flight, 0);
 	while (ag_credit_take(ctx, 1))
 		left++;
 	assert_int_equal(left, 4096);
@@ -511,7 +511,7 @@ test_stream(void **state)
 	shutdown(client, SHUT_RDWR);
 	turn(1);
 	assert_non_null(ag_kit_find(kit, AG_MSG_STREAM_STOP_ORDER));
-	assert_int_equal(rest->conn_count, 0);
+	assert_int_equal(rest->plane.conn_count, 0);
 }
 
 static void
@@ -567,9 +567,9 @@ test_connection_bound(void **state)
 	int ends[2];
 
 	(void)state;
-	rest->conn_max = 1;
+	rest->plane.conn_max = 1;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	assert_null(conn_open(rest, ends[0], &peer));
+	assert_null(conn_open(&rest->plane, ends[0], &peer));
 	assert_int_equal(read(ends[1], answer, 1), 0);
 	close(ends[1]);
 }
@@ -585,17 +585,17 @@ slow_readers_share_a_bound(void **state)
 	int clients[CLIENTS];
 	unsigned broken = 0;
 
-	assert_int_equal(rest->unsent, 0);
+	assert_int_equal(rest->plane.unsent, 0);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		clients[i] = connect_client();
-		conns[i] = TAILQ_LAST(&rest->lists[CONN_FRESH], conn_list);
+		conns[i] = TAILQ_LAST(&rest->plane.lists[CONN_FRESH], conn_list);
 		for (unsigned k = 0; k < 7; k++)
 			conn_write(conns[i], piece, PIECE);
 		broken += conns[i]->broken;
-		assert_true(rest->unsent <= REST_OUTPUT_TOTAL_MAX);
+		assert_true(rest->plane.unsent <= PLANE_OUTPUT_TOTAL_MAX);
 	}
 	assert_true(broken > 0 && broken < CLIENTS / 2);
-	assert_true(rest->unsent > REST_OUTPUT_TOTAL_MAX - 7 * PIECE);
+	assert_true(rest->plane.unsent > PLANE_OUTPUT_TOTAL_MAX - 7 * PIECE);
 	/* The first connection, whose client reads, is answered as ever. */
 	say("GET /healthz/live HTTP/1.1\r\nHost: x\r\n\r\n");
 	hear();
@@ -604,7 +604,7 @@ slow_readers_share_a_bound(void **state)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close(clients[i]);
 	turn(1);
-	assert_int_equal(rest->unsent, 0);
+	assert_int_equal(rest->plane.unsent, 0);
 	free(piece);
 	(void)state;
 }

@@ -4,7 +4,7 @@
  * is written into its place when the body is known (leading blanks before a
  * field's value are no part of it, RFC 9110 §5.5).
  */
-#include "rest.h"
+#include "plane.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,25 +22,25 @@ answer_id(const struct conn *conn, char out[AG_UUID_TEXT])
 }
 
 static const char *
-date(struct rest *rest)
+date(struct plane *plane)
 {
-	int64_t now = ag_now_ms(rest->ctx) / 1000;
+	int64_t now = ag_now_ms(plane->ctx) / 1000;
 	time_t seconds = (time_t)now;
 	struct tm tm;
 
-	if (now != rest->date_s) {
-		rest->date_s = now;
+	if (now != plane->date_s) {
+		plane->date_s = now;
 		gmtime_r(&seconds, &tm);
-		strftime(rest->date, sizeof(rest->date),
+		strftime(plane->date, sizeof(plane->date),
 		    "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	}
-	return rest->date;
+	return plane->date;
 }
 
 static bool
 will_close(const struct conn *conn)
 {
-	return conn->last || conn->eof || conn->rest->draining ||
+	return conn->last || conn->eof || conn->plane->draining ||
 	    !conn->in.keep_alive;
 }
 
@@ -66,7 +66,7 @@ answer_head(struct conn *conn, struct text *out, unsigned status)
 	text_char(out, ' ');
 	text_str(out, http_status_str((enum http_status)status));
 	text_str(out, "\r\nDate: ");
-	text_str(out, date(conn->rest));
+	text_str(out, date(conn->plane));
 	text_str(out, "\r\nX-Request-Id: ");
 	text_str(out, answer_id(conn, id));
 	text_str(out, "\r\nCache-Control: no-store\r\n"
@@ -81,9 +81,8 @@ answer_head(struct conn *conn, struct text *out, unsigned status)
 		add_trace(conn, out);
 }
 
-/* Content-Type and the length's place; returns where the body begins. */
-static size_t
-add_type(struct text *out, const char *type)
+size_t
+answer_type(struct text *out, const char *type)
 {
 	text_str(out, "Content-Type: ");
 	text_str(out, type);
@@ -94,23 +93,22 @@ add_type(struct text *out, const char *type)
 static void
 count(struct conn *conn, unsigned status)
 {
-	struct ag_ctx *ctx = conn->rest->ctx;
+	struct ag_ctx *ctx = conn->plane->ctx;
 
-	ag_metric_add(ctx, status < 400 ? RM_2XX : status < 500 ? RM_4XX : RM_5XX, 1);
-	ag_metric_observe_us(ctx, RM_LATENCY,
+	ag_metric_add(ctx, status < 400 ? PM_2XX : status < 500 ? PM_4XX : PM_5XX, 1);
+	ag_metric_observe_us(ctx, PM_LATENCY,
 	    ag_mono_us(ctx) - conn->received_us);
 }
 
-/* Fills in the length and sends; the buffer is empty afterwards. */
-static void
-send_it(struct conn *conn, unsigned status, size_t body_at, bool wipe)
+void
+answer_send(struct conn *conn, unsigned status, size_t body_at, bool wipe)
 {
-	struct text *out = &conn->rest->out;
+	struct text *out = &conn->plane->out;
 	char digits[LENGTH_DIGITS + 1];
 
 	count(conn, status);
 	if (out->failed) {
-		ag_log(conn->rest->ctx, AG_ERROR, "ANSWER-TOO-BIG", "status=%u",
+		ag_log(conn->plane->ctx, AG_ERROR, "ANSWER-TOO-BIG", "status=%u",
 		    status);
 		conn->broken = true;
 	} else {
@@ -170,8 +168,8 @@ add_step_up(struct text *out, const Ag__Refusal *refusal)
 	text_printf(out, ",\"methods\":[\"totp\"],\"expires_at\":\"%s\"", until);
 }
 
-static void
-add_problem(struct conn *conn, struct text *out, unsigned status,
+void
+answer_problem_print(struct conn *conn, struct text *out,
     const Ag__Refusal *refusal)
 {
 	const struct ag_err_row *row = ag_err_row((ag_err)refusal->err);
@@ -179,7 +177,7 @@ add_problem(struct conn *conn, struct text *out, unsigned status,
 
 	text_printf(out, "{\"type\":\"urn:aegis:error:%s\",\"title\":", row->code);
 	text_json(out, row->title);
-	text_printf(out, ",\"status\":%u,\"detail\":", status);
+	text_printf(out, ",\"status\":%d,\"detail\":", row->http);
 	text_json(out, refusal->detail);
 	text_printf(out, ",\"code\":\"%s\",\"reason_code\":", row->code);
 	text_json(out, refusal->reason_code);
@@ -195,8 +193,8 @@ add_problem(struct conn *conn, struct text *out, unsigned status,
 	text_char(out, '}');
 }
 
-static void
-add_rate(struct text *out, const Ag__DeliverEvent *deliver)
+void
+answer_rate(struct text *out, const Ag__DeliverEvent *deliver)
 {
 	if (deliver == NULL || deliver->n_rate < 2)
 		return;
@@ -204,13 +202,24 @@ add_rate(struct text *out, const Ag__DeliverEvent *deliver)
 	    deliver->rate[0], deliver->rate[1]);
 }
 
-static void
+void
+answer_retry(struct conn *conn, struct text *out, const Ag__Refusal *refusal)
+{
+	int status = ag_err_row((ag_err)refusal->err)->http;
+	unsigned retry_s = refusal->has_retry_after_s ? refusal->retry_after_s :
+	    conn->retry_after_s;
+
+	if (status == 429 || status == 503)
+		text_printf(out, "Retry-After: %u\r\n", retry_s == 0 ? 1 : retry_s);
+}
+
+void
 answer_problem(struct conn *conn, const Ag__Refusal *refusal,
     const Ag__DeliverEvent *deliver)
 {
 	const struct ag_err_row *row = ag_err_row((ag_err)refusal->err);
-	unsigned status = (unsigned)row->http, retry_s;
-	struct text *out = &conn->rest->out;
+	unsigned status = (unsigned)row->http;
+	struct text *out = &conn->plane->out;
 	size_t body_at;
 
 	if (conn->bev == NULL) { /* nobody there to hear it */
@@ -218,19 +227,15 @@ answer_problem(struct conn *conn, const Ag__Refusal *refusal,
 		return;
 	}
 	answer_head(conn, out, status);
-	add_rate(out, deliver);
+	answer_rate(out, deliver);
 	if (status == 401)
 		add_challenge(out, (ag_err)refusal->err, refusal->reason_code);
 	if (status == 405)
 		add_allow(conn, out);
-	if (status == 429 || status == 503) {
-		retry_s = refusal->has_retry_after_s ? refusal->retry_after_s :
-		    conn->retry_after_s;
-		text_printf(out, "Retry-After: %u\r\n", retry_s == 0 ? 1 : retry_s);
-	}
-	body_at = add_type(out, "application/problem+json");
-	add_problem(conn, out, status, refusal);
-	send_it(conn, status, body_at, false);
+	answer_retry(conn, out, refusal);
+	body_at = answer_type(out, "application/problem+json");
+	answer_problem_print(conn, out, refusal);
+	answer_send(conn, status, body_at, false);
 }
 
 void
@@ -242,10 +247,10 @@ answer_own(struct conn *conn)
 	refusal.reason_code = (char *)(uintptr_t)conn->own.reason;
 	refusal.detail = conn->own.detail;
 	refusal.field = conn->own.field[0] == '\0' ? NULL : conn->own.field;
-	answer_problem(conn, &refusal, NULL);
+	conn->plane->protocol->problem(conn, &refusal, NULL);
 }
 
-static void
+void
 answer_failed(struct conn *conn, const char *detail)
 {
 	refuse_set(&conn->own, AG_GENERAL_FAILURE, NULL, NULL, "%s", detail);
@@ -254,10 +259,8 @@ answer_failed(struct conn *conn, const char *detail)
 
 /* ---------------------------------------------------------------- success */
 
-/* The reply of an operation, opened if it came sealed. Lives in the turn's
- * arena; NULL: not what it should be. */
 static void *
-open_reply(struct rest *rest, const struct ag_operation *op,
+open_reply(struct plane *plane, const struct ag_operation *op,
     const Ag__DeliverEvent *deliver)
 {
 	const uint8_t *bytes = deliver->reply.data;
@@ -265,108 +268,57 @@ open_reply(struct rest *rest, const struct ag_operation *op,
 	Ag__Sealed *sealed;
 
 	if (deliver->has_sealed && deliver->sealed) {
-		sealed = ag_unpack(rest->ctx, &ag__sealed__descriptor, bytes, len);
+		sealed = ag_unpack(plane->ctx, &ag__sealed__descriptor, bytes, len);
 		if (sealed == NULL ||
-		    ag_unseal_answer(rest->ctx, sealed, &bytes, &len) != AG_OK)
+		    ag_unseal_answer(plane->ctx, sealed, &bytes, &len) != AG_OK)
 			return NULL;
 	} else if ((op->flags & AG_OP_SECRET) != 0 && !(deliver->has_replayed &&
 	    deliver->replayed)) { /* what is kept for a repeat holds no secret */
 		return NULL; /* what must come sealed and did not is nobody's */
 	}
-	return ag_unpack(rest->ctx, op->reply, bytes, len);
+	return ag_unpack(plane->ctx, op->reply, bytes, len);
 }
 
-static const void *
-reply_field(const ProtobufCMessage *reply, const char *name,
-    ProtobufCType type)
+void *
+answer_open(struct conn *conn, const Ag__DeliverEvent *deliver)
 {
-	const ProtobufCFieldDescriptor *field =
-	    protobuf_c_message_descriptor_get_field_by_name(reply->descriptor, name);
+	void *reply = open_reply(conn->plane, conn->op, deliver);
 
-	if (field == NULL || field->type != type ||
-	    field->label != PROTOBUF_C_LABEL_REQUIRED)
-		return NULL;
-	return (const uint8_t *)reply + field->offset;
+	if (reply != NULL)
+		return reply;
+	ag_log(conn->plane->ctx, AG_ERROR, "REPLY-MALFORMED", "op=%s",
+	    conn->op->name);
+	answer_failed(conn, "the answer could not be read");
+	return NULL;
 }
 
-static void
-add_resource(const struct conn *conn, struct text *out,
-    const ProtobufCMessage *reply)
+bool
+answer_is_secret(const struct ag_operation *op)
 {
-	const char *location = conn->in.match.route->location;
-	const uint64_t *revision =
-	    reply_field(reply, "revision", PROTOBUF_C_TYPE_UINT64);
-	char *const *id = reply_field(reply, "id", PROTOBUF_C_TYPE_STRING);
-
-	if (revision != NULL)
-		text_printf(out, "ETag: \"%llu\"\r\n", (unsigned long long)*revision);
-	if (location != NULL && id != NULL && *id != NULL)
-		text_printf(out, "Location: %s%s\r\n", location, *id);
-}
-
-static void
-answer_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
-{
-	const struct route *route = conn->in.match.route;
-	const struct ag_operation *op = ag_operation_find(route->op);
-	struct text *out = &conn->rest->out;
-	unsigned status = route_success(route);
-	size_t body_at;
-	void *reply;
-
-	if (conn->bev == NULL) {
-		conn_done(conn);
-		return;
-	}
-	reply = open_reply(conn->rest, op, deliver);
-	if (reply == NULL) {
-		ag_log(conn->rest->ctx, AG_ERROR, "REPLY-MALFORMED", "op=%s",
-		    op->name);
-		answer_failed(conn, "the answer could not be read");
-		return;
-	}
-	answer_head(conn, out, status);
-	add_rate(out, deliver);
-	if (deliver->has_replayed && deliver->replayed)
-		text_str(out, "Idempotency-Replayed: true\r\n");
-	add_resource(conn, out, reply);
-	body_at = add_type(out, "application/json");
-	codec_print(out, reply);
-	send_it(conn, status, body_at, (op->flags & AG_OP_SECRET) != 0 ||
-	    op->type == AG_MSG_TOKEN_ISSUE || op->type == AG_MSG_AGENT_ISSUE ||
-	    op->type == AG_MSG_TENANT_CREATE);
-}
-
-static bool
-is_stream(const struct conn *conn)
-{
-	const struct ag_operation *op =
-	    ag_operation_find(conn->in.match.route->op);
-
-	return op != NULL && (op->flags & AG_OP_STREAM) != 0;
+	return (op->flags & AG_OP_SECRET) != 0 || op->type == AG_MSG_TOKEN_ISSUE ||
+	    op->type == AG_MSG_AGENT_ISSUE || op->type == AG_MSG_TENANT_CREATE;
 }
 
 void
 answer_deliver(struct conn *conn, const Ag__DeliverEvent *deliver)
 {
+	const struct protocol *protocol = conn->plane->protocol;
+
 	if (deliver->refusal != NULL && deliver->status >= 400)
-		answer_problem(conn, deliver->refusal, deliver);
+		protocol->problem(conn, deliver->refusal, deliver);
 	else if (deliver->status >= 400 && conn->own.err != AG_OK)
 		answer_own(conn);
-	else if (deliver->status >= 400 || conn->in.match.route == NULL ||
-	    conn->in.match.route->op == 0)
+	else if (deliver->status >= 400 || conn->op == NULL)
 		answer_failed(conn, "something failed inside");
-	else if (is_stream(conn))
-		stream_open(conn);
 	else
-		answer_reply(conn, deliver);
+		protocol->reply(conn, deliver);
 }
 
 void
 answer_page(struct conn *conn, unsigned status, const char *type,
     const char *extra, const void *body, size_t len)
 {
-	struct text *out = &conn->rest->out;
+	struct text *out = &conn->plane->out;
 	size_t body_at;
 
 	if (conn->bev == NULL) {
@@ -375,7 +327,7 @@ answer_page(struct conn *conn, unsigned status, const char *type,
 	}
 	answer_head(conn, out, status);
 	text_str(out, extra);
-	body_at = add_type(out, type);
+	body_at = answer_type(out, type);
 	text_add(out, body, len);
-	send_it(conn, status, body_at, false);
+	answer_send(conn, status, body_at, false);
 }

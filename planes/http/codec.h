@@ -3,8 +3,8 @@
  * JSON and query strings to messages, messages to JSON, driven by the
  * messages' descriptors: a field's name is its JSON name. Pure.
  */
-#ifndef REST_CODEC_H
-#define REST_CODEC_H
+#ifndef PLANE_CODEC_H
+#define PLANE_CODEC_H
 
 #include "http.h"
 #include "memory.h"

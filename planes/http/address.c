@@ -2,7 +2,7 @@
 /*
  * Who is at the other end: the peer's address, or what a trusted proxy says.
  */
-#include "rest.h"
+#include "plane.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,18 +76,19 @@ address_set(struct conn *conn, const struct sockaddr *peer)
 }
 
 void
-address_trust(struct rest *rest)
+address_trust(struct plane *plane)
 {
-	const struct ag_config *config = ag_config(rest->ctx);
+	const struct ag_config *config = ag_config(plane->ctx);
 	struct network *network;
 	const char *item, *slash;
-	char text[64];
+	char text[64], key[64];
 	unsigned i;
 	bool four;
 
-	for (i = 0; rest->proxy_count < REST_PROXIES_MAX && (item =
-	    ag_config_get_item(config, "rest.trusted_proxies", 0, i)) != NULL; i++) {
-		network = &rest->proxies[rest->proxy_count];
+	snprintf(key, sizeof(key), "%s.trusted_proxies", plane->protocol->name);
+	for (i = 0; plane->proxy_count < PLANE_PROXIES_MAX && (item =
+	    ag_config_get_item(config, key, 0, i)) != NULL; i++) {
+		network = &plane->proxies[plane->proxy_count];
 		slash = strchr(item, '/');
 		snprintf(text, sizeof(text), "%.*s", slash == NULL ?
 		    (int)strlen(item) : (int)(slash - item), item);
@@ -95,7 +96,7 @@ address_trust(struct rest *rest)
 		network->bits = slash == NULL ? 128 :
 		    (unsigned)strtoul(slash + 1, NULL, 10) + (four ? 96 : 0);
 		if (network->bits <= 128 && to_six(text, network->prefix))
-			rest->proxy_count++;
+			plane->proxy_count++;
 	}
 }
 
@@ -110,15 +111,15 @@ network_has(const struct network *network, const uint8_t six[16])
 }
 
 bool
-address_is_trusted(const struct rest *rest, const struct sockaddr *peer)
+address_is_trusted(const struct plane *plane, const struct sockaddr *peer)
 {
 	uint8_t six[16];
 	unsigned i;
 
-	if (rest->proxy_count == 0 || !peer_six(peer, six))
+	if (plane->proxy_count == 0 || !peer_six(peer, six))
 		return false;
-	for (i = 0; i < rest->proxy_count; i++)
-		if (network_has(&rest->proxies[i], six))
+	for (i = 0; i < plane->proxy_count; i++)
+		if (network_has(&plane->proxies[i], six))
 			return true;
 	return false;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The routes: routes.def as a tree, looked up by path. Pure.
+ * The routes of this plane as a tree, looked up by path. Pure.
  */
-#ifndef REST_ROUTE_H
-#define REST_ROUTE_H
+#ifndef PLANE_ROUTE_H
+#define PLANE_ROUTE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,28 +23,18 @@ enum route_method {
 	METHOD_COUNT, /* none that any route has */
 };
 
-/* Pages without credential and record (contract §2). */
-enum route_page {
-	PAGE_NONE = 0, /* an operation */
-	PAGE_LIVE,
-	PAGE_READY,
-	PAGE_STARTUP,
-	PAGE_METRICS,
-	PAGE_OPENAPI,
-	PAGE_DOCS,
-	PAGE_JWKS,
-	PAGE_INFO,
-	PAGE_COUNT,
-};
-
 struct route {
 	enum route_method method;
 	const char *path;     /* "/v1/keys/{key}/sign" */
 	uint16_t op;          /* message type; 0 for a page */
-	enum route_page page;
+	unsigned page;        /* of the plane's own; 0: an operation */
 	const char *location; /* prefix of Location, then the answer's id; or NULL */
 	const char *summary;
 };
+
+/* The plane's own table, from its routes.def. */
+extern const struct route plane_routes[];
+extern const unsigned plane_route_count;
 
 struct route_match {
 	const struct route *route; /* NULL: none has this path and method */

@@ -3,8 +3,8 @@
  * One HTTP/1.1 request from bytes: http_parser with our bounds, and why a
  * request is refused. Pure: bytes in, stage out; no socket, clock or context.
  */
-#ifndef REST_HTTP_H
-#define REST_HTTP_H
+#ifndef PLANE_HTTP_H
+#define PLANE_HTTP_H
 
 #include "route.h"
 

@@ -2,8 +2,8 @@
 /*
  * Between codec_json.c (whole bodies and queries) and codec_in.c (members).
  */
-#ifndef REST_BIND_H
-#define REST_BIND_H
+#ifndef PLANE_BIND_H
+#define PLANE_BIND_H
 
 #include "codec.h"
 

@@ -5,7 +5,7 @@
  * it is answered. No answer leaves without its record, but 503
  * Unavailable/audit, which is counted and owed to the log.
  */
-#include "rest.h"
+#include "plane.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +16,9 @@ enum { REQUEST_OVERHEAD_BYTES = 512, VISIBLE_MAX = 64 };
 /* ------------------------------------------------------------ bookkeeping */
 
 struct conn *
-request_find(struct rest *rest, uint64_t n)
+request_find(struct plane *plane, uint64_t n)
 {
-	struct conn *conn = rest->buckets[n % REST_BUCKETS];
+	struct conn *conn = plane->buckets[n % PLANE_BUCKETS];
 
 	while (conn != NULL && conn->n != n)
 		conn = conn->next;
@@ -28,48 +28,50 @@ request_find(struct rest *rest, uint64_t n)
 static void
 request_number(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 	struct conn **bucket;
 
 	if (conn->n != 0)
 		return;
-	conn->n = ++rest->n;
-	bucket = &rest->buckets[conn->n % REST_BUCKETS];
+	conn->n = ++plane->n;
+	bucket = &plane->buckets[conn->n % PLANE_BUCKETS];
 	conn->next = *bucket;
 	*bucket = conn;
-	ag_metric_set(rest->ctx, RM_IN_FLIGHT, ++rest->in_flight);
+	ag_metric_set(plane->ctx, PM_IN_FLIGHT, ++plane->in_flight);
 }
 
 void
 request_forget(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 	struct conn **link;
 
 	if (conn->credit > 0)
-		ag_credit_give(rest->ctx, conn->credit);
+		ag_credit_give(plane->ctx, conn->credit);
 	conn->credit = 0;
 	if (conn->n == 0)
 		return;
-	link = &rest->buckets[conn->n % REST_BUCKETS];
+	link = &plane->buckets[conn->n % PLANE_BUCKETS];
 	while (*link != NULL && *link != conn)
 		link = &(*link)->next;
 	if (*link != NULL)
 		*link = conn->next;
 	conn->n = 0;
-	ag_metric_set(rest->ctx, RM_IN_FLIGHT, --rest->in_flight);
+	ag_metric_set(plane->ctx, PM_IN_FLIGHT, --plane->in_flight);
 }
 
 void
 request_stamp(struct conn *conn)
 {
-	struct ag_ctx *ctx = conn->rest->ctx;
+	const struct route *route = conn->in.match.route;
+	struct ag_ctx *ctx = conn->plane->ctx;
 
 	conn->occurred_at = ag_now_ms(ctx);
 	conn->received_us = ag_mono_us(ctx);
 	conn->retry_after_s = 0;
+	conn->op = route == NULL ? NULL : ag_operation_find(route->op);
 	ag_uuid7(conn->occurred_at, conn->request_id);
-	ag_metric_add(ctx, RM_REQUESTS, 1);
+	ag_metric_add(ctx, PM_REQUESTS, 1);
 }
 
 /* ------------------------------------------- what a request says of itself */
@@ -86,7 +88,7 @@ is_visible(const char *text)
 	return len > 0 && len <= VISIBLE_MAX;
 }
 
-/* For the log: no control characters, no more than REST_USER_AGENT_MAX. */
+/* For the log: no control characters, no more than PLANE_USER_AGENT_MAX. */
 static char *
 user_agent(struct conn *conn)
 {
@@ -96,8 +98,8 @@ user_agent(struct conn *conn)
 
 	if (text == NULL)
 		return NULL;
-	len = strnlen(text, REST_USER_AGENT_MAX);
-	if ((copy = pool_strndup(&conn->rest->pool, text, len)) == NULL)
+	len = strnlen(text, PLANE_USER_AGENT_MAX);
+	if ((copy = pool_strndup(&conn->plane->pool, text, len)) == NULL)
 		return NULL;
 	for (i = 0; i < len; i++)
 		if (copy[i] < ' ' || copy[i] > '~')
@@ -152,14 +154,6 @@ credential(const struct conn *conn)
 	return text + strspn(text, " ");
 }
 
-static const struct ag_operation *
-operation(const struct conn *conn)
-{
-	const struct route *route = conn->in.match.route;
-
-	return route == NULL ? NULL : ag_operation_find(route->op);
-}
-
 /* Everything but the credential. Strings last until the pool is reset or the
  * connection's next request. */
 static void
@@ -171,7 +165,7 @@ request_fill(struct conn *conn, Ag__Request *request)
 	ag__request__init(request);
 	request->request_id.data = conn->request_id;
 	request->request_id.len = sizeof(conn->request_id);
-	request->boot = ag_boot(conn->rest->ctx);
+	request->boot = ag_boot(conn->plane->ctx);
 	request->n = conn->n;
 	request->occurred_at = conn->occurred_at;
 	request->received_us = conn->received_us;
@@ -180,7 +174,7 @@ request_fill(struct conn *conn, Ag__Request *request)
 	if (id != NULL && is_visible(id))
 		request->client_request_id = (char *)(uintptr_t)id;
 	if (request_trace(conn, trace, flags))
-		request->trace_id = pool_strndup(&conn->rest->pool, trace, 32);
+		request->trace_id = pool_strndup(&conn->plane->pool, trace, 32);
 	if (conn->in.match.param_count > 0)
 		request->selector = (char *)(uintptr_t)conn->in.match.params[0];
 }
@@ -199,7 +193,7 @@ outcome_kind(ag_err err)
 }
 
 static ag_err
-outcome_send(struct rest *rest, Ag__Request *request, const struct refuse *refuse,
+outcome_send(struct plane *plane, Ag__Request *request, const struct refuse *refuse,
     const char *name, uint64_t suppressed)
 {
 	Ag__OutcomeEvent outcome = AG__OUTCOME_EVENT__INIT;
@@ -219,24 +213,24 @@ outcome_send(struct rest *rest, Ag__Request *request, const struct refuse *refus
 	outcome.status = (uint32_t)ag_err_row(refuse->err)->http;
 	outcome.has_suppressed = suppressed > 0;
 	outcome.suppressed = suppressed;
-	return ag_send(rest->ctx, rest_audit(rest), AG_MSG_OUTCOME_EVENT, &outcome);
+	return ag_send(plane->ctx, plane_audit(plane), AG_MSG_OUTCOME_EVENT, &outcome);
 }
 
 /* conn->own goes to audit; the answer waits for it. */
 static void
 request_tell(struct conn *conn)
 {
-	const struct ag_operation *op = operation(conn);
-	struct rest *rest = conn->rest;
+	const struct ag_operation *op = conn->op;
+	struct plane *plane = conn->plane;
 	Ag__Request request;
 	ag_err err;
 
 	request_number(conn);
 	request_fill(conn, &request);
 	conn_place(conn, CONN_TOLD);
-	err = outcome_send(rest, &request, &conn->own,
+	err = outcome_send(plane, &request, &conn->own,
 	    op == NULL ? "system.request" : op->operation, 0);
-	pool_reset(&rest->pool);
+	pool_reset(&plane->pool);
 	if (err != AG_OK)
 		request_unrecorded(conn);
 }
@@ -253,7 +247,7 @@ void
 request_refuse_framing(struct conn *conn)
 {
 	request_stamp(conn);
-	ag_metric_add(conn->rest->ctx, RM_FRAMING, 1);
+	ag_metric_add(conn->plane->ctx, PM_FRAMING, 1);
 	conn->last = true;
 	conn->own = conn->in.refuse;
 	request_tell(conn);
@@ -263,22 +257,22 @@ request_refuse_framing(struct conn *conn)
 static void
 say_failed(struct conn *conn, const char *event, const char *cause)
 {
-	const struct ag_operation *op = operation(conn);
+	const struct ag_operation *op = conn->op;
 	char id[AG_UUID_TEXT];
 
 	ag_uuid_text(conn->request_id, id);
-	ag_log(conn->rest->ctx, AG_WARN, event, "request_id=%s operation=%s "
+	ag_log(conn->plane->ctx, AG_WARN, event, "request_id=%s operation=%s "
 	    "cause=\"%s\"", id, op == NULL ? "-" : op->operation, cause);
 }
 
 void
 request_unrecorded(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 
-	ag_metric_add(rest->ctx, RM_UNRECORDED, 1);
+	ag_metric_add(plane->ctx, PM_UNRECORDED, 1);
 	say_failed(conn, "REQUEST-UNRECORDED", "audit did not record it in time");
-	rest->owed++;
+	plane->owed++;
 	refuse_set(&conn->own, AG_UNAVAILABLE,
 	    "audit", NULL,
 	    "the answer could not be recorded");
@@ -288,10 +282,10 @@ request_unrecorded(struct conn *conn)
 void
 request_timeout(struct conn *conn)
 {
-	const struct ag_operation *op = operation(conn);
+	const struct ag_operation *op = conn->op;
 	bool changes = op == NULL || (op->flags & AG_OP_READ) == 0;
 
-	ag_metric_add(conn->rest->ctx, RM_TIMEOUTS, 1);
+	ag_metric_add(conn->plane->ctx, PM_TIMEOUTS, 1);
 	say_failed(conn, "REQUEST-TIMEOUT", "no station answered in time");
 	request_refuse(conn, AG_DEADLINE_EXCEEDED,
 	    changes ? "outcome_unknown" : NULL, changes ?
@@ -302,7 +296,7 @@ request_timeout(struct conn *conn)
 void
 request_overloaded(struct conn *conn)
 {
-	ag_metric_add(conn->rest->ctx, RM_OVERLOADS, 1);
+	ag_metric_add(conn->plane->ctx, PM_OVERLOADS, 1);
 	conn->retry_after_s = 1;
 	request_refuse(conn, AG_UNAVAILABLE, "overloaded",
 	    "too many requests are under way");
@@ -311,33 +305,33 @@ request_overloaded(struct conn *conn)
 /* An event that stands for many: it has a number and an id of its own, and
  * nobody waits for it. */
 bool
-request_report(struct rest *rest, const struct refuse *refuse,
+request_report(struct plane *plane, const struct refuse *refuse,
     const char *address, uint64_t count)
 {
 	Ag__Request request = AG__REQUEST__INIT;
 	uint8_t id[AG_UUID_BYTES];
 
-	if (!ag_slot_up(rest->ctx, rest_audit(rest)))
+	if (!ag_slot_up(plane->ctx, plane_audit(plane)))
 		return false;
-	ag_uuid7(ag_now_ms(rest->ctx), id);
+	ag_uuid7(ag_now_ms(plane->ctx), id);
 	request.request_id.data = id;
 	request.request_id.len = sizeof(id);
-	request.boot = ag_boot(rest->ctx);
-	request.n = ++rest->n;
-	request.occurred_at = ag_now_ms(rest->ctx);
-	request.received_us = ag_mono_us(rest->ctx);
+	request.boot = ag_boot(plane->ctx);
+	request.n = ++plane->n;
+	request.occurred_at = ag_now_ms(plane->ctx);
+	request.received_us = ag_mono_us(plane->ctx);
 	request.source_address = (char *)(uintptr_t)address;
-	return outcome_send(rest, &request, refuse, "system.request", count) == AG_OK;
+	return outcome_send(plane, &request, refuse, "system.request", count) == AG_OK;
 }
 
 /* Answers that left without a record, in one event of no request. */
 void
-request_pay_debt(struct rest *rest)
+request_pay_debt(struct plane *plane)
 {
 	Ag__OutcomeEvent outcome = AG__OUTCOME_EVENT__INIT;
 	Ag__Refusal refusal = AG__REFUSAL__INIT;
 
-	if (rest->owed == 0 || !ag_slot_up(rest->ctx, rest_audit(rest)))
+	if (plane->owed == 0 || !ag_slot_up(plane->ctx, plane_audit(plane)))
 		return;
 	refusal.err = AG_UNAVAILABLE;
 	refusal.reason_code = (char *)(uintptr_t)"audit";
@@ -346,99 +340,18 @@ request_pay_debt(struct rest *rest)
 	outcome.operation = (char *)(uintptr_t)"system.unrecorded";
 	outcome.refusal = &refusal;
 	outcome.has_suppressed = 1;
-	outcome.suppressed = rest->owed;
-	if (ag_send(rest->ctx, rest_audit(rest), AG_MSG_OUTCOME_EVENT,
+	outcome.suppressed = plane->owed;
+	if (ag_send(plane->ctx, plane_audit(plane), AG_MSG_OUTCOME_EVENT,
 	    &outcome) == AG_OK)
-		rest->owed = 0;
+		plane->owed = 0;
 }
 
 /* ------------------------------------------------------------ on the ring */
 
-static bool
-is_json(const char *type)
-{
-	size_t len = type == NULL ? 0 : strcspn(type, "; \t");
-
-	return len == 16 && strncasecmp(type, "application/json", 16) == 0;
-}
-
-/* Members from headers: where an event stream goes on, and which query
- * parameters are a stream's alone. */
-static bool
-bind_stream(struct conn *conn, uint16_t op, void *msg, struct refuse *refuse)
-{
-	const char *last = http_field(&conn->in, FIELD_LAST_EVENT_ID);
-	Ag__AuditQueryAsk *ask = msg;
-
-	if (op == AG_MSG_AUDIT_QUERY && ask->has_from_seq) {
-		refuse_set(refuse, AG_INVALID_FIELD, "unknown_field", "?from_seq",
-		    "of the stream only");
-		return false;
-	}
-	if (op != AG_MSG_AUDIT_STREAM || last == NULL)
-		return true;
-	if (*last < '0' || *last > '9' || strlen(last) > 18 ||
-	    strspn(last, "0123456789") != strlen(last)) {
-		refuse_set(refuse, AG_INVALID_FIELD, "wrong_type", "Last-Event-ID",
-		    "a sequence number is expected");
-		return false;
-	}
-	ask->has_from_seq = 1;
-	ask->from_seq = strtoull(last, NULL, 10) + 1;
-	return true;
-}
-
-static void *
-bind_input(struct conn *conn, const struct ag_operation *op,
-    struct codec_batch *batch, struct refuse *refuse)
-{
-	enum route_method method = conn->in.match.route->method;
-	struct http_reader *in = &conn->in;
-	struct pool *pool = &conn->rest->pool;
-
-	if (method == METHOD_GET || method == METHOD_DELETE) {
-		if (in->body_len == 0)
-			return codec_bind_query(pool, op->ask, http_query(in), refuse);
-		refuse_set(refuse, AG_MALFORMED_REQUEST, "http", NULL,
-		    "%s takes no body", route_method_name(method));
-		return NULL;
-	}
-	if (in->body_len > 0 && !is_json(http_field(in, FIELD_CONTENT_TYPE))) {
-		refuse_set(refuse, AG_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type",
-		    "application/json is expected");
-		return NULL;
-	}
-	if (http_query(in) != NULL && codec_bind_query(pool,
-	    &ag__nothing__descriptor, http_query(in), refuse) == NULL)
-		return NULL;
-	return codec_bind_body(pool, op->ask, in->body, in->body_len, batch, refuse);
-}
-
-/* The message of the operation, or NULL and why. */
-static void *
-request_bind(struct conn *conn, const struct ag_operation *op,
-    Ag__Request *request, struct refuse *refuse)
-{
-	struct codec_batch batch = { 0, NULL };
-	void *msg = bind_input(conn, op, &batch, refuse);
-
-	if (msg == NULL || (op->ask == &ag__audit_query_ask__descriptor &&
-	    !bind_stream(conn, op->type, msg, refuse)))
-		return NULL;
-	if (conn->in.match.param_count > 1)
-		codec_set_string(msg, "role", conn->in.match.params[1]);
-	if (batch.items > 0) {
-		request->has_items = 1;
-		request->items = batch.items;
-		request->scope_op = (char *)(uintptr_t)batch.scope_op;
-	}
-	return msg;
-}
-
 /* Fields of the head that only some operations take. */
-static bool
-request_conditions(struct conn *conn, const struct ag_operation *op,
-    Ag__Request *request, struct refuse *refuse)
+bool
+request_conditions(struct conn *conn, Ag__Request *request,
+    struct refuse *refuse)
 {
 	const char *key = http_field(&conn->in, FIELD_IDEMPOTENCY_KEY);
 	const char *path, *method = http_method(&conn->in);
@@ -450,7 +363,7 @@ request_conditions(struct conn *conn, const struct ag_operation *op,
 	request->step_up = (char *)(uintptr_t)http_field(&conn->in, FIELD_STEP_UP);
 	request->dev_identity =
 	    (char *)(uintptr_t)http_field(&conn->in, FIELD_DEV_IDENTITY);
-	if (key == NULL || (op->flags & AG_OP_IDEM) == 0)
+	if (key == NULL || (conn->op->flags & AG_OP_IDEM) == 0)
 		return true;
 	if (!is_visible(key)) {
 		refuse_set(refuse, AG_INVALID_FIELD, "out_of_range",
@@ -459,7 +372,7 @@ request_conditions(struct conn *conn, const struct ag_operation *op,
 	}
 	request->idempotency_key = (char *)(uintptr_t)key;
 	path = http_path(&conn->in, &path_len);
-	request->route = pool_zalloc(&conn->rest->pool, method_len + path_len + 2);
+	request->route = pool_zalloc(&conn->plane->pool, method_len + path_len + 2);
 	if (request->route != NULL) {
 		memcpy(request->route, method, method_len);
 		request->route[method_len] = ' ';
@@ -468,44 +381,54 @@ request_conditions(struct conn *conn, const struct ag_operation *op,
 	return true;
 }
 
+/* What is refused goes to iam all the same, which says who it was. */
+static void *
+refused_message(struct conn *conn, Ag__Request *request)
+{
+	struct pool *pool = &conn->plane->pool;
+	struct refuse ignored = { .err = AG_OK };
+	Ag__Refusal *refusal = request->refusal;
+	void *msg = pool_zalloc(pool, conn->op->ask->sizeof_message);
+
+	if (msg == NULL) { /* the pool was filled by what is refused */
+		pool_reset(pool);
+		request_fill(conn, request);
+		if (!request_conditions(conn, request, &ignored))
+			request->idempotency_key = NULL;
+		request->refusal = refusal;
+		msg = pool_zalloc(pool, conn->op->ask->sizeof_message);
+	}
+	protobuf_c_message_init(conn->op->ask, msg);
+	return msg;
+}
+
 static void
 request_ask(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
-	const struct ag_operation *op = operation(conn);
+	struct plane *plane = conn->plane;
 	Ag__Refusal refusal = AG__REFUSAL__INIT;
-	enum conn_state state = (op->flags & AG_OP_SLOW) != 0 ? CONN_ASKED_SLOW :
-	    CONN_ASKED;
 	struct refuse refuse = { .err = AG_OK };
+	enum conn_state state;
 	Ag__Request request;
 	void *msg;
 	ag_err err;
 
 	request_number(conn);
 	request_fill(conn, &request);
-	msg = request_bind(conn, op, &request, &refuse);
-	if (!request_conditions(conn, op, &request, &refuse))
-		msg = NULL;
-	if (msg == NULL) { /* iam says who it was, and refuses it */
+	msg = plane->protocol->bind(conn, &request, &refuse);
+	if (msg == NULL) {
 		refusal.err = refuse.err;
 		refusal.reason_code = (char *)(uintptr_t)refuse.reason;
 		refusal.field = refuse.field[0] == '\0' ? NULL : refuse.field;
 		refusal.detail = refuse.detail;
 		request.refusal = &refusal;
-		msg = pool_zalloc(&rest->pool, op->ask->sizeof_message);
-		if (msg == NULL) { /* the pool was filled by what is refused */
-			pool_reset(&rest->pool);
-			request_fill(conn, &request);
-			request_conditions(conn, op, &request, &refuse);
-			request.refusal = &refusal;
-			msg = pool_zalloc(&rest->pool, op->ask->sizeof_message);
-		}
-		protobuf_c_message_init(op->ask, msg);
+		msg = refused_message(conn, &request);
 	}
+	state = (conn->op->flags & AG_OP_SLOW) != 0 ? CONN_ASKED_SLOW : CONN_ASKED;
 	conn_place(conn, state);
-	err = ag_request(rest->ctx, op->type, &request,
-	    ag_mono_ms(rest->ctx) + rest->state_ms[state], msg);
-	pool_reset(&rest->pool);
+	err = ag_request(plane->ctx, conn->op->type, &request,
+	    ag_mono_ms(plane->ctx) + plane->state_ms[state], msg);
+	pool_reset(&plane->pool);
 	if (err != AG_OK)
 		request_refuse(conn, AG_UNAVAILABLE,
 		    err == AG_NOBODY ? "starting" : "overloaded",
@@ -518,7 +441,7 @@ request_admit(struct conn *conn)
 {
 	size_t bytes = conn->in.body_len + REQUEST_OVERHEAD_BYTES;
 
-	if (!ag_credit_take(conn->rest->ctx, bytes))
+	if (!ag_credit_take(conn->plane->ctx, bytes))
 		return false;
 	conn->credit = bytes;
 	request_ask(conn);
@@ -526,11 +449,11 @@ request_admit(struct conn *conn)
 }
 
 void
-request_admit_waiting(struct rest *rest)
+request_admit_waiting(struct plane *plane)
 {
 	struct conn *conn;
 
-	while ((conn = TAILQ_FIRST(&rest->lists[CONN_CREDIT])) != NULL &&
+	while ((conn = TAILQ_FIRST(&plane->lists[CONN_CREDIT])) != NULL &&
 	    request_admit(conn))
 		;
 }
@@ -550,7 +473,7 @@ request_limited(struct conn *conn)
 void
 request_start(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 	const struct route_match *match = &conn->in.match;
 
 	request_stamp(conn);
@@ -566,29 +489,29 @@ request_start(struct conn *conn)
 			    "the route does not take this method");
 		return;
 	}
-	if (match->route->page != PAGE_NONE) {
-		page_answer(conn);
+	if (match->route->op == 0) {
+		plane->protocol->page(conn);
 		return;
 	}
 	if (request_limited(conn))
 		return;
-	if (!ag_slot_up(rest->ctx, rest_audit(rest))) {
+	if (!ag_slot_up(plane->ctx, plane_audit(plane))) {
 		request_unrecorded(conn); /* fail closed, before anything is done */
 		return;
 	}
-	if (!ag_slot_up(rest->ctx, rest_iam(rest))) {
+	if (!ag_slot_up(plane->ctx, plane_iam(plane))) {
 		conn->retry_after_s = 1;
 		request_refuse(conn, AG_UNAVAILABLE, "starting",
 		    "the service is starting");
 		return;
 	}
-	if (rest->draining) {
+	if (plane->draining) {
 		conn->retry_after_s = 1;
 		request_refuse(conn, AG_UNAVAILABLE, "draining",
 		    "the service is stopping");
 		return;
 	}
 	/* First come, first served: nobody overtakes those who wait. */
-	if (!TAILQ_EMPTY(&rest->lists[CONN_CREDIT]) || !request_admit(conn))
+	if (!TAILQ_EMPTY(&plane->lists[CONN_CREDIT]) || !request_admit(conn))
 		conn_place(conn, CONN_CREDIT);
 }

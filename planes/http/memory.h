@@ -3,8 +3,8 @@
  * A request's memory: a pool with a ceiling that JSON and messages are built
  * in, and the text that answers are printed to. Pure: no context, no socket.
  */
-#ifndef REST_MEMORY_H
-#define REST_MEMORY_H
+#ifndef PLANE_MEMORY_H
+#define PLANE_MEMORY_H
 
 #include <stdarg.h>
 #include <stdbool.h>

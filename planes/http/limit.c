@@ -5,7 +5,7 @@
  * window, so no window ever holds more than the rate. What is refused is
  * counted exactly and recorded once per address and ten seconds.
  */
-#include "rest.h"
+#include "plane.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,25 +31,25 @@ struct limiter {
 };
 
 ag_err
-limit_new(struct rest *rest)
+limit_new(struct plane *plane)
 {
-	int64_t window_s = ag_config_int(rest->ctx, "limits.address.window_s");
+	int64_t window_s = ag_config_int(plane->ctx, "limits.address.window_s");
 
-	rest->limiter = calloc(1, sizeof(*rest->limiter));
-	if (rest->limiter == NULL)
+	plane->limiter = calloc(1, sizeof(*plane->limiter));
+	if (plane->limiter == NULL)
 		return AG_NO_MEMORY;
-	rest->limiter->rate =
-	    (uint32_t)ag_config_int(rest->ctx, "limits.address.rate");
-	rest->limiter->part_ms = (uint64_t)(window_s < 1 ? 1 : window_s) * 1000 /
+	plane->limiter->rate =
+	    (uint32_t)ag_config_int(plane->ctx, "limits.address.rate");
+	plane->limiter->part_ms = (uint64_t)(window_s < 1 ? 1 : window_s) * 1000 /
 	    (PARTS - 1);
 	return AG_OK;
 }
 
 void
-limit_free(struct rest *rest)
+limit_free(struct plane *plane)
 {
-	free(rest->limiter);
-	rest->limiter = NULL;
+	free(plane->limiter);
+	plane->limiter = NULL;
 }
 
 /* Lets go of the sixteenths that are too old. */
@@ -111,13 +111,13 @@ address_find(struct limiter *limiter, const uint8_t key[8], uint64_t part)
 bool
 limit_allows(struct conn *conn, unsigned *retry_after_s)
 {
-	struct limiter *limiter = conn->rest->limiter;
+	struct limiter *limiter = conn->plane->limiter;
 	uint64_t now, part;
 	struct address *address;
 
 	if (limiter->rate == 0)
 		return true;
-	now = ag_mono_ms(conn->rest->ctx);
+	now = ag_mono_ms(conn->plane->ctx);
 	part = now / limiter->part_ms;
 	*retry_after_s = (unsigned)(limiter->part_ms * PARTS / 1000 + 1);
 	address = address_find(limiter, conn->address_key, part);
@@ -129,7 +129,7 @@ limit_allows(struct conn *conn, unsigned *retry_after_s)
 		address->counts[part % PARTS]++;
 		return true;
 	}
-	ag_metric_add(conn->rest->ctx, RM_ADDRESS_LIMITED, 1);
+	ag_metric_add(conn->plane->ctx, PM_ADDRESS_LIMITED, 1);
 	if (address->suppressed++ == 0) {
 		address->report_ms = now + LIMIT_REPORT_MS;
 		memcpy(address->text, conn->address, sizeof(address->text));
@@ -139,10 +139,10 @@ limit_allows(struct conn *conn, unsigned *retry_after_s)
 }
 
 void
-limit_report(struct rest *rest, bool all)
+limit_report(struct plane *plane, bool all)
 {
-	struct limiter *limiter = rest->limiter;
-	uint64_t now = ag_mono_ms(rest->ctx);
+	struct limiter *limiter = plane->limiter;
+	uint64_t now = ag_mono_ms(plane->ctx);
 	struct address *row;
 	struct refuse refuse;
 	size_t i;
@@ -154,7 +154,7 @@ limit_report(struct rest *rest, bool all)
 	for (i = 0; i < LIMIT_ADDRESSES_MAX; i++) {
 		row = &limiter->table[i];
 		if (row->suppressed == 0 || (!all && row->report_ms > now) ||
-		    !request_report(rest, &refuse, row->text, row->suppressed))
+		    !request_report(plane, &refuse, row->text, row->suppressed))
 			continue;
 		row->suppressed = 0;
 		limiter->waiting--;

@@ -4,7 +4,7 @@
  * ends of each state. Bounds: their number, unread input, unsent output, and
  * absolute times that no further byte extends.
  */
-#include "rest.h"
+#include "plane.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -35,15 +35,15 @@ conn_hear(struct conn *conn)
 void
 conn_place(struct conn *conn, enum conn_state state)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 
 	if (conn->state != CONN_NONE)
-		TAILQ_REMOVE(&rest->lists[conn->state], conn, link);
+		TAILQ_REMOVE(&plane->lists[conn->state], conn, link);
 	conn->state = state;
 	if (state == CONN_NONE)
 		return;
-	conn->due_ms = ag_mono_ms(rest->ctx) + rest->state_ms[state];
-	TAILQ_INSERT_TAIL(&rest->lists[state], conn, link);
+	conn->due_ms = ag_mono_ms(plane->ctx) + plane->state_ms[state];
+	TAILQ_INSERT_TAIL(&plane->lists[state], conn, link);
 	if (conn->deaf && (state == CONN_IDLE || state == CONN_STREAM ||
 	    state == CONN_CLOSING))
 		conn_hear(conn);
@@ -58,7 +58,7 @@ on_unsent(struct evbuffer *output, const struct evbuffer_cb_info *info,
 
 	(void)output;
 	conn->counted += info->n_added - info->n_deleted;
-	conn->rest->unsent += info->n_added - info->n_deleted;
+	conn->plane->unsent += info->n_added - info->n_deleted;
 }
 
 static void
@@ -70,24 +70,25 @@ close_socket(struct conn *conn)
 	evbuffer_remove_cb(bufferevent_get_output(conn->bev), on_unsent, conn);
 	bufferevent_free(conn->bev);
 	conn->bev = NULL;
-	conn->rest->unsent -= conn->counted;
+	conn->plane->unsent -= conn->counted;
 	conn->counted = 0;
 }
 
 static void
 conn_free(struct conn *conn)
 {
-	struct rest *rest = conn->rest;
+	struct plane *plane = conn->plane;
 
 	conn_place(conn, CONN_NONE);
 	request_forget(conn);
 	close_socket(conn);
 	http_fini(&conn->in);
-	text_fini(&conn->early);
+	if (plane->protocol->forget != NULL)
+		plane->protocol->forget(conn);
 	if (conn->gone != NULL)
 		*conn->gone = true;
 	free(conn);
-	ag_metric_set(rest->ctx, RM_CONNECTIONS, --rest->conn_count);
+	ag_metric_set(plane->ctx, PM_CONNECTIONS, --plane->conn_count);
 }
 
 static bool
@@ -101,7 +102,7 @@ void
 conn_drop(struct conn *conn)
 {
 	if (conn->state == CONN_STREAM)
-		stream_stop(conn);
+		conn->plane->protocol->stream->stop(conn);
 	if (!is_under_way(conn)) {
 		conn_free(conn);
 		return;
@@ -123,10 +124,10 @@ has_room(const struct conn *conn, size_t len)
 {
 	size_t own = unsent(conn) + len;
 
-	if (own <= REST_OUTPUT_SMALL || (own <= REST_OUTPUT_BYTES_MAX &&
-	    conn->rest->unsent + len <= REST_OUTPUT_TOTAL_MAX))
+	if (own <= PLANE_OUTPUT_SMALL || (own <= PLANE_OUTPUT_BYTES_MAX &&
+	    conn->plane->unsent + len <= PLANE_OUTPUT_TOTAL_MAX))
 		return true;
-	ag_metric_add(conn->rest->ctx, RM_UNSENT_DROPPED, 1);
+	ag_metric_add(conn->plane->ctx, PM_UNSENT_DROPPED, 1);
 	return false;
 }
 
@@ -178,7 +179,7 @@ conn_done(struct conn *conn)
 		conn_free(conn);
 		return;
 	}
-	if (conn->last || conn->eof || conn->rest->draining ||
+	if (conn->last || conn->eof || conn->plane->draining ||
 	    !conn->in.keep_alive) {
 		conn_linger(conn);
 		return;
@@ -258,7 +259,7 @@ static void
 conn_deafen(struct conn *conn)
 {
 	if (evbuffer_get_length(bufferevent_get_input(conn->bev)) <
-	    REST_INPUT_BYTES_MAX)
+	    PLANE_INPUT_BYTES_MAX)
 		return;
 	conn->deaf = true;
 	bufferevent_disable(conn->bev, EV_READ);
@@ -287,7 +288,7 @@ on_write(struct bufferevent *bev, void *arg)
 	if (conn->state == CONN_CLOSING)
 		conn_linger(conn);
 	else if (conn->state == CONN_STREAM)
-		stream_written(conn);
+		conn->plane->protocol->stream->written(conn);
 }
 
 /* The client sends no more. It may still read: what it asked is answered; half
@@ -325,38 +326,38 @@ on_event(struct bufferevent *bev, short what, void *arg)
 /* -------------------------------------------------------------- accepting */
 
 struct conn *
-conn_open(struct rest *rest, int fd, const struct sockaddr *peer)
+conn_open(struct plane *plane, int fd, const struct sockaddr *peer)
 {
 	struct conn *conn = NULL;
 	int on = 1;
 
-	if (rest->conn_count >= rest->conn_max || rest->draining ||
-	    (conn = calloc(1, sizeof(*conn))) == NULL) {
-		ag_metric_add(rest->ctx, RM_REFUSED_CONNECTIONS, 1);
+	if (plane->conn_count >= plane->conn_max || plane->draining ||
+	    (conn = calloc(1, plane->protocol->conn_size)) == NULL) {
+		ag_metric_add(plane->ctx, PM_REFUSED_CONNECTIONS, 1);
 		close(fd);
 		return NULL;
 	}
 	evutil_make_socket_nonblocking(fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	conn->rest = rest;
-	conn->plain = rest->tls == NULL;
-	conn->bev = conn->plain ? bufferevent_socket_new(rest->base, fd,
-	    BEV_OPT_CLOSE_ON_FREE) : tls_bufferevent(rest, fd);
+	conn->plane = plane;
+	conn->plain = plane->tls == NULL;
+	conn->bev = conn->plain ? bufferevent_socket_new(plane->base, fd,
+	    BEV_OPT_CLOSE_ON_FREE) : tls_bufferevent(plane, fd);
 	if (conn->bev == NULL) {
 		free(conn);
 		close(fd);
 		return NULL;
 	}
 	address_set(conn, peer);
-	conn->proxied = address_is_trusted(rest, peer);
-	http_init(&conn->in, &rest->limits);
+	conn->proxied = address_is_trusted(plane, peer);
+	http_init(&conn->in, &plane->limits);
 	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
 	if (evbuffer_add_cb(bufferevent_get_output(conn->bev), on_unsent, conn) ==
 	    NULL)
 		conn->broken = true;
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, REST_INPUT_BYTES_MAX);
+	bufferevent_setwatermark(conn->bev, EV_READ, 0, PLANE_INPUT_BYTES_MAX);
 	bufferevent_enable(conn->bev, EV_READ | EV_WRITE);
-	ag_metric_set(rest->ctx, RM_CONNECTIONS, ++rest->conn_count);
+	ag_metric_set(plane->ctx, PM_CONNECTIONS, ++plane->conn_count);
 	conn_place(conn, CONN_FRESH);
 	return conn;
 }
@@ -371,15 +372,15 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 }
 
 ag_err
-conn_listen(struct rest *rest, int fd)
+conn_listen(struct plane *plane, int fd)
 {
-	if (rest->base == NULL)
+	if (plane->base == NULL)
 		return AG_OK; /* the kit: connections come by hand */
 	if (evutil_make_socket_nonblocking(fd) != 0)
 		return AG_IO;
-	rest->listener = evconnlistener_new(rest->base, on_accept, rest,
+	plane->listener = evconnlistener_new(plane->base, on_accept, plane,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	return rest->listener == NULL ? AG_IO : AG_OK;
+	return plane->listener == NULL ? AG_IO : AG_OK;
 }
 
 /* ------------------------------------------------------------------- ends */
@@ -402,6 +403,12 @@ body_late(struct conn *conn)
 	request_refuse_framing(conn);
 }
 
+static void
+stream_late(struct conn *conn)
+{
+	conn->plane->protocol->stream->keep_alive(conn);
+}
+
 /* What the end of each state's time means. A row takes the connection out of
  * its list, or to the list's tail. */
 static void (*const ends[CONN_STATES])(struct conn *) = {
@@ -413,51 +420,51 @@ static void (*const ends[CONN_STATES])(struct conn *) = {
 	[CONN_ASKED] = request_timeout,
 	[CONN_ASKED_SLOW] = request_timeout,
 	[CONN_TOLD] = request_unrecorded,
-	[CONN_STREAM] = stream_keep_alive,
+	[CONN_STREAM] = stream_late,
 	[CONN_CLOSING] = conn_drop,
 };
 
 void
-conn_sweep(struct rest *rest)
+conn_sweep(struct plane *plane)
 {
-	uint64_t now = ag_mono_ms(rest->ctx);
+	uint64_t now = ag_mono_ms(plane->ctx);
 	struct conn *conn;
 	unsigned state;
 
 	for (state = 0; state < CONN_STATES; state++)
 		while (ends[state] != NULL &&
-		    (conn = TAILQ_FIRST(&rest->lists[state])) != NULL &&
+		    (conn = TAILQ_FIRST(&plane->lists[state])) != NULL &&
 		    conn->due_ms <= now)
 			ends[state](conn);
 }
 
 /* Nothing new: idle connections end, what is under way goes on. */
 void
-conn_drain(struct rest *rest)
+conn_drain(struct plane *plane)
 {
 	struct conn *conn;
 
-	rest->draining = true;
-	if (rest->listener != NULL)
-		evconnlistener_free(rest->listener);
-	rest->listener = NULL;
-	while ((conn = TAILQ_FIRST(&rest->lists[CONN_FRESH])) != NULL ||
-	    (conn = TAILQ_FIRST(&rest->lists[CONN_IDLE])) != NULL)
+	plane->draining = true;
+	if (plane->listener != NULL)
+		evconnlistener_free(plane->listener);
+	plane->listener = NULL;
+	while ((conn = TAILQ_FIRST(&plane->lists[CONN_FRESH])) != NULL ||
+	    (conn = TAILQ_FIRST(&plane->lists[CONN_IDLE])) != NULL)
 		conn_drop(conn);
-	while ((conn = TAILQ_FIRST(&rest->lists[CONN_STREAM])) != NULL)
-		stream_end(conn, "Unavailable");
+	while ((conn = TAILQ_FIRST(&plane->lists[CONN_STREAM])) != NULL)
+		plane->protocol->stream->end(conn, "Unavailable");
 }
 
 void
-conn_close_all(struct rest *rest)
+conn_close_all(struct plane *plane)
 {
 	struct conn *conn;
 	unsigned state;
 
 	for (state = 0; state < CONN_STATES; state++)
-		while ((conn = TAILQ_FIRST(&rest->lists[state])) != NULL) {
+		while ((conn = TAILQ_FIRST(&plane->lists[state])) != NULL) {
 			if (state == CONN_STREAM)
-				stream_stop(conn);
+				plane->protocol->stream->stop(conn);
 			conn_free(conn);
 		}
 }

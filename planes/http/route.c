@@ -15,16 +15,6 @@
 
 enum { NODES_MAX = 256 };
 
-static const struct route routes[] = {
-#define PAGE(method, path, name, summary) \
-	{ METHOD_##method, path, 0, PAGE_##name, NULL, summary },
-#define ROUTE(method, path, op, location, summary) \
-	{ METHOD_##method, path, AG_MSG_##op, PAGE_NONE, location, summary },
-#include "routes.def"
-#undef PAGE
-#undef ROUTE
-};
-
 struct node {
 	const char *text; /* literal, not terminated; NULL: parameter */
 	size_t len;
@@ -74,7 +64,7 @@ route_method_named(const char *name)
 const struct route *
 route_at(unsigned i)
 {
-	return i < sizeof(routes) / sizeof(routes[0]) ? &routes[i] : NULL;
+	return i < plane_route_count ? &plane_routes[i] : NULL;
 }
 
 static struct node *
@@ -83,7 +73,7 @@ node_new(const char *text, size_t len)
 	struct node *node = &nodes[node_count++];
 
 	if (node_count > NODES_MAX)
-		ag_panic("NODES_MAX is too small for routes.def");
+		ag_panic("NODES_MAX is too small for the routes");
 	node->text = text;
 	node->len = len;
 	return node;
@@ -112,13 +102,13 @@ node_under(struct node *parent, const char *text, size_t len)
 static void
 tree_build(void)
 {
-	const struct route *route = routes;
+	const struct route *route = plane_routes;
 	const char *at;
 	struct node *node;
 	size_t len;
 
 	node_new("", 0);
-	for (; route < routes + sizeof(routes) / sizeof(routes[0]); route++) {
+	for (; route < plane_routes + plane_route_count; route++) {
 		node = &nodes[0];
 		for (at = route->path; *at == '/'; at += len) {
 			len = strcspn(++at, "/");
