@@ -44,6 +44,7 @@ init(void *state, struct ag_ctx *ctx)
 	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
 	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
 	iam->ended_kept_ms = ag_config_int(ctx, "limits.ended_kept_s") * 1000;
+	iam_usage_init(&iam->usage, ctx);
 	iam_quota_init(iam, ctx);
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
@@ -110,6 +111,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AGENT_LIST, iam_on_agent_list },
 	{ AG_MSG_AGENT_READ, iam_on_agent_read },
 	{ AG_MSG_AGENT_CHAIN, iam_on_agent_chain },
+	{ AG_MSG_AGENT_USAGE, iam_on_agent_usage },
 	{ AG_MSG_AGENT_SUSPEND, iam_on_agent_suspend },
 	{ AG_MSG_AGENT_RESUME, iam_on_agent_resume },
 	{ AG_MSG_AGENT_REVOKE, iam_on_agent_revoke },
@@ -136,6 +138,7 @@ static const char *const tables[] = {
 	[IAM_T_USES] = "uses",
 	[IAM_T_TOTP] = "totp",
 	[IAM_T_TOTP_STEPS] = "totp_steps",
+	[IAM_T_USAGE] = "usage",
 	NULL,
 };
 

@@ -303,9 +303,11 @@ iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
 	if (event->event_type != AG__EVENT_TYPE__V__request &&
 	    event->event_type != AG__EVENT_TYPE__V__outcome_late)
 		return AG_OK;
-	if (event->actor == NULL || event->actor->id == NULL ||
-	    event->outcome == AG__OUTCOME_KIND__V__unknown)
+	if (event->actor == NULL || event->actor->id == NULL)
 		return AG_OK;
+	if ((err = iam_usage_event(&iam->usage, ctx, event)) != AG_OK ||
+	    event->outcome == AG__OUTCOME_KIND__V__unknown)
+		return err;
 	node = iam_node_find(iam, event->actor->id);
 	if (node == NULL)
 		return iam_ended_counted(ctx, event->actor->id, allowed,

@@ -15,6 +15,7 @@
 #include "otp.h"
 #include "roles.h"
 #include "scope.h"
+#include "usage.h"
 
 enum {
 	/* In memory, of all tenants together; quota.c says what one may have. */
@@ -73,6 +74,7 @@ enum iam_table_name {
 	IAM_T_ROLES,        /* "<tenant>/<role>" */
 	IAM_T_USES,         /* AgentUsesFact, by agent */
 	IAM_T_TOTP, IAM_T_TOTP_STEPS,
+	IAM_T_USAGE,        /* usage.c */
 };
 
 enum iam_metric {
@@ -326,6 +328,7 @@ struct iam {
 	unsigned replayed, replayed_tokens; /* facts before we were ready */
 	uint64_t sweep_ticks;
 	struct iam_node *dirty;
+	struct iam_usage usage;
 	bool loaded, caught_up, ready, asking_keys, keys_wanted, boots,
 	    recovering;
 	unsigned key_ticks;

@@ -242,6 +242,8 @@ iam_flush(void *state, struct ag_ctx *ctx)
 	struct iam *iam = state;
 	ag_err err;
 
+	if ((err = iam_usage_flush(&iam->usage, ctx)) != AG_OK)
+		return err;
 	while (iam->dirty != NULL) {
 		struct iam_node *node = iam->dirty;
 		struct activity a = { node->allowed, node->refused,

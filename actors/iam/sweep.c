@@ -140,10 +140,11 @@ iam_sweep(void *state, struct ag_ctx *ctx)
 		return;
 	if (++iam->sweep_ticks % TOKENS_EVERY_TICKS == 0)
 		iam_sweep_tokens(iam, ctx);
-	if (iam->sweep_ticks % LEAVE_EVERY_TICKS == 0)
+	if (iam->sweep_ticks % LEAVE_EVERY_TICKS == 0) {
 		iam_shred(iam, ctx);
-	if (iam->sweep_ticks % LEAVE_EVERY_TICKS == 0)
 		iam->leave_at = iam_ended_sweep(iam, ctx, iam->leave_at,
 		    LEAVE_WINDOW, LEAVE_MAX);
+		iam_usage_sweep(&iam->usage, ctx);
+	}
 	sweep_expired(iam, ctx, now);
 }

@@ -40,6 +40,14 @@ static const struct cli_option list_options[] = {
 	{ "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL },
 	{ 0 },
 };
+static const struct cli_option usage_options[] = {
+	A,
+	{ "--since", "T", CLI_TIME, "since", false, "2h, or a timestamp", NULL },
+	{ "--until", "T", CLI_TIME, "until", false, "2h, or a timestamp", NULL },
+	{ "--operation", "O", CLI_STR, "operation", false, "key.sign and such", NULL },
+	{ "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL },
+	{ 0 },
+};
 /* One agent, or all that match. */
 static const struct cli_option revoke_options[] = {
 	{ "A", "A", CLI_LOCAL, NULL, false, "one agent's id, and all below it", NULL },
@@ -142,6 +150,10 @@ const struct cli_verb cli_verbs_agents[] = {
 	{ "agent", "chain", only_a, "GET", "/v1/agents/{A}/delegation-chain",
 	    CLI_ITEMS, "ID:id,KIND:kind,NAME:name,STATE:state", NULL,
 	    "on whose behalf it acts, root first", NULL, NULL },
+	{ "agent", "usage", usage_options, "GET", "/v1/agents/{A}/usage", CLI_TABLE,
+	    "HOUR:hour_at,OPERATION:operation,ALLOWED:allowed,DENIED:denied,"
+	    "FAILED:failed,UNKNOWN:unknown,ITEMS:items", NULL,
+	    "what it did, by hour and operation", NULL, NULL },
 	{ "agent", "suspend", a_reason, "POST", "/v1/agents/{A}/suspend", CLI_LINE,
 	    AGENT_LINE, NULL, "refuse it until resumed", NULL, NULL },
 	{ "agent", "resume", a_reason, "POST", "/v1/agents/{A}/resume", CLI_LINE,

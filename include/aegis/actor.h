@@ -42,7 +42,7 @@ enum {
 	AG_PENDING_MAX = 16384,   /* asks in flight per process */
 	AG_STASH_MAX = 4096,      /* trips waiting for their stream */
 	AG_MEMO_BYTES_MAX = 1024,
-	AG_TABLES_MAX = 16,
+	AG_TABLES_MAX = 24,
 	AG_SLOTS_MAX = 256,       /* rows of a fleet, guests included */
 	AG_DEADLINE_MS = 2000,    /* of a request, unless configured */
 	AG_SLOW_FACTOR = 5,       /* AG_OP_SLOW: so many times that */

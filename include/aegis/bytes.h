@@ -25,4 +25,20 @@ ag_get_be64(const uint8_t *in)
 	return be64toh(v);
 }
 
+static inline void
+ag_put_be32(uint8_t *out, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(out, &v, sizeof(v));
+}
+
+static inline uint32_t
+ag_get_be32(const uint8_t *in)
+{
+	uint32_t v;
+
+	memcpy(&v, in, sizeof(v));
+	return be32toh(v);
+}
+
 #endif

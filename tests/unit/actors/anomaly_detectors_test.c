@@ -833,6 +833,89 @@ hostile_habits(void **state)
 	}
 }
 
+/* Budgets are by operation and clock hour; batches count as their items. */
+static void
+budget(void **state)
+{
+	struct fixture f;
+
+	begin(&f, &anomaly_budget);
+	f.limits.window_ms = 3600000;
+	f.limits.low = 3;
+	f.limits.medium = 5;
+	f.limits.high = 10;
+	f.event.occurred_at -= f.event.occurred_at % f.limits.window_ms;
+	for (unsigned i = 1; i <= 3; i++)
+		assert_int_equal(see(&f), 0);
+	f.event.operation = (char *)"key.mac";
+	assert_int_equal(see(&f), 0); /* another budget */
+	f.event.operation = (char *)"key.sign";
+	f.event.outcome = AG__OUTCOME_KIND__V__denied;
+	assert_int_equal(see(&f), 0);
+	f.event.outcome = AG__OUTCOME_KIND__V__allowed;
+	assert_int_equal(see(&f), AG__SEVERITY__V__low);
+	assert_string_equal(f.found.since, f.event_id);
+	assert_int_equal(see(&f), 0);
+	f.event.has_items = 1;
+	f.event.items = 6;
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	assert_string_not_equal(f.found.since, f.event_id);
+	assert_string_equal(f.found.details[1].value, "11");
+	assert_int_equal(see(&f), 0);
+	f.event.occurred_at += f.limits.window_ms; /* the next hour */
+	assert_int_equal(see(&f), AG__SEVERITY__V__medium);
+	f.event.occurred_at -= 1; /* late: of an hour that is over */
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
+static void
+budget_is_optional(void **state)
+{
+	struct fixture f;
+
+	begin(&f, &anomaly_budget);
+	f.limits.low = f.limits.medium = f.limits.high = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(see(&f), 0);
+		assert_true(f.found.same);
+	}
+	f.limits.high = 3; /* alone */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(see(&f), 0);
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	f.actor.kind = AG__KIND__V__human;
+	f.event.has_items = 1;
+	f.event.items = 1000;
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
+/* More kinds than are remembered: the much used one is not forgotten. */
+static void
+budget_of_many(void **state)
+{
+	struct fixture f;
+	char name[600];
+	int found = 0;
+
+	begin(&f, &anomaly_budget);
+	f.limits.low = 0;
+	f.limits.medium = 0;
+	f.limits.high = 150;
+	f.limits.window_ms = INT64_C(3600000);
+	for (unsigned i = 0; i <= 150; i++) {
+		f.event.operation = (char *)"key.sign";
+		found += see(&f) != 0;
+		memset(name, 'a' + (int)(i % 26), sizeof(name) - 1);
+		name[sizeof(name) - 1] = '\0';
+		f.event.operation = name;
+		see(&f);
+	}
+	assert_int_equal(found, 1);
+	end(&f);
+}
+
 int
 main(void)
 {
@@ -864,6 +947,9 @@ main(void)
 		cmocka_unit_test(used_scopes_are_not),
 		cmocka_unit_test(widened_scopes_are_told_of),
 		cmocka_unit_test(hostile_habits),
+		cmocka_unit_test(budget),
+		cmocka_unit_test(budget_is_optional),
+		cmocka_unit_test(budget_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
