@@ -8,30 +8,18 @@
  */
 #include "keys/fold.h"
 
-#include <aegis/bytes.h>
+#include <aegis/page.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <scope.h>
 #include <string.h>
 
 enum {
 	TABLE_KEYS,    /* tenant 0 key id → KeyStored */
 	TABLE_TENANTS, /* key id → tenant */
-	LIMIT_DEFAULT = 100,
-	LIMIT_MAX = 1000,
 	LOOKED_AT_MAX = 50000, /* per page: then a short page and a cursor */
 	SCOPES_MAX = 256,
 	LABELS_MAX = 64,
-	CURSOR_TTL_MS = 3600 * 1000,
-	CURSOR_BYTES = 8 + 16 + AG_ID_SIZE, /* expiry, filter, id */
-	MAC_BYTES = 16,
 	ROW_KEY_MAX = AG_NAME_MAX + 1 + AG_ID_SIZE,
-};
-
-struct inventory {
-	uint8_t mac_key[32]; /* of this boot: older cursors are bad_cursor */
 };
 
 /* ------------------------------------------------------------------- facts */
@@ -99,91 +87,6 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 	return ag_store_put(ctx, TABLE_TENANTS, id, strlen(id), tenant, strlen(tenant));
 }
 
-/* ----------------------------------------------------------------- cursors */
-
-struct cursor {
-	uint8_t bytes[CURSOR_BYTES + MAC_BYTES];
-};
-
-/* Tenant and filter, so that a cursor goes on with nothing else. */
-static ag_err
-filter_hash(struct ag_ctx *ctx, const Ag__KeyListAsk *ask, uint8_t out[32])
-{
-	Ag__KeyListAsk filter = *ask;
-	uint8_t *bytes, *joined;
-	const char *tenant = ag_grant(ctx)->tenant;
-	size_t len, tenant_len = strlen(tenant) + 1;
-
-	filter.cursor = NULL;
-	filter.has_limit = false;
-	filter.limit = 0;
-	bytes = ag_pack(ctx, &filter, &len);
-	joined = bytes == NULL ? NULL : ag_alloc(ctx, tenant_len + len);
-	if (joined == NULL)
-		return AG_NO_MEMORY;
-	memcpy(joined, tenant, tenant_len);
-	if (len > 0)
-		memcpy(joined + tenant_len, bytes, len);
-	ag_sha256(joined, tenant_len + len, out);
-	return AG_OK;
-}
-
-static void
-cursor_mac(const struct inventory *inv, const struct cursor *c, uint8_t out[MAC_BYTES])
-{
-	uint8_t mac[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	if (HMAC(EVP_sha256(), inv->mac_key, sizeof(inv->mac_key), c->bytes,
-	    CURSOR_BYTES, mac, &len) == NULL)
-		ag_panic("HMAC-SHA-256 failed");
-	memcpy(out, mac, MAC_BYTES);
-}
-
-static char *
-cursor_text(const struct inventory *inv, struct ag_ctx *ctx, const uint8_t hash[32],
-    const char *id)
-{
-	struct cursor c = { 0 };
-	char *text = ag_alloc(ctx, ag_base64_size(sizeof(c.bytes)) + 1);
-
-	if (text == NULL)
-		return NULL;
-	ag_put_be64(c.bytes, (uint64_t)(ag_now_ms(ctx) + CURSOR_TTL_MS));
-	memcpy(c.bytes + 8, hash, 16);
-	memcpy(c.bytes + 24, id, strnlen(id, AG_ID_SIZE - 1));
-	cursor_mac(inv, &c, c.bytes + CURSOR_BYTES);
-	ag_base64url(c.bytes, sizeof(c.bytes), text);
-	return text;
-}
-
-static ag_err
-cursor_read(const struct inventory *inv, struct ag_ctx *ctx, const char *text,
-    const uint8_t hash[32], char id[AG_ID_SIZE])
-{
-	struct cursor c;
-	uint8_t mac[MAC_BYTES];
-	size_t len;
-
-	id[0] = '\0';
-	if (text == NULL)
-		return AG_OK;
-	if (!ag_base64url_parse(text, strlen(text), c.bytes, sizeof(c.bytes), &len) ||
-	    len != sizeof(c.bytes))
-		goto bad;
-	cursor_mac(inv, &c, mac);
-	if (!ag_secret_equal(mac, c.bytes + CURSOR_BYTES, MAC_BYTES) ||
-	    memcmp(c.bytes + 8, hash, 16) != 0 ||
-	    (int64_t)ag_get_be64(c.bytes) < ag_now_ms(ctx))
-		goto bad;
-	memcpy(id, c.bytes + 24, AG_ID_SIZE);
-	id[AG_ID_SIZE - 1] = '\0';
-	return AG_OK;
-bad:
-	return ag_refuse(ctx, AG_INVALID_FIELD, "bad_cursor", "?cursor",
-	    "The cursor is not of this list, or older than an hour.");
-}
-
 /* -------------------------------------------------------------------- list */
 
 struct list {
@@ -194,7 +97,7 @@ struct list {
 	size_t scope_count;
 	const char *label_key, *label_value;
 	size_t tenant_len;
-	uint32_t limit;
+	struct ag_page page;
 	unsigned looked_at;
 	Ag__Key **items;
 	size_t count;
@@ -287,7 +190,7 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 		return false; /* the next tenant's */
 	if (memcmp(key + l->tenant_len, l->last, key_len - l->tenant_len) == 0)
 		return true; /* the cursor's own */
-	if (l->count == l->limit || l->looked_at == LOOKED_AT_MAX) {
+	if (l->count == l->page.limit || l->looked_at == LOOKED_AT_MAX) {
 		l->more = true;
 		return false;
 	}
@@ -326,11 +229,14 @@ read_label(struct list *l)
 static ag_err
 read_ask(struct list *l)
 {
-	l->limit = l->ask->has_limit ? l->ask->limit : LIMIT_DEFAULT;
-	if (l->limit < 1 || l->limit > LIMIT_MAX)
-		return ag_refuse(l->ctx, AG_INVALID_FIELD, "out_of_range", "?limit",
-		    "1 to %d.", LIMIT_MAX);
-	l->items = ag_alloc(l->ctx, l->limit * sizeof(*l->items));
+	ag_err err = ag_page_read(l->ctx, l->ask, &l->page);
+
+	if (err != AG_OK)
+		return err;
+	if (l->page.place_len >= sizeof(l->last))
+		return AG_GENERAL_FAILURE;
+	memcpy(l->last, l->page.place, l->page.place_len);
+	l->items = ag_alloc(l->ctx, l->page.limit * sizeof(*l->items));
 	if (l->items == NULL)
 		return AG_NO_MEMORY;
 	for (size_t i = 0; i < l->grant->n_read_scopes && l->scope_count < SCOPES_MAX; i++)
@@ -345,7 +251,7 @@ on_key_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	Ag__KeyListReply reply = AG__KEY_LIST_REPLY__INIT;
 	struct list *l = ag_alloc(ctx, sizeof(*l));
-	uint8_t hash[32], from[ROW_KEY_MAX];
+	uint8_t from[ROW_KEY_MAX];
 	size_t from_len;
 	ag_err err;
 
@@ -354,9 +260,7 @@ on_key_list(void *state, struct ag_ctx *ctx, const void *msg)
 	l->ctx = ctx;
 	l->ask = msg;
 	l->grant = ag_grant(ctx);
-	if ((err = read_ask(l)) != AG_OK ||
-	    (err = filter_hash(ctx, l->ask, hash)) != AG_OK ||
-	    (err = cursor_read(state, ctx, l->ask->cursor, hash, l->last)) != AG_OK)
+	if ((err = read_ask(l)) != AG_OK)
 		return err;
 	from_len = row_key(l->grant->tenant, l->last, from);
 	if ((err = ag_store_scan(ctx, TABLE_KEYS, from, from_len, visit, l)) != AG_OK ||
@@ -364,7 +268,8 @@ on_key_list(void *state, struct ag_ctx *ctx, const void *msg)
 		return err;
 	reply.items = l->items;
 	reply.n_items = l->count;
-	if (l->more && (reply.next_cursor = cursor_text(state, ctx, hash, l->last)) == NULL)
+	if (l->more && (reply.next_cursor = ag_page_cursor(ctx, &l->page, l->last,
+	    strlen(l->last))) == NULL)
 		return AG_NO_MEMORY;
 	return ag_reply(ctx, AG_MSG_KEY_LIST, &reply);
 }
@@ -372,10 +277,7 @@ on_key_list(void *state, struct ag_ctx *ctx, const void *msg)
 static ag_err
 inventory_init(void *state, struct ag_ctx *ctx)
 {
-	struct inventory *inv = state;
-
-	return RAND_bytes(inv->mac_key, sizeof(inv->mac_key)) == 1 ? AG_OK :
-	    AG_GENERAL_FAILURE;
+	return AG_OK;
 }
 
 static const struct ag_row rows[] = {
@@ -386,7 +288,6 @@ static const char *const tables[] = { "keys", "tenants", NULL };
 
 const struct ag_actor ag_actor_inventory = {
 	.name = "inventory",
-	.state_size = sizeof(struct inventory),
 	AG_ROWS(rows),
 	.init = inventory_init,
 	.apply = apply,

@@ -92,6 +92,8 @@ init_secrets(struct ag_ctx *ctx)
 		err = ag_mac_new(ctx->boot->mac_key.data,
 		    ctx->boot->mac_key.len, &ctx->mac);
 		ag_wipe(ctx->boot->mac_key.data, ctx->boot->mac_key.len);
+		if (err == AG_OK)
+			err = ag_page_key(ctx);
 	}
 	if (err == AG_OK && ctx->boot->has_master_lock)
 		err = take_master_lock(ctx);
@@ -236,6 +238,7 @@ ctx_fini(struct ag_ctx *ctx)
 	ag_metrics_close(&ctx->metrics);
 	ag_sealer_free(&ctx->sealer);
 	ag_mac_free(&ctx->mac);
+	ag_wipe(ctx->cursor_key, sizeof(ctx->cursor_key));
 	ag_config_free(&ctx->config);
 	ag_arena_free(&ctx->arena);
 	if (ctx->boot != NULL)

@@ -122,6 +122,8 @@ struct timer {
 	unsigned period_ms;
 };
 
+enum { AG_CURSOR_KEY_BYTES = 32 };
+
 struct job;
 
 struct ag_ctx {
@@ -136,6 +138,7 @@ struct ag_ctx {
 	struct ag_sealer *sealer;
 	struct ag_master_lock master_lock; /* roots of trust */
 	struct ag_mac *mac; /* NULL: the role vouches for and checks nothing */
+	uint8_t cursor_key[AG_CURSOR_KEY_BYTES]; /* page.c; from mac's */
 	struct slot slots[AG_SLOTS_MAX];
 	unsigned slot_count;
 
@@ -281,6 +284,8 @@ ag_err persist_idem(struct ag_ctx *ctx) AG_MUST;
 /* An ask that will never be answered: frees what its memo owns, if it is an
  * append's. */
 void persist_forget(ag_then *then, void *memo);
+/* ---- page.c: the key of cursors, from that of grants */
+ag_err ag_page_key(struct ag_ctx *ctx) AG_MUST;
 /* ---- follow.c */
 void follow_start(struct ag_ctx *ctx);
 /* changed: it was down as far as we knew. */

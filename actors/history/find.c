@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEAR_MS = 60000, KEYS_FILE_MAX = 64 << 10, KEYS_MAX = 64,
-	CHECKPOINT_PAGE = 1000 };
+enum { NEAR_MS = 60000, KEYS_FILE_MAX = 64 << 10, KEYS_MAX = 64 };
 
 /* ---------------------------------------------------------------- by its id */
 
@@ -231,8 +230,8 @@ on_checkpoints_head(void *state, struct ag_ctx *ctx, ag_err status,
 	Ag__CheckpointListReply reply = AG__CHECKPOINT_LIST_REPLY__INIT;
 	struct checkpoints c = { .ctx = ctx };
 	struct history *h = state;
-	const uint64_t *args = memo;
-	uint64_t count;
+	const struct ag_page *page = memo;
+	uint64_t count, place = cursor_place(page);
 	ag_err err;
 
 	(void)msg;
@@ -240,8 +239,8 @@ on_checkpoints_head(void *state, struct ag_ctx *ctx, ag_err status,
 		return status;
 	c.tenant = ag_grant(ctx)->tenant;
 	c.key_len = strlen(c.tenant) + 1;
-	c.limit = (uint32_t)args[0];
-	c.below = args[1] == 0 ? h->head + 1 : args[1];
+	c.limit = page->limit;
+	c.below = place == 0 ? h->head + 1 : place;
 	c.ring = ag_alloc(ctx, c.limit * sizeof(*c.ring));
 	reply.items = ag_alloc(ctx, c.limit * sizeof(*reply.items));
 	if (c.ring == NULL || reply.items == NULL)
@@ -252,8 +251,8 @@ on_checkpoints_head(void *state, struct ag_ctx *ctx, ag_err status,
 	for (uint64_t i = 0; i < count; i++)
 		reply.items[reply.n_items++] = c.ring[(c.seen - 1 - i) % c.limit];
 	if (c.seen > c.limit) {
-		reply.next_cursor = cursor_make(ctx,
-		    reply.items[reply.n_items - 1]->size, "checkpoints", 11);
+		reply.next_cursor = cursor_make(ctx, page,
+		    reply.items[reply.n_items - 1]->size);
 		if (reply.next_cursor == NULL)
 			return AG_NO_MEMORY;
 	}
@@ -263,19 +262,11 @@ on_checkpoints_head(void *state, struct ag_ctx *ctx, ag_err status,
 ag_err
 on_audit_checkpoints(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__PageAsk *ask = msg;
-	uint64_t args[2] = { ask->has_limit ? ask->limit : QUERY_LIMIT, 0 };
-	ag_err err;
+	struct ag_page page;
+	ag_err err = ag_page_read(ctx, msg, &page);
 
-	if (args[0] < 1 || args[0] > CHECKPOINT_PAGE)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "?limit",
-		    "limit is 1 to %d", CHECKPOINT_PAGE);
-	if (ask->cursor != NULL) {
-		err = cursor_parse(ctx, ask->cursor, "checkpoints", 11, &args[1]);
-		if (err != AG_OK)
-			return err;
-	}
-	return head_ask(state, ctx, on_checkpoints_head, args, sizeof(args));
+	return err != AG_OK ? err :
+	    head_ask(state, ctx, on_checkpoints_head, &page, sizeof(page));
 }
 
 /* ---------------------------------------------------------------- public keys */

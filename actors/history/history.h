@@ -6,6 +6,7 @@
 #define AEGIS_HISTORY_H
 
 #include <aegis/aegis.h>
+#include <aegis/page.h>
 #include <aegis/seglog.h>
 
 enum {
@@ -13,10 +14,7 @@ enum {
 	INDEX_STEP = 50000,      /* events indexed per turn */
 	SCAN_STEP = 20000,       /* events looked at per turn */
 	MATCH_STEP = 4000,       /* of them unpacked */
-	QUERY_LIMIT_MAX = 1000,
-	QUERY_LIMIT = 100,
 	QUERY_BYTES_MAX = 2 << 20, /* a page ends early rather than be larger */
-	CURSOR_TTL_MS = 3600 * 1000,
 	ASK_MS = 1500,
 	STREAMS_MAX = 64,
 	STREAM_BEHIND_MAX = 1000,
@@ -138,11 +136,10 @@ struct found {
 ag_err find_event(struct history *h, struct ag_ctx *ctx, const char *event_id,
     ag_then *then) AG_MUST;
 
-/* Cursors: opaque text over a number, bound to tenant and filter. */
-char *cursor_make(struct ag_ctx *ctx, uint64_t value, const void *filter,
-    size_t filter_len);
-ag_err cursor_parse(struct ag_ctx *ctx, const char *cursor, const void *filter,
-    size_t filter_len, uint64_t *value) AG_MUST;
+/* Cursors whose place is a number; 0: from the start. */
+char *cursor_make(struct ag_ctx *ctx, const struct ag_page *page,
+    uint64_t place);
+uint64_t cursor_place(const struct ag_page *page);
 
 void stream_pump(struct history *h, struct ag_ctx *ctx);
 void stream_tick(struct history *h, struct ag_ctx *ctx);

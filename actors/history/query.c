@@ -6,6 +6,8 @@
  */
 #include "history.h"
 
+#include <aegis/bytes.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +20,13 @@ struct match {
 /* One question on its way through the turns. */
 struct query {
 	bool desc;
-	uint32_t limit;
+	struct ag_page page;
 	uint64_t next;  /* asc: first pos to look at; desc: first pos not to */
 	uint64_t end;   /* asc: last pos */
 	size_t bytes;
 	size_t count;
 	bool full;      /* the page is; there is more */
-	struct match matches[QUERY_LIMIT_MAX];
+	struct match matches[AG_PAGE_MAX];
 	/* desc: of the block being walked, oldest first */
 	size_t block_count;
 	struct match block[BLOCK_EVENTS];
@@ -32,86 +34,19 @@ struct query {
 
 /* ----------------------------------------------------------------- cursors */
 
-enum { CURSOR_BYTES = 1 + 8 + 8 + 16 };
-
-/* Time and tenant go in, so that a cursor is good for what it was made for. */
-static void
-cursor_sum(struct ag_ctx *ctx, const uint8_t *head, const void *filter,
-    size_t filter_len, uint8_t out[16])
-{
-	const char *tenant = ag_grant(ctx)->tenant;
-	size_t tenant_len = strlen(tenant) + 1;
-	uint8_t digest[AG_HASH_BYTES], *all;
-
-	all = ag_alloc(ctx, 17 + tenant_len + filter_len);
-	if (all == NULL) {
-		memset(out, 0, 16);
-		return;
-	}
-	memcpy(all, head, 17);
-	memcpy(all + 17, tenant, tenant_len);
-	if (filter_len > 0)
-		memcpy(all + 17 + tenant_len, filter, filter_len);
-	ag_sha256(all, 17 + tenant_len + filter_len, digest);
-	memcpy(out, digest, 16);
-}
-
 char *
-cursor_make(struct ag_ctx *ctx, uint64_t value, const void *filter,
-    size_t filter_len)
+cursor_make(struct ag_ctx *ctx, const struct ag_page *page, uint64_t place)
 {
-	uint64_t until = (uint64_t)(ag_now_ms(ctx) + CURSOR_TTL_MS);
-	uint8_t bytes[CURSOR_BYTES] = { 1 };
-	char *text = ag_alloc(ctx, ag_base64_size(sizeof(bytes)));
+	uint8_t bytes[8];
 
-	for (unsigned i = 0; i < 8; i++) {
-		bytes[1 + i] = (uint8_t)(value >> 8 * i);
-		bytes[9 + i] = (uint8_t)(until >> 8 * i);
-	}
-	cursor_sum(ctx, bytes, filter, filter_len, bytes + 17);
-	if (text != NULL)
-		ag_base64url(bytes, sizeof(bytes), text);
-	return text;
+	ag_put_be64(bytes, place);
+	return ag_page_cursor(ctx, page, bytes, sizeof(bytes));
 }
 
-ag_err
-cursor_parse(struct ag_ctx *ctx, const char *cursor, const void *filter,
-    size_t filter_len, uint64_t *value)
+uint64_t
+cursor_place(const struct ag_page *page)
 {
-	uint8_t bytes[CURSOR_BYTES], sum[16];
-	uint64_t until = 0;
-	size_t len;
-
-	if (!ag_base64url_parse(cursor, strlen(cursor), bytes, sizeof(bytes),
-	        &len) || len != sizeof(bytes) || bytes[0] != 1)
-		goto bad;
-	cursor_sum(ctx, bytes, filter, filter_len, sum);
-	if (memcmp(sum, bytes + 17, sizeof(sum)) != 0)
-		goto bad;
-	*value = 0;
-	for (unsigned i = 8; i-- > 0;) {
-		*value = *value << 8 | bytes[1 + i];
-		until = until << 8 | bytes[9 + i];
-	}
-	if (until >= (uint64_t)ag_now_ms(ctx))
-		return AG_OK;
-bad:
-	return ag_refuse(ctx, AG_INVALID_FIELD, "bad_cursor", "?cursor",
-	    "the cursor is not one of this question, or older than an hour");
-}
-
-/* The question without what may differ from page to page. */
-static ag_err
-filter_bytes(struct ag_ctx *ctx, const Ag__AuditQueryAsk *ask, uint8_t **out,
-    size_t *len)
-{
-	Ag__AuditQueryAsk copy = *ask;
-
-	copy.cursor = NULL;
-	copy.has_limit = false;
-	copy.limit = 0;
-	*out = ag_pack(ctx, &copy, len);
-	return *out == NULL ? AG_NO_MEMORY : AG_OK;
+	return page->place_len == 8 ? ag_get_be64(page->place) : 0;
 }
 
 /* ----------------------------------------------------------------- walking */
@@ -163,7 +98,7 @@ struct walk {
 static bool
 take(struct query *q, const struct match *m, size_t body_len)
 {
-	if (q->count == q->limit || (q->count > 0 &&
+	if (q->count == q->page.limit || (q->count > 0 &&
 	    q->bytes + body_len > QUERY_BYTES_MAX)) {
 		q->full = true;
 		return false;
@@ -291,13 +226,10 @@ read_match(struct history *h, struct ag_ctx *ctx, const char *tenant,
 }
 
 static ag_err
-answer(struct history *h, struct ag_ctx *ctx, struct query *q,
-    const Ag__AuditQueryAsk *ask)
+answer(struct history *h, struct ag_ctx *ctx, struct query *q)
 {
 	Ag__AuditQueryReply reply = AG__AUDIT_QUERY_REPLY__INIT;
 	const char *tenant = ag_grant(ctx)->tenant;
-	uint8_t *filter;
-	size_t len;
 	ag_err err;
 
 	reply.items = ag_alloc(ctx, (q->count + 1) * sizeof(*reply.items));
@@ -310,9 +242,7 @@ answer(struct history *h, struct ag_ctx *ctx, struct query *q,
 		reply.n_items++;
 	}
 	if (q->full) {
-		if ((err = filter_bytes(ctx, ask, &filter, &len)) != AG_OK)
-			return err;
-		reply.next_cursor = cursor_make(ctx, q->next, filter, len);
+		reply.next_cursor = cursor_make(ctx, &q->page, q->next);
 		if (reply.next_cursor == NULL)
 			return AG_NO_MEMORY;
 	}
@@ -358,7 +288,7 @@ query_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		if (err == AG_PENDING)
 			return AG_PENDING;
 	} else if (err == AG_OK) {
-		err = answer(w.h, ctx, q, ask);
+		err = answer(w.h, ctx, q);
 	}
 	free(q);
 	return err;
@@ -368,32 +298,21 @@ ag_err
 on_audit_query(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__AuditQueryAsk *ask = msg;
-	uint32_t limit = ask->has_limit ? ask->limit : QUERY_LIMIT;
+	struct ag_page page;
 	struct query *q;
-	uint64_t next = 0;
-	uint8_t *filter;
-	size_t len;
 	ag_err err;
 
-	if (limit < 1 || limit > QUERY_LIMIT_MAX)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "?limit",
-		    "limit is 1 to %d", QUERY_LIMIT_MAX);
+	if ((err = ag_page_read(ctx, ask, &page)) != AG_OK)
+		return err;
 	if (ask->order != NULL && strcmp(ask->order, "asc") != 0 &&
 	    strcmp(ask->order, "desc") != 0)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?order",
 		    "order is asc or desc");
-	if (ask->cursor != NULL) {
-		if ((err = filter_bytes(ctx, ask, &filter, &len)) != AG_OK)
-			return err;
-		err = cursor_parse(ctx, ask->cursor, filter, len, &next);
-		if (err != AG_OK)
-			return err;
-	}
 	if ((q = malloc(sizeof(*q))) == NULL)
 		return AG_NO_MEMORY;
 	q->desc = ask->order == NULL || strcmp(ask->order, "desc") == 0;
-	q->limit = limit;
-	q->next = next;
+	q->page = page;
+	q->next = cursor_place(&page);
 	q->end = 0;
 	q->bytes = q->count = q->block_count = 0;
 	q->full = false;

@@ -105,12 +105,6 @@ is_state(const char *word)
 	    strcmp(word, "revoked") == 0 || strcmp(word, "expired") == 0;
 }
 
-static const char *
-text(const char *s)
-{
-	return s == NULL ? "" : s;
-}
-
 /* The first max in memory after this UUID. */
 static ag_err
 list_memory(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
@@ -151,29 +145,29 @@ next_of(struct iam_ended_page *memory, struct iam_ended_page *ended)
 
 static ag_err
 list(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
-    const Ag__AgentListAsk *ask, const char *after, unsigned limit,
-    const char *filter, Ag__AgentListReply *reply)
+    const Ag__AgentListAsk *ask, const struct ag_page *page,
+    Ag__AgentListReply *reply)
 {
 	struct iam_ended_page memory = { 0 }, ended = { 0 };
 	bool may_be_ended = ask->state == NULL ||
 	    strcmp(ask->state, "revoked") == 0 ||
 	    strcmp(ask->state, "expired") == 0;
-	const char *last = NULL;
+	const char *last = NULL, *after = iam_after(page);
 	Ag__Agent *next;
-	ag_err err = list_memory(iam, ctx, caller, ask, after, limit + 1,
+	ag_err err = list_memory(iam, ctx, caller, ask, after, page->limit + 1,
 	    &memory);
 
 	if (err == AG_OK && may_be_ended)
 		err = iam_ended_page(ctx, caller->tenant, after,
-		    is_ended_listed, ask, limit + 1, &ended);
+		    is_ended_listed, ask, page->limit + 1, &ended);
 	if (err != AG_OK)
 		return err;
-	reply->items = iam_array(ctx, limit);
+	reply->items = iam_array(ctx, page->limit);
 	if (reply->items == NULL)
 		return AG_NO_MEMORY;
 	while ((next = next_of(&memory, &ended)) != NULL) {
-		if (reply->n_items == limit) {
-			last = reply->items[limit - 1]->id + 4;
+		if (reply->n_items == page->limit) {
+			last = reply->items[page->limit - 1]->id + 4;
 			break;
 		}
 		reply->items[reply->n_items++] = next;
@@ -181,7 +175,7 @@ list(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
 	if (next == NULL)
 		last = ended.stopped;
 	if (last != NULL)
-		reply->next_cursor = iam_cursor(ctx, filter, last);
+		reply->next_cursor = iam_cursor(ctx, page, last);
 	return AG_OK;
 }
 
@@ -192,9 +186,7 @@ iam_on_agent_list(void *state, struct ag_ctx *ctx, const void *msg)
 	Ag__AgentListAsk ask = *(const Ag__AgentListAsk *)msg;
 	Ag__AgentListReply reply = AG__AGENT_LIST_REPLY__INIT;
 	struct iam_caller caller;
-	const char *filter;
-	char *after;
-	unsigned limit;
+	struct ag_page page;
 	ag_err err;
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK)
@@ -204,16 +196,9 @@ iam_on_agent_list(void *state, struct ag_ctx *ctx, const void *msg)
 		    "live, suspended, revoked or expired.");
 	ask.parent = (char *)id_of(iam, &caller, ask.parent);
 	ask.root = (char *)id_of(iam, &caller, ask.root);
-	filter = ag_printf(ctx, "agents\n%s\n%s\n%s\n%s\n%s\n%s",
-	    caller.tenant->name, text(ask.parent), text(ask.root),
-	    text(ask.state), text(ask.label), text(ask.model));
-	if (filter == NULL)
-		return AG_NO_MEMORY;
-	if ((err = iam_page(ctx, ask.has_limit, ask.limit, ask.cursor, filter,
-	    &limit, &after)) != AG_OK)
+	if ((err = ag_page_read(ctx, &ask, &page)) != AG_OK)
 		return err;
-	if ((err = list(iam, ctx, &caller, &ask, after, limit, filter, &reply)) !=
-	    AG_OK)
+	if ((err = list(iam, ctx, &caller, &ask, &page, &reply)) != AG_OK)
 		return err;
 	return ag_reply(ctx, AG_MSG_AGENT_LIST, &reply);
 }

@@ -9,6 +9,7 @@
 #define AEGIS_ACTORS_IAM_H
 
 #include <aegis/aegis.h>
+#include <aegis/page.h>
 
 #include <openssl/evp.h>
 
@@ -646,12 +647,11 @@ bool iam_may_give(struct iam *iam, const struct iam_caller *caller,
 bool iam_text_valid(const char *text, size_t max);
 ag_err iam_labels(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t count,
     bool patch) AG_MUST;
-/* Pages. filter: what the cursor is bound to. *after: NULL or the UUID part
- * (32 hex) of the last item seen. */
-ag_err iam_page(struct ag_ctx *ctx, bool has_limit, uint32_t limit_in,
-    const char *cursor, const char *filter, unsigned *limit, char **after)
-    AG_MUST;
-char *iam_cursor(struct ag_ctx *ctx, const char *filter, const char *last);
+/* Pages whose places are names, or the UUID part (32 hex) of ids: the last one
+ * seen; NULL: none. */
+const char *iam_after(const struct ag_page *page);
+char *iam_cursor(struct ag_ctx *ctx, const struct ag_page *page,
+    const char *last);
 size_t iam_list_after(const struct iam_list *list, const char *after);
 void iam_list_insert(struct iam_list *list, struct iam_node *node);
 

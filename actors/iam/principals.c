@@ -231,24 +231,17 @@ iam_on_principal_list(void *state, struct ag_ctx *ctx, const void *msg)
 	const Ag__PrincipalListAsk *ask = msg;
 	Ag__PrincipalListReply reply = AG__PRINCIPAL_LIST_REPLY__INIT;
 	struct iam_caller caller;
-	const char *filter;
-	char *after;
-	unsigned limit;
+	struct ag_page page;
+	const char *after;
 	ag_err err;
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
 	    (err = check_list(iam, ctx, &caller, ask)) != AG_OK)
 		return err;
-	filter = ag_printf(ctx, "principals\n%s\n%d\n%s\n%s",
-	    caller.tenant->name, ask->has_kind ? (int)ask->kind : 0,
-	    ask->state == NULL ? "" : ask->state,
-	    ask->role == NULL ? "" : ask->role);
-	if (filter == NULL)
-		return AG_NO_MEMORY;
-	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
-	    filter, &limit, &after)) != AG_OK)
+	if ((err = ag_page_read(ctx, msg, &page)) != AG_OK)
 		return err;
-	reply.items = iam_array(ctx, limit);
+	after = iam_after(&page);
+	reply.items = iam_array(ctx, page.limit);
 	if (reply.items == NULL)
 		return AG_NO_MEMORY;
 	for (size_t i = after == NULL ? 0 : iam_list_after(&iam->principals,
@@ -257,9 +250,9 @@ iam_on_principal_list(void *state, struct ag_ctx *ctx, const void *msg)
 
 		if (!is_listed(node, &caller, ask))
 			continue;
-		if (reply.n_items == limit) {
-			reply.next_cursor = iam_cursor(ctx, filter,
-			    reply.items[limit - 1]->id + 4);
+		if (reply.n_items == page.limit) {
+			reply.next_cursor = iam_cursor(ctx, &page,
+			    reply.items[page.limit - 1]->id + 4);
 			break;
 		}
 		reply.items[reply.n_items] = iam_principal_view(ctx, node);

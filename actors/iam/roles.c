@@ -387,23 +387,18 @@ ag_err
 iam_on_role_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam *iam = state;
-	const Ag__PageAsk *ask = msg;
 	Ag__RoleListReply reply = AG__ROLE_LIST_REPLY__INIT;
 	struct iam_caller caller;
-	const char *filter;
-	char *after;
-	unsigned limit;
+	struct ag_page page;
+	const char *after;
 	size_t count = 0, at = 0;
 	ag_err err;
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK)
 		return err;
-	filter = ag_printf(ctx, "roles\n%s", caller.tenant->name);
-	if (filter == NULL)
-		return AG_NO_MEMORY;
-	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor, filter,
-	    &limit, &after)) != AG_OK)
+	if ((err = ag_page_read(ctx, msg, &page)) != AG_OK)
 		return err;
+	after = iam_after(&page);
 	reply.items = all_roles(ctx, caller.tenant, &count);
 	if (reply.items == NULL)
 		return AG_NO_MEMORY;
@@ -411,10 +406,11 @@ iam_on_role_list(void *state, struct ag_ctx *ctx, const void *msg)
 	    strcmp(reply.items[at]->name, after) <= 0)
 		at++;
 	reply.items += at;
-	reply.n_items = count - at < limit ? count - at : limit;
-	if (count - at > limit)
-		reply.next_cursor = iam_cursor(ctx, filter,
-		    reply.items[limit - 1]->name);
+	reply.n_items = count - at < page.limit ? count - at :
+	    page.limit;
+	if (count - at > page.limit)
+		reply.next_cursor = iam_cursor(ctx, &page,
+		    reply.items[page.limit - 1]->name);
 	return ag_reply(ctx, AG_MSG_ROLE_LIST, &reply);
 }
 

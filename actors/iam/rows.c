@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	PAGE_DEFAULT = 100, PAGE_MAX = 1000,
-	CURSOR_LIFE_MS = 3600 * 1000,
-	CURSOR_MAX = 200, /* bytes of its text */
-	FILTER_HEX = 16,
-};
-
 ag_err
 iam_caller(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *out)
 {
@@ -135,71 +128,16 @@ iam_may_give(struct iam *iam, const struct iam_caller *caller,
 
 /* ------------------------------------------------------------------ pages */
 
-/* The cursor says which query it belongs to and how long it is good. */
-static void
-filter_hex(const char *filter, char out[FILTER_HEX + 1])
+const char *
+iam_after(const struct ag_page *page)
 {
-	uint8_t hash[32];
-
-	ag_sha256(filter, strlen(filter), hash);
-	ag_hex(hash, FILTER_HEX / 2, out);
+	return page->place_len == 0 ? NULL : (const char *)page->place;
 }
 
 char *
-iam_cursor(struct ag_ctx *ctx, const char *filter, const char *last)
+iam_cursor(struct ag_ctx *ctx, const struct ag_page *page, const char *last)
 {
-	char hex[FILTER_HEX + 1], *text, *out;
-
-	filter_hex(filter, hex);
-	text = ag_printf(ctx, "1.%lld.%s.%s",
-	    (long long)(ag_now_ms(ctx) + CURSOR_LIFE_MS), hex, last);
-	if (text == NULL)
-		return NULL;
-	out = ag_alloc(ctx, ag_base64_size(strlen(text)));
-	if (out != NULL)
-		ag_base64url((const uint8_t *)text, strlen(text), out);
-	return out;
-}
-
-static bool
-cursor_parse(struct ag_ctx *ctx, const char *cursor, const char *filter,
-    char **after)
-{
-	char text[CURSOR_MAX], hex[FILTER_HEX + 1], *dot, *end;
-	long long until;
-	size_t len;
-
-	if (!ag_base64url_parse(cursor, strlen(cursor), (uint8_t *)text,
-	    sizeof(text) - 1, &len))
-		return false;
-	text[len] = '\0';
-	if (strncmp(text, "1.", 2) != 0 || strlen(text) != len)
-		return false;
-	until = strtoll(text + 2, &end, 10);
-	filter_hex(filter, hex);
-	if (*end != '.' || until <= ag_now_ms(ctx) ||
-	    strncmp(end + 1, hex, FILTER_HEX) != 0)
-		return false;
-	dot = end + 1 + FILTER_HEX;
-	if (*dot != '.')
-		return false;
-	*after = ag_strdup(ctx, dot + 1);
-	return *after != NULL;
-}
-
-ag_err
-iam_page(struct ag_ctx *ctx, bool has_limit, uint32_t limit_in,
-    const char *cursor, const char *filter, unsigned *limit, char **after)
-{
-	*limit = has_limit ? limit_in : PAGE_DEFAULT;
-	*after = NULL;
-	if (*limit < 1 || *limit > PAGE_MAX)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "?limit",
-		    "1 to %d.", PAGE_MAX);
-	if (cursor != NULL && !cursor_parse(ctx, cursor, filter, after))
-		return ag_refuse(ctx, AG_INVALID_FIELD, "bad_cursor", "?cursor",
-		    "The cursor is not of this query, or too old.");
-	return AG_OK;
+	return ag_page_cursor(ctx, page, last, strlen(last));
 }
 
 /* ------------------------------------------------------------------ views */

@@ -173,29 +173,28 @@ ag_err
 iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam *iam = state;
-	const Ag__PageAsk *ask = msg;
 	Ag__TenantListReply reply = AG__TENANT_LIST_REPLY__INIT;
 	struct iam_caller caller;
 	Ag__Tenant *views;
-	char *after;
-	unsigned limit;
+	struct ag_page page;
+	const char *after;
 	size_t i = 0;
 	ag_err err;
 
 	if ((err = iam_caller(iam, ctx, &caller)) != AG_OK ||
 	    (err = house_only(ctx, &caller)) != AG_OK ||
-	    (err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
-	    "tenants", &limit, &after)) != AG_OK)
+	    (err = ag_page_read(ctx, msg, &page)) != AG_OK)
 		return err;
-	reply.items = iam_array(ctx, limit);
-	views = ag_alloc(ctx, limit * sizeof(*views));
+	after = iam_after(&page);
+	reply.items = iam_array(ctx, page.limit);
+	views = ag_alloc(ctx, page.limit * sizeof(*views));
 	if (reply.items == NULL || views == NULL)
 		return AG_NO_MEMORY;
 	/* Tenants only ever come, in the journal's order. */
 	while (after != NULL && i < iam->tenant_count &&
 	    strcmp(iam->tenant_list[i++]->name, after) != 0)
 		continue;
-	for (; i < iam->tenant_count && reply.n_items < limit; i++) {
+	for (; i < iam->tenant_count && reply.n_items < page.limit; i++) {
 		Ag__Tenant *view = &views[reply.n_items];
 
 		ag__tenant__init(view);
@@ -205,7 +204,7 @@ iam_on_tenant_list(void *state, struct ag_ctx *ctx, const void *msg)
 		reply.items[reply.n_items++] = view;
 	}
 	if (i < iam->tenant_count)
-		reply.next_cursor = iam_cursor(ctx, "tenants",
+		reply.next_cursor = iam_cursor(ctx, &page,
 		    iam->tenant_list[i - 1]->name);
 	return ag_reply(ctx, AG_MSG_TENANT_LIST, &reply);
 }

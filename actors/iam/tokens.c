@@ -199,14 +199,11 @@ ag_err
 iam_on_token_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam *iam = state;
-	const Ag__PageAsk *ask = msg;
 	Ag__TokenListReply reply = AG__TOKEN_LIST_REPLY__INIT;
 	Ag__Token **list;
 	struct iam_caller caller;
 	const struct iam_node *node;
-	const char *filter;
-	char *after;
-	unsigned limit;
+	struct ag_page page;
 	size_t count;
 	ag_err err;
 
@@ -215,19 +212,17 @@ iam_on_token_list(void *state, struct ag_ctx *ctx, const void *msg)
 	node = iam_principal_find(iam, caller.tenant, ag_grant(ctx)->resource_id);
 	if (node == NULL)
 		return AG_ITEM_NOT_FOUND;
-	filter = ag_printf(ctx, "tokens\n%s\n%s", caller.tenant->name, node->id);
-	if (filter == NULL)
-		return AG_NO_MEMORY;
-	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor,
-	    filter, &limit, &after)) != AG_OK)
+	if ((err = ag_page_read(ctx, msg, &page)) != AG_OK)
 		return err;
-	list = tokens_after(ctx, node, after, limit + 1, &count);
+	list = tokens_after(ctx, node, iam_after(&page), page.limit + 1,
+	    &count);
 	if (list == NULL)
 		return AG_NO_MEMORY;
 	reply.items = list;
-	reply.n_items = count < limit ? count : limit;
-	if (count > limit)
-		reply.next_cursor = iam_cursor(ctx, filter, list[limit - 1]->jti);
+	reply.n_items = count < page.limit ? count : page.limit;
+	if (count > page.limit)
+		reply.next_cursor = iam_cursor(ctx, &page,
+		    list[page.limit - 1]->jti);
 	return ag_reply(ctx, AG_MSG_TOKEN_LIST, &reply);
 }
 

@@ -204,10 +204,9 @@ struct page {
 	struct ag_ctx *ctx;
 	const char *agent;
 	const Ag__AgentUsageAsk *ask;
-	const uint8_t *skip; /* where the page before ended */
-	size_t skip_len;
 	uint32_t until; /* hour; not itself */
-	unsigned limit, visits;
+	struct ag_page page;
+	unsigned visits;
 	Ag__AgentUsageReply *reply;
 	uint8_t last[IAM_USAGE_KEY_MAX]; /* looked at */
 	size_t last_len;
@@ -263,9 +262,10 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	if (memcmp(key, p->agent, ID_LEN) != 0 ||
 	    ag_get_be32(key + ID_LEN) >= p->until)
 		return false;
-	if (key_len == p->skip_len && memcmp(key, p->skip, key_len) == 0)
+	if (key_len == p->page.place_len &&
+	    memcmp(key, p->page.place, key_len) == 0)
 		return true;
-	if (p->reply->n_items == p->limit || p->visits++ == VISITS_MAX) {
+	if (p->reply->n_items == p->page.limit || p->visits++ == VISITS_MAX) {
 		p->more = true;
 		return false;
 	}
@@ -291,25 +291,17 @@ hour_of(int64_t at_ms)
 }
 
 static ag_err
-page_read(struct page *p, const char *after)
+page_read(struct page *p)
 {
-	uint8_t from[IAM_USAGE_KEY_MAX];
-	size_t from_len = HEAD_LEN;
+	uint8_t from[HEAD_LEN];
 	ag_err err;
 
 	memcpy(from, p->agent, ID_LEN);
 	ag_put_be32(from + ID_LEN, p->ask->has_since ?
 	    hour_of(p->ask->since) : 0);
-	if (after != NULL) {
-		from_len = strlen(after) / 2;
-		if (from_len <= HEAD_LEN || from_len > sizeof(from) ||
-		    !ag_hex_parse(after, from, from_len) ||
-		    memcmp(from, p->agent, ID_LEN) != 0)
-			return AG_GENERAL_FAILURE;
-		p->skip = from;
-		p->skip_len = from_len;
-	}
-	err = ag_store_scan(p->ctx, IAM_T_USAGE, from, from_len, visit, p);
+	err = p->page.place_len > 0 ? ag_store_scan(p->ctx, IAM_T_USAGE,
+	    p->page.place, p->page.place_len, visit, p) :
+	    ag_store_scan(p->ctx, IAM_T_USAGE, from, sizeof(from), visit, p);
 	return err != AG_OK ? err : p->err;
 }
 
@@ -322,33 +314,22 @@ iam_on_agent_usage(void *state, struct ag_ctx *ctx, const void *msg)
 	struct page p = { .ctx = ctx, .ask = ask, .reply = &reply };
 	struct iam_caller caller;
 	struct iam_node *node = NULL;
-	char *filter, *after, hex[2 * IAM_USAGE_KEY_MAX + 1];
 	ag_err err = iam_subject(&noun, state, ctx, &caller, false, &node);
 
-	if (err != AG_OK)
-		return err;
-	filter = ag_printf(ctx, "usage\n%s\n%lld\n%lld\n%s", node->id,
-	    ask->has_since ? (long long)ask->since : -1,
-	    ask->has_until ? (long long)ask->until : -1,
-	    ask->operation == NULL ? "" : ask->operation);
-	if (filter == NULL)
-		return AG_NO_MEMORY;
-	if ((err = iam_page(ctx, ask->has_limit, ask->limit, ask->cursor, filter,
-	    &p.limit, &after)) != AG_OK)
+	if (err != AG_OK || (err = ag_page_read(ctx, ask, &p.page)) != AG_OK)
 		return err;
 	p.agent = node->id;
 	/* An hour that has begun by then is in it. */
 	p.until = ask->has_until ? hour_of(ask->until + HOUR_MS - 1) :
 	    UINT32_MAX;
 	reply.agent_id = node->id;
-	reply.items = iam_array(ctx, p.limit);
+	reply.items = iam_array(ctx, p.page.limit);
 	if (reply.items == NULL)
 		return AG_NO_MEMORY;
-	if ((err = page_read(&p, after)) != AG_OK)
+	if ((err = page_read(&p)) != AG_OK)
 		return err;
-	if (p.more) {
-		ag_hex(p.last, p.last_len, hex);
-		reply.next_cursor = iam_cursor(ctx, filter, hex);
-	}
+	if (p.more)
+		reply.next_cursor = ag_page_cursor(ctx, &p.page, p.last,
+		    p.last_len);
 	return ag_reply(ctx, AG_MSG_AGENT_USAGE, &reply);
 }

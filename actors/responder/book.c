@@ -2,17 +2,14 @@
 #include "book.h"
 
 #include <aegis/bytes.h>
+#include <aegis/page.h>
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
 	ORDER_KEY_MAX = 160,   /* tenant, NUL, time, id */
-	LIMIT_DEFAULT = 100,
-	LIMIT_MAX = 1000,
 	LOOKED_AT_MAX = 20000, /* rows a page looks at before it says "go on" */
-	CURSOR_MS = 3600000,
-	CURSOR_HEAD = 16,      /* when, for which filter */
 };
 
 struct order_key {
@@ -119,7 +116,7 @@ struct page {
 	const struct order_key *after; /* NULL: from the start */
 	Ag__RecommendationListReply *reply;
 	struct order_key last; /* looked at */
-	size_t limit;
+	struct ag_page from;
 	unsigned looked_at;
 	bool more;
 	bool no_memory;
@@ -148,7 +145,7 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	if (page->after != NULL && key_len == page->after->len &&
 	    memcmp(key, page->after->bytes, key_len) == 0)
 		return true; /* the last one of the page before */
-	if (page->reply->n_items == page->limit ||
+	if (page->reply->n_items == page->from.limit ||
 	    page->looked_at == LOOKED_AT_MAX) {
 		page->more = true;
 		return false;
@@ -170,60 +167,6 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	return true;
 }
 
-/* A cursor belongs to its tenant and filter. */
-static void
-filter_digest(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
-    uint8_t out[8])
-{
-	uint8_t digest[32] = { 0 };
-	const char *text = ag_printf(ctx, "%s|%lld|%d|%s|%s|%s",
-	    ag_grant(ctx)->tenant, ask->has_since ? (long long)ask->since : -1,
-	    ask->has_severity ? (int)ask->severity : 0,
-	    ask->detector != NULL ? ask->detector : "",
-	    ask->actor != NULL ? ask->actor : "",
-	    ask->state != NULL ? ask->state : "");
-
-	if (text != NULL)
-		ag_sha256(text, strlen(text), digest);
-	memcpy(out, digest, 8);
-}
-
-static char *
-cursor_make(struct page *page)
-{
-	uint8_t raw[CURSOR_HEAD + ORDER_KEY_MAX];
-	size_t rest = page->last.len - page->last.tenant_len;
-	char *text = ag_alloc(page->ctx,
-	    ag_base64_size(CURSOR_HEAD + ORDER_KEY_MAX));
-
-	if (text == NULL)
-		return NULL;
-	ag_put_be64(raw, (uint64_t)ag_now_ms(page->ctx));
-	filter_digest(page->ctx, page->ask, raw + 8);
-	memcpy(raw + CURSOR_HEAD, page->last.bytes + page->last.tenant_len, rest);
-	ag_base64url(raw, CURSOR_HEAD + rest, text);
-	return text;
-}
-
-static bool
-cursor_parse(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
-    struct order_key *out)
-{
-	uint8_t raw[CURSOR_HEAD + ORDER_KEY_MAX], digest[8];
-	size_t text_len = strlen(ask->cursor), len;
-	int64_t age_ms;
-
-	if (text_len > 4 * sizeof(raw) / 3 ||
-	    !ag_base64url_parse(ask->cursor, text_len, raw, sizeof(raw), &len) ||
-	    len < CURSOR_HEAD + 8)
-		return false;
-	age_ms = ag_now_ms(ctx) - (int64_t)ag_get_be64(raw);
-	filter_digest(ctx, ask, digest);
-	return age_ms <= CURSOR_MS && memcmp(digest, raw + 8, 8) == 0 &&
-	    order_key(out, ag_grant(ctx)->tenant, raw + CURSOR_HEAD,
-	    len - CURSOR_HEAD);
-}
-
 ag_err
 book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
     Ag__RecommendationListReply *reply)
@@ -233,19 +176,17 @@ book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
 	    .prefix = &prefix };
 	ag_err err;
 
-	page.limit = ask->has_limit ? ask->limit : LIMIT_DEFAULT;
-	if (page.limit < 1 || page.limit > LIMIT_MAX)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "?limit",
-		    "1 to %d", LIMIT_MAX);
+	if ((err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
+		return err;
 	if (!order_key(&prefix, ag_grant(ctx)->tenant, NULL, 0))
 		return AG_GENERAL_FAILURE;
-	if (ask->cursor != NULL) {
-		if (!cursor_parse(ctx, ask, &after))
-			return ag_refuse(ctx, AG_INVALID_FIELD, "bad_cursor",
-			    "?cursor", "The cursor is not valid here or now");
+	if (page.from.place_len > 0) {
+		if (!order_key(&after, ag_grant(ctx)->tenant, page.from.place,
+		    page.from.place_len))
+			return AG_GENERAL_FAILURE;
 		page.after = &after;
 	}
-	reply->items = ag_alloc(ctx, page.limit * sizeof(*reply->items));
+	reply->items = ag_alloc(ctx, page.from.limit * sizeof(*reply->items));
 	if (reply->items == NULL)
 		return AG_NO_MEMORY;
 	err = page.after != NULL ?
@@ -254,7 +195,9 @@ book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
 	if (err == AG_OK && page.no_memory)
 		err = AG_NO_MEMORY;
 	if (err == AG_OK && page.more &&
-	    (reply->next_cursor = cursor_make(&page)) == NULL)
+	    (reply->next_cursor = ag_page_cursor(ctx, &page.from,
+	    page.last.bytes + page.last.tenant_len,
+	    page.last.len - page.last.tenant_len)) == NULL)
 		err = AG_NO_MEMORY;
 	return err;
 }

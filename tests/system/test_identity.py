@@ -172,7 +172,8 @@ def test_a_tenant_sleeps_and_ends(fresh_fleet):
     crash(fleet, "iam")
     state = lambda: {t["name"]: t["state"] for t in admin.items("/v1/tenants")}["acme"]
     wait_for(lambda: state() == "deleted", 60, what="the keys of acme to be erased")
-    said = [e for e in fleet.events(admin, "event_type=lifecycle") if e["operation"] == "system.tenant-erased"]
+    said = wait_for(lambda: [e for e in fleet.events(admin, "event_type=lifecycle")
+                             if e["operation"] == "system.tenant-erased"], what="the record of it")
     assert [(e["resource"]["id"], e["params"]["erased"]) for e in said] == [("acme", "71")]
     refused(acme.get("/v1/whoami"), 401, "token_revoked")
     slots = open(os.path.join(fleet.state, "rot", "wrapping.keys"), "rb").read()
