@@ -51,9 +51,10 @@ fuzz: deps
 timing: deps all
 	@$(BUILD)/tests/timing/timing
 
-# Bends the code that decides and looks whether a test notices.
+# Bends the code that decides and looks whether a test notices; every SAMPLEth.
+SAMPLE ?= 1
 mutation: deps all
-	@tests/mutation/run.py $(BUILD)
+	@tests/mutation/run.py $(BUILD) --sample $(SAMPLE)
 
 coverage: deps
 	@scripts/deps.sh check

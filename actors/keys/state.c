@@ -5,8 +5,8 @@
 #include "state.h"
 
 enum cell {
+	NO,  /* no such transition; what a row leaves out */
 	YES,
-	NO,  /* no such transition */
 	PRE, /* not active yet */
 	DEA, /* deactivated */
 	COM, /* compromised */
@@ -30,32 +30,30 @@ static const struct verdict verdicts[] = {
 /* pending, frozen: YES where they change nothing. A compromised or destroyed
  * version says so first. */
 static const struct {
-	unsigned char state[7]; /* by KeyState: -, PreActive, Active, … */
+	unsigned char state[6]; /* from PreActive on */
 	unsigned char pending, frozen;
 } table[KEY_OP_COUNT] = {
-	/*                              PreA  Act  Deac Comp Dest DesComp */
-	[KEY_OP_PROTECT] =        { { 0, PRE, YES, DEA, COM, DES, DES }, PEN, FRO },
-	[KEY_OP_PROCESS] =        { { 0, PRE, YES, YES, COM, DES, DES }, PEN, FRO },
-	[KEY_OP_PUBLIC] =         { { 0, YES, YES, YES, YES, DES, DES }, YES, YES },
-	[KEY_OP_READ] =           { { 0, YES, YES, YES, YES, YES, YES }, YES, YES },
-	[KEY_OP_UPDATE] =         { { 0, YES, YES, YES, YES, DES, DES }, YES, YES },
-	[KEY_OP_ACTIVATE] =       { { 0, YES, NO,  NO,  NO,  NO,  NO  }, PEN, YES },
-	[KEY_OP_DEACTIVATE] =     { { 0, NO,  YES, NO,  NO,  NO,  NO  }, PEN, YES },
-	[KEY_OP_ROTATE] =         { { 0, NO,  YES, NO,  NO,  NO,  NO  }, PEN, YES },
+	/*                          PreA  Act  Deac Comp Dest DesComp */
+	[KEY_OP_PROTECT] =        { { PRE, YES, DEA, COM, DES, DES }, PEN, FRO },
+	[KEY_OP_PROCESS] =        { { PRE, YES, YES, COM, DES, DES }, PEN, FRO },
+	[KEY_OP_PUBLIC] =         { { YES, YES, YES, YES, DES, DES }, YES, YES },
+	[KEY_OP_READ] =           { { YES, YES, YES, YES, YES, YES }, YES, YES },
+	[KEY_OP_UPDATE] =         { { YES, YES, YES, YES, DES, DES }, YES, YES },
+	[KEY_OP_ACTIVATE] =       { { YES, NO,  NO,  NO,  NO,  NO  }, PEN, YES },
+	[KEY_OP_DEACTIVATE] =     { { NO,  YES, NO,  NO,  NO,  NO  }, PEN, YES },
+	[KEY_OP_ROTATE] =         { { NO,  YES, NO,  NO,  NO,  NO  }, PEN, YES },
 	/* SP 800-57 has Destroyed → Destroyed Compromised, too. */
-	[KEY_OP_COMPROMISE] =     { { 0, YES, YES, YES, NO,  YES, NO  }, YES, YES },
-	[KEY_OP_DESTROY] =        { { 0, YES, NO,  YES, YES, NO,  NO  }, NO,  YES },
-	[KEY_OP_CANCEL_DESTROY] = { { 0, NO,  NO,  NO,  NO,  NO,  NO  }, YES, YES },
-	[KEY_OP_FREEZE] =         { { 0, YES, YES, YES, YES, NO,  NO  }, YES, NO },
-	[KEY_OP_UNFREEZE] =       { { 0, NO,  NO,  NO,  NO,  NO,  NO  }, YES, YES },
+	[KEY_OP_COMPROMISE] =     { { YES, YES, YES, NO,  YES, NO  }, YES, YES },
+	[KEY_OP_DESTROY] =        { { YES, NO,  YES, YES, NO,  NO  }, NO,  YES },
+	[KEY_OP_FREEZE] =         { { YES, YES, YES, YES, NO,  NO  }, YES, NO },
+	/* CANCEL_DESTROY and UNFREEZE are about what lies over the state: look. */
 };
 
 static enum cell
 look(enum key_op op, const struct standing *s)
 {
-	enum cell cell = table[op].state[s->state];
+	enum cell cell = table[op].state[s->state - AG__KEY_STATE__V__PreActive];
 
-	/* These two are about what lies over the state, not the state. */
 	if (op == KEY_OP_CANCEL_DESTROY)
 		return s->pending ? YES : NO;
 	if (op == KEY_OP_UNFREEZE)

@@ -389,6 +389,235 @@ histograms_never_overflow(void **state)
 	assert_true(usual.ops[OP_SIGN] > 0);
 }
 
+/* What is read off a baseline that was written by hand. */
+static struct ag_risk_input
+looked(const struct risk_baseline *usual, const struct risk_request *r)
+{
+	struct ag_risk_input in;
+
+	risk_look(usual, r, &in);
+	return in;
+}
+
+/* Mondays begin at bucket 0, also for the last hour before, and before 1970. */
+static void
+weeks_have_edges(void **state)
+{
+	static const struct {
+		int64_t at_ms;
+		unsigned hour;
+	} edges[] = {
+		{ WEDNESDAY_10 - 2 * DAY - 10 * HOUR, 0 },
+		{ WEDNESDAY_10 - 2 * DAY - 10 * HOUR - 1, 167 },
+		{ WEDNESDAY_10 - 2 * DAY - 9 * HOUR, 1 },
+		{ -73 * HOUR, 167 }, { -74 * HOUR, 166 }, { -72 * HOUR, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+		struct risk_baseline usual = { 0 };
+		struct risk_request r = ordinary();
+
+		r.at_ms = edges[i].at_ms;
+		risk_learn(&usual, &r);
+		assert_int_equal(usual.hours[edges[i].hour], 1);
+		assert_int_equal(usual.hour_total, 1);
+	}
+}
+
+/* Near: the hours before and after, and the same hour of every day. */
+static void
+nearness(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+	unsigned h = 2 * 24 + 10;
+
+	for (unsigned i = 0; i < RISK_HOURS; i++)
+		usual.hours[i] = 1000; /* nothing of this is near … */
+	usual.hours[h - 1] = 1;    /* … but this */
+	usual.hours[h + 1] = 2;
+	for (unsigned day = 0; day < 7; day++)
+		usual.hours[day * 24 + 10] = 10;
+	assert_int_equal(looked(&usual, &r).hour_near, 1 + 2 + 70);
+}
+
+/* Sets are looked at whole, and no further than they reach. */
+static void
+sets_have_edges(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	usual.addresses[0] = 5;
+	usual.addresses[RISK_ADDRESSES - 1] = 6;
+	usual.address_stamps[0] = 7; /* what follows the addresses */
+	usual.keys[0] = 15;
+	usual.keys[RISK_KEYS - 1] = 16;
+	for (r.address = 5; r.address <= 7; r.address++)
+		assert_int_equal(looked(&usual, &r).address,
+		    r.address == 7 ? RISK_NEW : RISK_KNOWN);
+	for (r.key = 15; r.key <= 17; r.key++)
+		assert_int_equal(looked(&usual, &r).key,
+		    r.key == 17 ? RISK_NEW : RISK_KNOWN);
+	r.address = r.key = 0;
+	assert_int_equal(looked(&usual, &r).address, RISK_ABSENT);
+	assert_int_equal(looked(&usual, &r).key, RISK_ABSENT);
+}
+
+/* Operations that the table has no room for share its last place. */
+static void
+unknown_operations(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	r.op = RISK_OPS;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.ops[RISK_OPS - 1], 1);
+	assert_int_equal(looked(&usual, &r).op_seen, 1);
+	r.op = RISK_OPS - 1;
+	assert_int_equal(looked(&usual, &r).op_seen, 1);
+	r.op = RISK_OPS - 2;
+	assert_int_equal(looked(&usual, &r).op_seen, 0);
+}
+
+/* Buckets are halved when one would overflow, not before, and all of them. */
+static void
+histograms_fade(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	r.op = 0;
+	r.items = 100;
+	risk_learn(&usual, &r);
+	r.op = OP_SIGN;
+	r.items = UINT32_MAX; /* counts as half of a bucket at most */
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.ops[OP_SIGN], 32767);
+	risk_learn(&usual, &r);
+	r.items = 1;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.ops[OP_SIGN], 65535);
+	assert_int_equal(usual.op_total, 65635);
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.ops[OP_SIGN], 32769);
+	assert_int_equal(usual.ops[0], 50);
+	assert_int_equal(usual.op_total, 32769 + 50);
+}
+
+/* The usual peak: a quarter of the way up at once, slowly down. */
+static void
+peaks(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	r.items = 0; /* counts as one */
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.second_count, 1);
+	assert_true(usual.peak_per_s == 0);
+	r.items = 2;
+	r.at_ms += 1000;
+	risk_learn(&usual, &r);
+	assert_true(usual.peak_per_s == 0.25f);
+	assert_int_equal(usual.second_count, 2);
+	r.at_ms += 1000;
+	risk_learn(&usual, &r);
+	assert_float_equal(usual.peak_per_s, 0.25 + 1.75 / 4, 1e-6);
+	usual.peak_per_s = 102;
+	r.at_ms += 1000;
+	risk_learn(&usual, &r); /* two in the second before */
+	assert_float_equal(usual.peak_per_s, 102 - 0.2, 1e-4);
+}
+
+/* The address that was not seen for longest makes room, the first of equals. */
+static void
+addresses_take_turns(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	r.address = 1; /* hashes may be any number but 0 */
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.addresses[0], 1);
+	for (r.address = 2; r.address <= RISK_ADDRESSES; r.address++)
+		risk_learn(&usual, &r);
+	assert_int_equal(usual.addresses[RISK_ADDRESSES - 1], RISK_ADDRESSES);
+	r.address = 1;
+	risk_learn(&usual, &r); /* seen again, in its place */
+	assert_int_equal(usual.addresses[0], 1);
+	risk_learn(&usual, &r); /* and when others are older */
+	assert_int_equal(usual.addresses[1], 2);
+	r.address = 100;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.addresses[0], 1);
+	assert_int_equal(usual.addresses[1], 100);
+	r.address = 0;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.address_stamps[2], 3); /* nothing was taken in */
+}
+
+/* Keys are a ring; how often one is new is followed. */
+static void
+keys_take_turns(void **state)
+{
+	struct risk_baseline usual = { 0 };
+	struct risk_request r = ordinary();
+
+	r.key = 1;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.keys[0], 1);
+	assert_int_equal(usual.key_next, 1);
+	assert_float_equal(usual.new_key_share, 0.05, 1e-6);
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.key_next, 1);
+	assert_float_equal(usual.new_key_share, 0.05 * 0.95, 1e-6);
+	for (r.key = 2; r.key <= RISK_KEYS; r.key++)
+		risk_learn(&usual, &r);
+	assert_int_equal(usual.keys[RISK_KEYS - 1], RISK_KEYS);
+	assert_int_equal(usual.key_next, 0);
+	r.key = 0;
+	risk_learn(&usual, &r);
+	assert_int_equal(usual.keys[0], 1);
+}
+
+static void
+learned_saturates(void **state)
+{
+	struct risk_baseline usual = { .learned = UINT32_MAX - 1 };
+	struct risk_request r = ordinary();
+
+	risk_learn(&usual, &r);
+	risk_learn(&usual, &r);
+	assert_true(usual.learned == UINT32_MAX);
+	assert_int_equal(usual.version, RISK_BASELINE_VERSION);
+}
+
+/* Each factor's arithmetic at its edges, without a baseline. */
+static void
+weighed(void **state)
+{
+	struct ag_risk_input in = { .learned = RISK_COLD_FULL, .hour_total = 0,
+		.op_total = 200, .op_seen = 1, .address = RISK_KNOWN,
+		.key = RISK_NEW, .new_key_share = 0.125f, .scope_count = 1 };
+	struct risk_score s;
+
+	ag_risk_weigh(&in, &s);
+	assert_true(s.values[RISK_HOUR] == 0); /* no hours: none is odd */
+	/* One of 200 is not rare; one of 201 is. */
+	assert_true(s.values[RISK_OPERATION_MIX] == 0);
+	assert_true(s.values[RISK_KEY_SET] == 0.5);
+	in.op_total = 201;
+	in.hour_total = 100;
+	in.hour_near = 1; /* half of 2 % */
+	in.new_key_share = 0.25f;
+	ag_risk_weigh(&in, &s);
+	assert_true(s.values[RISK_OPERATION_MIX] == 0.5);
+	assert_float_equal(s.values[RISK_HOUR], 0.5, 1e-9);
+	assert_true(s.values[RISK_KEY_SET] == 0);
+}
+
 static void
 pulse(void **state)
 {
@@ -438,6 +667,16 @@ main(void)
 		cmocka_unit_test(many_keys),
 		cmocka_unit_test(benchmark),
 		cmocka_unit_test(histograms_never_overflow),
+		cmocka_unit_test(weeks_have_edges),
+		cmocka_unit_test(nearness),
+		cmocka_unit_test(sets_have_edges),
+		cmocka_unit_test(unknown_operations),
+		cmocka_unit_test(histograms_fade),
+		cmocka_unit_test(peaks),
+		cmocka_unit_test(addresses_take_turns),
+		cmocka_unit_test(keys_take_turns),
+		cmocka_unit_test(learned_saturates),
+		cmocka_unit_test(weighed),
 		cmocka_unit_test(pulse),
 		cmocka_unit_test(constant_time),
 	};

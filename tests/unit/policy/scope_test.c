@@ -13,12 +13,13 @@
 /* The one key that the table asks about. */
 static const struct ag_scope_label labels[] = {
 	{ "tier", "critical" }, { "team", "a:b" }, { "env", "" },
+	{ "note", "on paper" },
 };
 static const struct ag_scope_target invoice = {
 	.id = "key_0123456789abcdef0123456789abcdef",
 	.alias = "invoice-2026",
 	.labels = labels,
-	.label_count = 3,
+	.label_count = 4,
 };
 
 enum verdict { NO, YES, BAD };
@@ -72,6 +73,7 @@ static const struct {
 	{ "key:label=team=a:sign", AG_SCOPE_KEY, "sign", false, NO },
 	{ "key:label=env=:sign", AG_SCOPE_KEY, "sign", false, YES },
 	{ "key:label=tier=:sign", AG_SCOPE_KEY, "sign", false, NO },
+	{ "key:label=note=on paper:sign", AG_SCOPE_KEY, "sign", false, YES },
 	{ "key:label=tier=*:sign", AG_SCOPE_KEY, "sign", false, NO },
 	{ "key:label=team=a=b:sign", AG_SCOPE_KEY, "sign", false, NO },
 	/* what is no scope */
@@ -102,7 +104,11 @@ static const struct {
 	{ "key:label==x:sign", AG_SCOPE_KEY, "sign", false, BAD },
 	{ "key:label=Tier=x:sign", AG_SCOPE_KEY, "sign", false, BAD },
 	{ "key:label=tier=a\nb:sign", AG_SCOPE_KEY, "sign", false, BAD },
+	{ "key:label=tier=\001:sign", AG_SCOPE_KEY, "sign", false, BAD },
+	{ "key:label=tier=a\177:sign", AG_SCOPE_KEY, "sign", false, BAD },
+	{ "key:label=:sign", AG_SCOPE_KEY, "sign", false, BAD },
 	{ "key:label:sign", AG_SCOPE_KEY, "sign", false, NO }, /* a name */
+	{ "key:labelled:sign", AG_SCOPE_KEY, "sign", false, NO }, /* another */
 };
 
 static void
@@ -121,6 +127,10 @@ test_golden(void **state)
 		assert_int_equal(got, golden[i].want);
 	}
 }
+
+static const char many[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 static void
 test_lengths(void **state)
@@ -145,6 +155,42 @@ test_lengths(void **state)
 	assert_false(ag_scope_parse(text, &scope));
 }
 
+/* The longest scope there is, and one byte more, at each part's own limit. */
+static void
+test_longest(void **state)
+{
+	struct ag_scope scope;
+	char text[400];
+	int len;
+
+	len = snprintf(text, sizeof(text), "principal:label=%.*s=%.*s:%.*s",
+	    AG_SCOPE_NAME_MAX, many, AG_SCOPE_VALUE_MAX, many, 32, many);
+	assert_true(ag_scope_parse(text, &scope));
+	assert_int_equal(scope.name_len, AG_SCOPE_NAME_MAX);
+	assert_int_equal(scope.value_len, AG_SCOPE_VALUE_MAX);
+	/* Every part within its limit never makes the whole too long. */
+	assert_in_range(len, AG_SCOPE_VALUE_MAX, AG_SCOPE_TEXT_MAX);
+	snprintf(text, sizeof(text), "key:a:%.*s", AG_SCOPE_OP_MAX + 1, many);
+	assert_false(ag_scope_parse(text, &scope));
+}
+
+/* Labels in memory of their own: nothing beside them is read. */
+static void
+test_last_label(void **state)
+{
+	struct ag_scope_label *own = malloc(sizeof(labels));
+	struct ag_scope_target target = { .id = "key_1", .alias = "a",
+		.labels = own, .label_count = sizeof(labels) / sizeof(labels[0]) };
+	struct ag_scope scope;
+
+	memcpy(own, labels, sizeof(labels));
+	assert_true(ag_scope_parse("key:label=nobody=has:sign", &scope));
+	assert_false(ag_scope_matches(&scope, AG_SCOPE_KEY, "sign", &target));
+	assert_true(ag_scope_parse("key:label=note=on paper:sign", &scope));
+	assert_true(ag_scope_matches(&scope, AG_SCOPE_KEY, "sign", &target));
+	free(own);
+}
+
 static const struct {
 	const char *holder, *asked;
 	bool resolved, want;
@@ -159,6 +205,7 @@ static const struct {
 	{ "key:a:sign", "key:ab:sign", false, false },
 	{ "key:a:*", "key:a:sign", false, true },
 	{ "key:a:sign", "key:a:*", false, false },
+	{ "key:a:sign", "key:a:verify", false, false },
 	{ "key:a:sign", "key:*:sign", false, false },
 	{ "key:a:sign", "*:a:sign", false, false },
 	{ "*:a:sign", "key:a:sign", false, true },
@@ -211,6 +258,11 @@ test_ops(void **state)
 {
 	struct ag_scope s;
 
+	/* the first and the last of the table */
+	assert_true(ag_scope_parse("key:*:create", &s));
+	assert_true(ag_scope_op_known(&s));
+	assert_true(ag_scope_parse("tool:a:call", &s));
+	assert_true(ag_scope_op_known(&s));
 	assert_true(ag_scope_parse("key:a:generate-data-key", &s));
 	assert_true(ag_scope_op_known(&s));
 	assert_true(ag_scope_parse("key:a:*", &s));
@@ -272,6 +324,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_last_label),
 		cmocka_unit_test(test_implies),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_ops),
