@@ -548,6 +548,13 @@ ag_set_degraded(struct ag_ctx *ctx, const char *detail)
 }
 
 void
+ag_note_error(struct ag_ctx *ctx, const char *text)
+{
+	snprintf(ctx->metrics->error, sizeof(ctx->metrics->error), "%s", text);
+	ctx->metrics->error_at_ms = (uint64_t)ag_now_ms(ctx);
+}
+
+void
 ag_set_ready(struct ag_ctx *ctx, bool ready, const char *detail)
 {
 	bool was = ctx->ready;

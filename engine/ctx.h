@@ -179,6 +179,12 @@ struct ag_ctx {
 	bool following;       /* a journal pull is under way */
 	bool caught_up;
 	uint64_t audit_pos;   /* next event to pull */
+	uint64_t audit_done;  /* cursor of an actor that says it itself */
+	uint64_t audit_head;  /* newest event, as last heard */
+	const uint8_t *audit_bytes; /* of the event that on_audit sees */
+	size_t audit_len;
+	bool audit_own;       /* audit_done counts */
+	bool audit_held;
 	bool pulling;
 	bool pull_planned;     /* a paced pull is waiting for its time */
 	uint64_t pull_last_ms;

@@ -13,6 +13,7 @@ enum { REDELIVER_RETRY_MS = 100 };
 
 static void pull_journal(struct ag_ctx *ctx);
 static void pull_audit(struct ag_ctx *ctx);
+static void ask_head(struct ag_ctx *ctx);
 static void ask_marks(struct ag_ctx *ctx);
 
 /* ------------------------------------------------------------- the journal */
@@ -143,7 +144,10 @@ follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
 
 	if (event == NULL)
 		return AG_CORRUPT;
+	ctx->audit_bytes = bytes;
+	ctx->audit_len = len;
 	err = ctx->actor->on_audit(ctx->state, ctx, event, pos);
+	ctx->audit_bytes = NULL;
 	if (err == AG_OK)
 		ctx->audit_pos = pos + 1;
 	return err;
@@ -159,6 +163,8 @@ on_audit_pulled(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	(void)state;
 	(void)memo;
 	ctx->pulling = false;
+	if (err == AG_OK)
+		ctx->audit_head = reply->head_pos;
 	/* Older than the log is kept: nobody can have it any more. */
 	if (err == AG_OK && reply->has_first_pos &&
 	    reply->first_pos > ctx->audit_pos) {
@@ -184,6 +190,35 @@ on_audit_pulled(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	return AG_OK;
 }
 
+/* Who takes no events for now still learns how far behind it is. */
+static ag_err
+on_head_heard(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__AuditPullReply *reply = msg;
+
+	(void)state;
+	(void)memo;
+	ctx->pulling = false;
+	if (status == AG_OK)
+		ctx->audit_head = reply->head_pos;
+	if (!ctx->audit_held)
+		pull_audit(ctx);
+	return AG_OK;
+}
+
+static void
+ask_head(struct ag_ctx *ctx)
+{
+	Ag__AuditPullAsk ask = AG__AUDIT_PULL_ASK__INIT;
+
+	ask.from_pos = ctx->audit_pos;
+	ask.max = 0;
+	ctx->pulling = ag_ask(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0),
+	    AG_MSG_AUDIT_PULL_ASK, &ask, AG_MSG_AUDIT_PULL_REPLY,
+	    JOURNAL_TIMEOUT_MS, on_head_heard, NULL, 0) == AG_PENDING;
+}
+
 static void
 pull_audit(struct ag_ctx *ctx)
 {
@@ -191,6 +226,10 @@ pull_audit(struct ag_ctx *ctx)
 
 	if (ctx->pulling || !ctx->ready || ctx->stopping || ctx->kit != NULL)
 		return;
+	if (ctx->audit_held) {
+		ask_head(ctx);
+		return;
+	}
 	ctx->pull_last_ms = ag_mono_ms(ctx);
 	ask.from_pos = ctx->audit_pos;
 	ask.max = PULL_RECORDS;
@@ -226,6 +265,47 @@ follow_poke(struct ag_ctx *ctx)
 		ctx->pull_planned = true;
 	else
 		pull_audit(ctx);
+}
+
+const uint8_t *
+ag_audit_bytes(struct ag_ctx *ctx, size_t *len)
+{
+	*len = ctx->audit_len;
+	return ctx->audit_bytes;
+}
+
+uint64_t
+ag_audit_next(struct ag_ctx *ctx)
+{
+	return ctx->audit_pos == 0 ? 1 : ctx->audit_pos;
+}
+
+uint64_t
+ag_audit_head(struct ag_ctx *ctx)
+{
+	return ctx->audit_head;
+}
+
+void
+ag_audit_done(struct ag_ctx *ctx, uint64_t next)
+{
+	ctx->audit_own = true;
+	ctx->audit_done = next;
+}
+
+void
+ag_audit_hold(struct ag_ctx *ctx, bool hold)
+{
+	struct ag_trip *trip = ctx->trip;
+
+	if (ctx->audit_held == hold)
+		return;
+	ctx->audit_held = hold;
+	if (hold)
+		return;
+	ctx->trip = NULL;
+	pull_audit(ctx);
+	ctx->trip = trip;
 }
 
 /* -------------------------------------------- outcomes, delivered again */

@@ -34,7 +34,7 @@
 #define JAIL_SKIP 1
 #endif
 
-enum jail { PURE = 1 << 0, WRITER = 1 << 1, LISTENER = 1 << 2 };
+enum jail { PURE = 1 << 0, WRITER = 1 << 1, LISTENER = 1 << 2, SENDER = 1 << 3 };
 
 static const struct {
 	const char *name;
@@ -43,6 +43,7 @@ static const struct {
 	{ "PURE", PURE },
 	{ "WRITER", WRITER },
 	{ "LISTENER", LISTENER },
+	{ "SENDER", SENDER },
 	{ "NONE", 0 }, /* guests and actors.d: somebody's own program */
 };
 
@@ -179,7 +180,7 @@ filter_load(enum jail jail)
 		rc = deny_processes(filter);
 	if (rc == 0)
 		rc = deny_signals(filter);
-	if (rc == 0 && jail == PURE)
+	if (rc == 0 && (jail == PURE || jail == WRITER))
 		rc = deny_network(filter);
 	if (rc == 0 && (jail == PURE || jail == LISTENER))
 		rc = deny_writing(filter);

@@ -147,6 +147,7 @@ read_block(int dir, const char *name, struct ag_metrics_block *out)
 	out->name[sizeof(out->name) - 1] = '\0';
 	out->role[sizeof(out->role) - 1] = '\0';
 	out->detail[sizeof(out->detail) - 1] = '\0';
+	out->error[sizeof(out->error) - 1] = '\0';
 	if (out->count > AG_METRICS_MAX)
 		out->count = AG_METRICS_MAX;
 	for (unsigned i = 0; i < out->count; i++) {

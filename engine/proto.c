@@ -13,8 +13,8 @@
 
 enum {
 	OPERATION_BASE = 0x1000,
-	MESSAGE_NUMBERS = 0x0900,   /* past the highest in messages.def */
-	OPERATION_NUMBERS = 0x0400, /* past the highest in operations.def */
+	MESSAGE_NUMBERS = 0x0a00,   /* past the highest in messages.def */
+	OPERATION_NUMBERS = 0x0600, /* past the highest in operations.def */
 };
 
 static const struct ag_message messages[] = {

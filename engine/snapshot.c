@@ -188,6 +188,7 @@ ag_err
 ag_store_commit(struct ag_ctx *ctx)
 {
 	uint64_t journal = 0, audit = 0;
+	uint64_t cursor = ctx->audit_own ? ctx->audit_done : ctx->audit_pos;
 	ag_err err;
 
 	if (ctx->db == NULL)
@@ -199,9 +200,8 @@ ag_store_commit(struct ag_ctx *ctx)
 	    (err = ag_db_set_number(ctx->db, "journal_pos",
 	        ctx->journal_pos)) != AG_OK)
 		return err;
-	if (audit != ctx->audit_pos &&
-	    (err = ag_db_set_number(ctx->db, "audit_pos", ctx->audit_pos)) !=
-	        AG_OK)
+	if (audit != cursor &&
+	    (err = ag_db_set_number(ctx->db, "audit_pos", cursor)) != AG_OK)
 		return err;
 	if (!ag_db_dirty(ctx->db))
 		return AG_OK;

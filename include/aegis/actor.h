@@ -310,6 +310,23 @@ ag_err ag_store_scan(struct ag_ctx *ctx, unsigned table, const void *from,
     size_t from_len, ag_store_visit *visit, void *arg) AG_MUST;
 ag_err ag_store_commit(struct ag_ctx *ctx) AG_MUST;
 
+/* ------------------------------------------------ the audit log's cursor */
+
+/*
+ * For an actor that is not done with an event when on_audit returns, because
+ * somebody else has to take it first. From the first call of ag_audit_done on,
+ * the durable cursor is `next`, the oldest event that is not dealt with, and no
+ * longer the one after what on_audit saw.
+ */
+void ag_audit_done(struct ag_ctx *ctx, uint64_t next);
+/* True: no more is pulled (what is under way, at most 256 events, still comes).
+ * False: again, and at once. Outside a trip. */
+void ag_audit_hold(struct ag_ctx *ctx, bool hold);
+uint64_t ag_audit_next(struct ag_ctx *ctx); /* next event that on_audit will see */
+uint64_t ag_audit_head(struct ag_ctx *ctx); /* newest one, as last heard; 0: not yet */
+/* Inside on_audit: the event as it was recorded; borrowed for the call. */
+const uint8_t *ag_audit_bytes(struct ag_ctx *ctx, size_t *len);
+
 /* ------------------------------------------------------- fleet and time */
 
 unsigned ag_self(struct ag_ctx *ctx);
@@ -376,6 +393,9 @@ ag_err ag_file_put(struct ag_ctx *ctx, const char *name, const void *bytes,
     size_t len, unsigned mode) AG_MUST;
 bool ag_is_dev(struct ag_ctx *ctx);            /* environment: dev */
 bool ag_dev_identity(struct ag_ctx *ctx);      /* --unsafe-dev-identity */
+
+/* What went wrong last, shown until the process ends; ≤ 127 bytes, no secret. */
+void ag_note_error(struct ag_ctx *ctx, const char *text);
 
 /* The loop, for planes, sinks and roots of trust that speak a network
  * protocol of their own. Messages sent from its callbacks go out when the

@@ -43,6 +43,8 @@ struct ag_metrics_block {
 	uint32_t count;
 	uint32_t unused;
 	struct ag_metric metrics[AG_METRICS_MAX];
+	char error[128];        /* what went wrong last; "": nothing */
+	uint64_t error_at_ms;   /* wall time */
 };
 
 /* Creates run_dir/metrics/<name> (0600) and maps it. The broker and the engine
