@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * history: answers questions about the audit log, from its segments.
- * Hears the audit.* operations, audit_poke_event, stream_stop_order and
+ * Hears the audit.* and sink operations, audit_poke_event, stream_stop_order and
  * stream_credit_order (planes). Says stream_item_event (planes); asks audit
- * how far the log is durable, and reads no further.
+ * how far the log is durable, and reads no further; tells sinks to pause
+ * (sink_order_ask).
  * Keeps a small index (a row per 1,024 events) and the checkpoints, both
  * rebuilt from the segments when they are not there. A tenant sees its own
  * events only: every answer is filtered by the grant's tenant.
@@ -273,6 +274,11 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AUDIT_PROOF, on_audit_proof },
 	{ AG_MSG_AUDIT_CHECKPOINTS, on_audit_checkpoints },
 	{ AG_MSG_AUDIT_PUBLIC_KEY, on_audit_public_key },
+	{ AG_MSG_SINK_LIST, on_sink_list },
+	{ AG_MSG_SINK_READ, on_sink_read },
+	{ AG_MSG_SINK_PAUSE, on_sink_order },
+	{ AG_MSG_SINK_RESUME, on_sink_order },
+	{ AG_MSG_SINK_REDELIVER, on_sink_order },
 	{ AG_MSG_AUDIT_POKE_EVENT, on_poke },
 	{ AG_MSG_STREAM_STOP_ORDER, on_stream_stop },
 	{ AG_MSG_STREAM_CREDIT_ORDER, on_stream_credit },

@@ -41,6 +41,16 @@ line_of(const Ag__Event *event, char **line, size_t *len)
 	return AG_OK;
 }
 
+ag_err
+line_of_item(const struct feed_item *item, char **line, size_t *len)
+{
+	Ag__Event *event = feed_event(item);
+	ag_err err = event == NULL ? AG_NO_MEMORY : line_of(event, line, len);
+
+	feed_event_free(event);
+	return err;
+}
+
 void
 line_free(char *line)
 {

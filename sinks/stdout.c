@@ -4,45 +4,73 @@
  * the output of `aegis up`. A reader that does not read stops this sink and
  * nothing else.
  */
-#include <aegis/aegis.h>
-#include <aegis/event.h>
-
+#include "feed.h"
 #include "line.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { WRITTEN };
-static const struct ag_metric_row metrics[] = {
-	{ "stdout_written_total", "Events written", AG_COUNTER },
-};
+enum { LOOK_MS = 200, PIECE_BYTES = 4096 };
 
+/* A pipe that takes PIECE_BYTES when poll says so (PIPE_BUF, pipe(7)) does not
+ * block; whoever does not read is waited for in steps, so that we can end. */
 static ag_err
-on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
+put(struct feed_batch *batch, const char *bytes, size_t len)
 {
-	char *line;
-	size_t len;
-	ag_err err = line_of(event, &line, &len);
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	ag_err err = AG_OK;
 
-	if (err != AG_OK)
-		return err;
-	err = line_write(STDOUT_FILENO, line, len);
-	line_free(line);
-	if (err == AG_OK)
-		ag_metric_add(ctx, WRITTEN, 1);
+	while (err == AG_OK && len > 0) {
+		size_t n = len < PIECE_BYTES ? len : PIECE_BYTES;
+
+		while (poll(&out, 1, LOOK_MS) == 0) {
+			feed_trouble(batch->feed, "nobody reads");
+			if (feed_stopping(batch->feed))
+				return AG_TIMEOUT;
+		}
+		err = line_write(STDOUT_FILENO, bytes, n);
+		bytes += n;
+		len -= n;
+	}
 	return err;
 }
 
 static ag_err
-init(void *state, struct ag_ctx *ctx)
+stdout_deliver(void *own, struct feed_batch *batch)
 {
+	ag_err err = AG_OK;
+	char *line;
+	size_t len;
+
+	(void)own;
+	for (; err == AG_OK && batch->done < batch->count; batch->done++) {
+		err = line_of_item(&batch->items[batch->done], &line, &len);
+		if (err == AG_OK) {
+			err = put(batch, line, len);
+			line_free(line);
+		}
+		if (err != AG_OK)
+			return feed_fail(batch, err, "write: %s", strerror(errno));
+	}
+	return err;
+}
+
+static ag_err
+stdout_start(void *own, struct feed *feed, struct ag_ctx *ctx)
+{
+	(void)own;
+	(void)feed;
+	(void)ctx;
 	return AG_OK;
 }
 
-const struct ag_actor ag_actor_stdout = {
-	.name = "stdout",
-	.state_size = 1,
-	.init = init,
-	.on_audit = on_audit,
-	.audit_pace_ms = 10,
-	AG_METRICS(metrics),
+static const struct feed_sink sink = {
+	.own_size = 1,
+	.batch_max = 512,
+	.open = stdout_start,
+	.deliver = stdout_deliver,
 };
+
+FEED_ACTOR(stdout, sink);

@@ -111,12 +111,15 @@ void filter_init(struct filter *f, const Ag__AuditQueryAsk *ask,
 bool filter_maybe(const struct filter *f, const struct ag_seg_record *record);
 bool filter_match(const struct filter *f, const Ag__Event *event);
 
-/* ---- query.c, find.c, proof.c, stream.c: operations */
+/* ---- query.c, find.c, proof.c, sinks.c, stream.c: operations */
 ag_err on_audit_query(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_read(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_proof(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_checkpoints(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_public_key(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_sink_list(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_sink_read(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_sink_order(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_stream(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_stream_stop(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_stream_credit(void *state, struct ag_ctx *ctx, const void *msg);

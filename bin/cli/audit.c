@@ -471,6 +471,8 @@ const struct cli_verb cli_verbs_audit[] = {
 	    cli_audit_query, "the same", NULL, NULL },
 	{ "audit", "tail", tail_options, NULL, NULL, CLI_SILENT, NULL, audit_tail,
 	    "the timeline, as it happens", NULL, NULL },
+	{ "audit", "health", NULL, NULL, NULL, CLI_SILENT, NULL, cli_audit_health,
+	    "is every sink up to date? exit 1: somebody should look", NULL, NULL },
 	{ "audit", "show", event_options, "GET", "/v1/audit/{EVENT}", CLI_OBJECT,
 	    NULL, NULL, "all about one event", NULL, NULL },
 	{ "audit", "proof", proof_options, "GET", "/v1/audit/{EVENT}/proof",

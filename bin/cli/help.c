@@ -35,6 +35,7 @@ static const struct { const char *noun, *help; } nouns[] = {
 	{ "role", "what a role may do" },
 	{ "tenant", "walls between customers" },
 	{ "audit", "who did what, and on whose behalf" },
+	{ "sink", "who gets the events" },
 	{ "recommendation", "what the detectors saw" },
 	{ "responder", "what is done about it" },
 	{ "context", "the servers you are logged in to" },

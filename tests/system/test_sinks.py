@@ -131,6 +131,94 @@ def test_a_dead_sink_delays_only_itself(fresh_fleet, tmp_path):
     has(str(tmp_path / "later" / "x.jsonl"), last_id(fleet, admin))
 
 
+def sink(admin, name):
+    return admin.ok("GET", "/v1/sinks/" + name)
+
+
+@pytest.fixture
+def two_files(fresh_fleet, tmp_path):
+    fleet = fresh_fleet(dict(CONFIG, sinks=[
+        {"name": n, "kind": "file", "path": str(tmp_path / (n + ".jsonl"))} for n in ("first", "second")]))
+    return fleet, fleet.admin(), str(tmp_path / "first.jsonl"), str(tmp_path / "second.jsonl")
+
+
+def test_paused_until_resumed(two_files):
+    fleet, admin, first, second = two_files
+    has(first, last_id(fleet, admin))
+    assert admin.ok("POST", "/v1/sinks/first/pause")["state"] == "paused"
+    act(admin, 20)
+    has(second, last_id(fleet, admin))
+    items = dict((s["name"], s) for s in admin.ok("GET", "/v1/sinks")["items"])
+    assert items["first"]["state"] == "paused" and items["first"]["lag_events"] >= 20
+    assert items["second"]["state"] == "running"
+    had = len(lines(first))
+    os.kill(fleet.processes()["file.first"], signal.SIGKILL)
+    wait_for(lambda: sink(admin, "first")["state"] == "paused", what="the sink to be paused again")
+    act(admin, 5)
+    has(second, last_id(fleet, admin))
+    assert len(lines(first)) == had, "paused outlives the process"
+    assert fleet.run("sink", "resume", "first", check=0).stdout.split() == ["first", "running"]
+    has(first, last_id(fleet, admin))
+    seqs = sorted(set(e["seq"] for e in lines(first) if e["tenant"] == "default"))
+    assert seqs == list(range(1, len(seqs) + 1))
+    told = [e["operation"] for e in fleet.events(admin)]
+    assert "system.sink-pause" in told and "system.sink-resume" in told
+
+
+def test_a_sink_that_is_not_there_is_seen(two_files):
+    fleet, admin, first, second = two_files
+    has(first, last_id(fleet, admin))
+    assert fleet.run("audit", "health", check=0).stdout.count("running") == 2
+    pid = fleet.processes()["file.first"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        act(admin, 20)
+        has(second, last_id(fleet, admin))
+        found = wait_for(lambda: sink(admin, "first")["state"] == "down" and sink(admin, "first"), what="down")
+        assert found["lag_events"] >= 20 and found["last_error"] is None
+        rows = fleet.run("audit", "health", check=1).stdout.splitlines()
+        assert [row.split()[2] for row in rows[1:]] == ["down", "running"]
+        assert admin.post("/v1/sinks/first/pause").status == 503
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    has(first, last_id(fleet, admin))
+    wait_for(lambda: sink(admin, "first")["lag_events"] <= 2, what="it to catch up")
+
+
+def test_trouble_is_told_and_ends(fresh_fleet, tmp_path):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    fleet = fresh_fleet(dict(CONFIG, sinks=[{"name": "a", "kind": "file", "path": str(folder / "x.jsonl"),
+                                             "retry_max_s": 1}]))
+    admin = fleet.admin()
+    os.rename(str(folder), str(tmp_path / "away"))
+    failing = wait_for(lambda: sink(admin, "a")["state"] == "retrying" and sink(admin, "a"), what="trouble")
+    assert failing["last_error"] == "open: No such file or directory" and failing["last_error_at"]
+    metrics = fleet.client().get("/metrics").data.decode()
+    assert 'aegis_sink_failing{process="file.a"' in metrics and "aegis_audit_lag_seconds" in metrics
+    act(admin, 10)
+    os.rename(str(tmp_path / "away"), str(folder))
+    has(str(folder / "x.jsonl"), last_id(fleet, admin))
+    wait_for(lambda: sink(admin, "a")["state"] == "running", what="the trouble to end")
+
+
+def test_who_may_steer_sinks(two_files):
+    fleet, admin, first, second = two_files
+    assert admin.get("/v1/sinks/none").status == 404
+    assert admin.post("/v1/sinks/none/pause").status == 404
+    auditor = fleet.person("looks", ["auditor"])
+    assert [s["name"] for s in auditor.ok("GET", "/v1/sinks")["items"]] == ["first", "second"]
+    assert auditor.post("/v1/sinks/first/pause").status == 403
+    made = admin.ok("POST", "/v1/tenants", {"name": "other", "admin_name": "boss"})
+    other = fleet.client(made["admin"]["token"])
+    assert other.get("/v1/sinks").status == 403 and other.post("/v1/sinks/first/pause").status == 403
+    user = fleet.person("user", ["key-user"])
+    assert user.get("/v1/sinks").status == 403
+    assert admin.ok("POST", "/v1/sinks/first/redeliver")["dead_letters"] == 0
+    assert admin.post("/v1/sinks/first/pause", {"x": 1}).status == 400
+    assert sink(admin, "first")["state"] == "running"
+
+
 @pytest.fixture(scope="module")
 def event_class(tmp_path_factory):
     where = tmp_path_factory.mktemp("proto")

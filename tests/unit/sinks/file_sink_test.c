@@ -33,7 +33,10 @@ deliver(struct ag_kit *kit, unsigned n)
 	e.occurred_at = ag_kit_now(kit);
 	e.operation = (char *)"key.sign";
 	e.outcome = AG__OUTCOME_KIND__V__allowed;
-	return ag_kit_audit(kit, &e, n);
+	if (ag_kit_audit(kit, &e, n) != AG_OK)
+		return AG_FULL;
+	ag_kit_work(kit);
+	return AG_OK;
 }
 
 /* Every line is whole JSON; their number, and the first one's seq. */
@@ -77,6 +80,7 @@ appends_and_follows_a_move(void **state)
 	assert_int_equal(lines_of(path, &first), 10);
 	assert_int_equal(rename(path, old), 0);
 	ag_kit_advance(kit, 1100);
+	ag_kit_work(kit);
 	for (unsigned i = 11; i <= 15; i++)
 		assert_int_equal(deliver(kit, i), AG_OK);
 	assert_int_equal(lines_of(old, &first), 10);
@@ -118,6 +122,7 @@ long_events(void **state)
 	e.n_params = 1;
 	e.params = &pairs;
 	assert_int_equal(ag_kit_audit(kit, &e, 1), AG_OK);
+	ag_kit_work(kit);
 	assert_int_equal(lines_of(path, &first), 1);
 	assert_int_equal(first, 9);
 	ag_kit_free(&kit);
