@@ -99,6 +99,14 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ROLE_READ, iam_on_role_read },
 	{ AG_MSG_ROLE_SET, iam_on_role_set },
 	{ AG_MSG_ROLE_DELETE, iam_on_role_delete },
+	{ AG_MSG_POLICY_LIST, iam_on_policy_list },
+	{ AG_MSG_POLICY_READ, iam_on_policy_read },
+	{ AG_MSG_POLICY_SET, iam_on_policy_set },
+	{ AG_MSG_POLICY_DELETE, iam_on_policy_delete },
+	{ AG_MSG_POLICY_VERSIONS, iam_on_policy_versions },
+	{ AG_MSG_POLICY_ROLLBACK, iam_on_policy_rollback },
+	{ AG_MSG_POLICY_SCHEMA, iam_on_policy_schema },
+	{ AG_MSG_POLICY_VALIDATE, iam_on_policy_validate },
 	{ AG_MSG_TENANT_CREATE, iam_on_tenant_create },
 	{ AG_MSG_TENANT_LIST, iam_on_tenant_list },
 	{ AG_MSG_TENANT_SUSPEND, iam_on_tenant_suspend },
@@ -139,6 +147,7 @@ static const char *const tables[] = {
 	[IAM_T_TOTP] = "totp",
 	[IAM_T_TOTP_STEPS] = "totp_steps",
 	[IAM_T_USAGE] = "usage",
+	[IAM_T_POLICIES] = "policies",
 	NULL,
 };
 
@@ -163,6 +172,13 @@ static const struct ag_metric_row metrics[] = {
 	    "Requests that were asked for a second factor", AG_COUNTER },
 	[IAM_M_STEPPED_UP] = { "iam_stepped_up_total",
 	    "Requests that came with a good second factor", AG_COUNTER },
+	[IAM_M_RULED] = { "iam_policy_decisions_total",
+	    "Requests that policies were asked about", AG_COUNTER },
+	[IAM_M_RULED_OUT] = { "iam_policy_denied_total",
+	    "Requests that policies denied", AG_COUNTER },
+	[IAM_M_RULES_FAILED] = { "iam_policy_errors_total",
+	    "Policies that were skipped because their evaluation failed",
+	    AG_COUNTER },
 };
 
 const struct ag_actor ag_actor_iam = {

@@ -27,6 +27,8 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 	out->author = NULL;
 	out->has_recorded_us = 0;
 	out->reach = NULL;
+	out->policy = NULL;
+	out->policy_change = NULL;
 }
 
 ag_err

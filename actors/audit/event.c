@@ -95,6 +95,7 @@ from_grant(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 	e->has_credential_issued_at = g->has_credential_issued_at;
 	e->credential_issued_at = g->credential_issued_at;
 	e->reach = g->reach;
+	e->policy = g->policy;
 	e->has_plane_boot = e->has_plane_n = true;
 	e->plane_boot = g->boot;
 	e->plane_n = g->n;
@@ -221,6 +222,40 @@ result(const Ag__OutcomeEvent *o, const Ag__Grant *g, Ag__Event *e)
 	e->journal_prev = o->journal_prev;
 }
 
+/* The policies that decided; and a changed one whole, so that what it decides
+ * from now on can be decided again from the log alone. */
+static ag_err
+policy(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
+    Ag__Event *e)
+{
+	const Ag__Policy *now;
+
+	if (g != NULL && g->policy != NULL) {
+		e->policy_version = ag_printf(ctx, "%llu",
+		    (unsigned long long)g->policy->version);
+		if (e->policy_version == NULL)
+			return AG_NO_MEMORY;
+		if (e->rule == NULL)
+			e->rule = g->policy->rule;
+	}
+	if (!o->has_reply || o->outcome != AG__OUTCOME_KIND__V__allowed ||
+	    (o->has_replayed && o->replayed) ||
+	    (o->reply_type != AG_MSG_POLICY_SET &&
+	    o->reply_type != AG_MSG_POLICY_DELETE &&
+	    o->reply_type != AG_MSG_POLICY_ROLLBACK))
+		return AG_OK;
+	now = ag_unpack(ctx, &ag__policy__descriptor, o->reply.data,
+	    o->reply.len);
+	e->policy_change = ag_alloc(ctx, sizeof(*e->policy_change));
+	if (now == NULL || e->policy_change == NULL)
+		return now == NULL ? AG_BAD_MESSAGE : AG_NO_MEMORY;
+	ag__policy_change__init(e->policy_change);
+	e->policy_change->name = now->name;
+	e->policy_change->policy_version = now->policy_version;
+	e->policy_change->text = now->text;
+	return AG_OK;
+}
+
 ag_err
 event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
     unsigned plane, unsigned from, Ag__Event *e)
@@ -246,7 +281,8 @@ event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	if (e->latency_us > INT64_MAX)
 		e->latency_us = 0; /* received after it was recorded: another clock */
 	result(o, g, e);
-	return resource(ctx, o, g, e);
+	err = policy(ctx, o, g, e);
+	return err != AG_OK ? err : resource(ctx, o, g, e);
 }
 
 void

@@ -300,6 +300,8 @@ event_public(Ag__Event *event, const uint8_t hash[AG_HASH_BYTES],
 	event->has_journal_seq = event->has_recorded_us = false;
 	event->author = event->reason = NULL;
 	event->reach = NULL;
+	event->policy = NULL;
+	event->policy_change = NULL;
 	if (event->risk != NULL) {
 		event->risk->input = NULL;
 		event->risk->has_step_up = event->risk->has_deny = false;

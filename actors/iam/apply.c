@@ -267,6 +267,7 @@ static const struct {
 	{ AG_MSG_ROLE_FACT, on_role },
 	{ AG_MSG_AGENT_USES_FACT, on_uses },
 	{ AG_MSG_TOTP_FACT, iam_totp_apply },
+	{ AG_MSG_POLICY_FACT, iam_policy_apply },
 };
 
 ag_err

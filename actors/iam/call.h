@@ -24,6 +24,8 @@ struct call {
 	struct iam_token *subject_token;
 	struct ag_scope_target target;
 	bool found;
+	bool free; /* everybody may: no scope is needed */
+	bool wants_step_up; /* a policy does */
 	const char *scope_op;
 	uint32_t items;
 	Ag__Grant grant;
@@ -61,6 +63,12 @@ ag_err iam_check_networks(struct call *c) AG_MUST;
 ag_err iam_limit_principal(struct call *c) AG_MUST;
 /* Only looked at: a refusal below must not use up others' share. */
 ag_err iam_limit_key(struct call *c) AG_MUST;
+/* The tenant's policies, above the floor of scopes. */
+ag_err iam_check_policies(struct call *c) AG_MUST;
+/* Has it the second factor that a policy wants? */
+ag_err iam_check_wanted(struct call *c) AG_MUST;
+/* Refuses with a challenge, or says why there can be none. */
+ag_err iam_step_up_asked(struct call *c) AG_MUST;
 /* A person's answer to a challenge, if the request brings one. */
 ag_err iam_check_step_up(struct call *c) AG_MUST;
 

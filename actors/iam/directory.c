@@ -112,6 +112,8 @@ iam_key_find(struct iam *iam, const struct iam_tenant *tenant,
 ag_err
 iam_directory_init(struct iam *iam)
 {
+	ag_err err;
+
 	iam_table_init(&iam->tenants, IAM_TENANTS_MAX);
 	iam_table_init(&iam->nodes, IAM_NODES_MAX);
 	iam_table_init(&iam->names, IAM_PRINCIPALS_MAX);
@@ -119,7 +121,8 @@ iam_directory_init(struct iam *iam)
 	iam_table_init(&iam->tokens, IAM_TOKENS_MAX);
 	iam_table_init(&iam->keys, IAM_KEYS_MAX);
 	iam_table_init(&iam->aliases, IAM_KEYS_MAX);
-	return iam_roles_init(iam);
+	err = iam_rules_init(iam);
+	return err != AG_OK ? err : iam_roles_init(iam);
 }
 
 static void
@@ -174,6 +177,7 @@ iam_directory_fini(struct iam *iam)
 	iam_table_fini(&iam->names);
 	iam_table_fini(&iam->externals);
 	iam_table_fini(&iam->aliases);
+	iam_rules_fini(iam);
 	for (size_t i = 0; i < iam->tenant_count; i++)
 		free(iam->tenant_list[i]);
 	iam_table_fini(&iam->tenants);
@@ -578,6 +582,7 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 		strcpy(key->alias, fact->alias);
 	key->tenant = tenant;
 	key->honey = fact->has_honey && fact->honey;
+	key->spec = (uint8_t)fact->key_spec;
 	key->target.id = key->id;
 	key->target.alias = key->alias[0] != '\0' ? key->alias : NULL;
 	err = iam_key_labels(key, fact->labels, fact->n_labels);

@@ -15,6 +15,7 @@
 
 #include "otp.h"
 #include "roles.h"
+#include "rules.h"
 #include "scope.h"
 #include "usage.h"
 
@@ -40,6 +41,9 @@ enum {
 	IAM_ROLE_SCOPES_MAX = 512, /* of a role and all that it inherits */
 	IAM_INHERITS_MAX = 16,
 	IAM_LABELS_MAX = 32,
+	IAM_DOCS_EVER_MAX = 256,  /* names of policy documents of a tenant */
+	IAM_DOC_VERSIONS_MAX = 64, /* kept of one document */
+	IAM_RULES_BYTES_MAX = 64 << 20, /* of all tenants' documents */
 	IAM_DEPTH_MAX = 11,       /* of an agent; 1 is right below a person */
 	IAM_TOKEN_BYTES_MAX = 4096,
 	IAM_ISSUER_MAX = 256,     /* bytes of iss, as of external.issuer */
@@ -76,12 +80,14 @@ enum iam_table_name {
 	IAM_T_USES,         /* AgentUsesFact, by agent */
 	IAM_T_TOTP, IAM_T_TOTP_STEPS,
 	IAM_T_USAGE,        /* usage.c */
+	IAM_T_POLICIES,     /* PolicyFact, by "<tenant>/<name>/<version>" */
 };
 
 enum iam_metric {
 	IAM_M_PASSED, IAM_M_REFUSED, IAM_M_HELD, IAM_M_CACHE_HITS,
 	IAM_M_VERIFIED, IAM_M_LIMITED, IAM_M_AGENTS, IAM_M_KEYS, IAM_M_HOLDS,
-	IAM_M_CHALLENGES, IAM_M_STEPPED_UP,
+	IAM_M_CHALLENGES, IAM_M_STEPPED_UP, IAM_M_RULED, IAM_M_RULED_OUT,
+	IAM_M_RULES_FAILED,
 };
 
 /* ---- table.c: a hash table of pointers, linear probing, grows to `max` */
@@ -142,6 +148,7 @@ struct iam_tenant {
 	unsigned used[IAM_COUNTS]; /* of the shared tables */
 	struct iam_role *roles;    /* its own, deleted ones included */
 	unsigned role_count;
+	struct iam_rulebook *book; /* NULL: it never had a policy */
 };
 struct iam_scopes {
 	size_t count;
@@ -259,6 +266,7 @@ struct iam_key {
 	char alias[AG_NAME_MAX + 1]; /* "": none */
 	struct iam_tenant *tenant;
 	bool honey, critical;
+	uint8_t spec; /* KeySpec */
 	struct ag_scope_label *labels; /* one allocation with their text */
 	struct ag_scope_target target; /* of the above */
 	struct iam_window window;
@@ -320,6 +328,9 @@ struct iam {
 	char refused_new[IAM_EXTERNAL_KEY]; /* who was last introduced in vain */
 	uint64_t refused_new_ms;
 	struct iam_guard *guard; /* NULL: no such limit */
+	struct ag_cedar_schema *schema; /* of policies */
+	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
+	size_t rules_bytes;             /* of all documents in force */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
@@ -404,6 +415,55 @@ ag_err iam_enter_admins(struct ag_ctx *ctx, const struct iam_tenant *tenant)
     AG_MUST;
 /* 409 IllegalOperation/last_admin. */
 ag_err iam_refuse_last_admin(struct ag_ctx *ctx) AG_MUST;
+
+/* ---- rulebook.c: policy documents of a tenant, and the set made of them */
+struct iam_doc {
+	char name[AG_NAME_MAX + 1];
+	char *text; /* NULL: deleted */
+	size_t len;
+	uint32_t policies;
+	uint64_t version;
+	struct iam_doc *next; /* by name */
+};
+struct iam_rulebook {
+	struct iam_doc *docs; /* deleted ones too: their versions go on */
+	unsigned count;       /* of docs */
+	uint64_t version;     /* of all together: 1, 2, 3 … */
+	struct ag_rules *rules; /* in force */
+	bool stale;  /* documents changed since */
+	bool broken; /* they make no set: everything is denied */
+};
+ag_err iam_rules_init(struct iam *iam) AG_MUST;
+void iam_rules_fini(struct iam *iam);
+ag_err iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact) AG_MUST;
+struct iam_doc *iam_doc_find(const struct iam_tenant *tenant, const char *name);
+/* The set in force; NULL: it makes none. The tenant has a book. */
+const struct ag_rules *iam_rules_of(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_tenant *tenant);
+/* A fact of the journal: memory and the snapshot's row. */
+ag_err iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+
+/* ---- ruling.c: what is asked of policies */
+struct iam_rules_query {
+	const struct iam_node *node; /* who asks */
+	const struct ag_operation *op;
+	const char *scope_op;        /* a batch: its items' */
+	const struct iam_key *key;
+	const struct iam_node *subject;
+	const char *selector;        /* as it was written; NULL: none */
+	int64_t now, credential_age_ms;
+	const char *source, *plane;
+	bool stepped_up;
+	uint32_t items;
+};
+struct iam_rules_room { /* what the ask borrows */
+	const char *roles[IAM_ROLES_MAX], *party_roles[IAM_ROLES_MAX];
+	char action[64];
+};
+/* Is it a question for policies at all? out borrows q and room. */
+bool iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
+    struct ag_rules_ask *out);
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)
@@ -670,6 +730,9 @@ ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
     iam_on_token_list, iam_on_token_revoke, iam_on_role_grant,
     iam_on_role_ungrant, iam_on_role_list, iam_on_role_read,
     iam_on_role_set, iam_on_role_delete,
+    iam_on_policy_list, iam_on_policy_read, iam_on_policy_set,
+    iam_on_policy_delete, iam_on_policy_versions, iam_on_policy_rollback,
+    iam_on_policy_schema, iam_on_policy_validate,
     iam_on_tenant_create, iam_on_tenant_list, iam_on_tenant_suspend,
     iam_on_tenant_resume, iam_on_tenant_delete, iam_on_agent_issue,
     iam_on_agent_list, iam_on_agent_read, iam_on_agent_chain,

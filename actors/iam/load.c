@@ -43,6 +43,12 @@ take_role(struct iam *iam, const void *msg)
 }
 
 static ag_err
+take_policy(struct iam *iam, const void *msg)
+{
+	return iam_take_policy(iam, msg);
+}
+
+static ag_err
 take_token(struct iam *iam, const void *msg)
 {
 	return iam_take_token(iam, msg);
@@ -176,6 +182,7 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 	} tables[] = {
 		{ IAM_T_TENANTS, &ag__tenant_fact__descriptor, take_tenant },
 		{ IAM_T_ROLES, &ag__role_fact__descriptor, take_role },
+		{ IAM_T_POLICIES, &ag__policy_fact__descriptor, take_policy },
 		{ IAM_T_PRINCIPALS, &ag__principal__descriptor, take_principal },
 		{ IAM_T_KEYS, &ag__key_created_fact__descriptor, take_key },
 		{ IAM_T_TOKENS, &ag__token_issued_fact__descriptor, take_token },

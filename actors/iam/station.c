@@ -3,7 +3,7 @@
  * The station on the ring: a plane's request comes with a credential and goes
  * on with a grant, or ends here. The first check that fails answers, in the
  * order of the public contract: credential, standing, hold, the principal's
- * rate, what the plane found wrong, the key's rate, scope, existence.
+ * rate, what the plane found wrong, the key's rate, scope, policies, existence.
  */
 #include "call.h"
 
@@ -182,8 +182,10 @@ check_scope(struct call *c)
 	bool all = (c->op->flags & AG_OP_ALL) != 0;
 	enum iam_reach reach;
 
-	if (may_without_scope(c))
+	if (may_without_scope(c)) {
+		c->free = true;
 		return AG_OK;
+	}
 	if (c->op->type == AG_MSG_AGENT_ISSUE && c->node->parent != NULL)
 		return check_delegate(c);
 	if (!all && !c->found) {
@@ -389,8 +391,9 @@ judge(struct call *c)
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, check_honey, check_people, check_scope,
-		check_existence, check_quota, say_reach, say_idem,
-		iam_check_step_up, iam_check_uses,
+		iam_check_step_up, iam_check_policies, check_existence,
+		check_quota, say_reach, say_idem, iam_check_wanted,
+		iam_check_uses,
 	};
 	ag_err err;
 

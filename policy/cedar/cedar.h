@@ -192,6 +192,10 @@ AG_CEDAR_MUST enum ag_cedar_err ag_cedar_entities_new(size_t max_bytes,
     struct ag_cedar_entities **out);
 void ag_cedar_entities_free(struct ag_cedar_entities **entities);
 
+/* A store within the caller's bytes: never calls malloc, is not freed. NULL:
+ * they are too few. */
+struct ag_cedar_entities *ag_cedar_entities_over(void *bytes, size_t size);
+
 /* Where values for this store may be made, to live as long as it. */
 struct ag_cedar_arena *ag_cedar_entities_arena(struct ag_cedar_entities *entities);
 
@@ -295,6 +299,9 @@ struct ag_cedar_policy_info {
 /* Of the index-th policy; index < ag_cedar_set_count. */
 void ag_cedar_policy_info(const struct ag_cedar_set *set, size_t index,
     struct ag_cedar_policy_info *out);
+
+/* Its id alone: unlike _info, whose place is searched for, at no cost. */
+const char *ag_cedar_policy_id(const struct ag_cedar_set *set, size_t index);
 
 /* Its annotation by name; false if there is none. Without value: "". */
 bool ag_cedar_policy_annotation(const struct ag_cedar_set *set, size_t index,

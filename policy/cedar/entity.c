@@ -32,6 +32,18 @@ ag_cedar_entities_free(struct ag_cedar_entities **entities)
 	*entities = NULL;
 }
 
+struct ag_cedar_entities *
+ag_cedar_entities_over(void *bytes, size_t size)
+{
+	struct ag_cedar_arena arena;
+	struct ag_cedar_entities *e;
+
+	ag_cedar_arena_over(&arena, bytes, size);
+	if ((e = ag_cedar_alloc(&arena, sizeof(*e))) != NULL)
+		e->arena = arena;
+	return e;
+}
+
 struct ag_cedar_arena *
 ag_cedar_entities_arena(struct ag_cedar_entities *entities)
 {

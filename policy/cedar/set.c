@@ -237,6 +237,12 @@ ag_cedar_template_count(const struct ag_cedar_set *set)
 	return set->template_count;
 }
 
+const char *
+ag_cedar_policy_id(const struct ag_cedar_set *set, size_t index)
+{
+	return set->policies[index].id.p;
+}
+
 void
 ag_cedar_policy_info(const struct ag_cedar_set *set, size_t index,
     struct ag_cedar_policy_info *out)

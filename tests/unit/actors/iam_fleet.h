@@ -180,6 +180,7 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 	unsigned self = ag_self(ag_kit_ctx(f->kit));
 
 	for (;;) {
+		ag_kit_work(f->kit);
 		while (ag_kit_journal(f->kit))
 			continue;
 		if ((sent = ag_kit_next(f->kit)) == NULL)

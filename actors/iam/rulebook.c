@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tenant's policy documents in memory, and the one set that is made of them.
+ * The set is compiled when a document changes and swapped whole: a request
+ * sees all of a change or nothing of it.
+ *
+ * Once a tenant has had a policy, policies decide: when the last one is gone,
+ * everything is denied. Documents that make no set (which were checked before
+ * they were kept, so that would be another program's doing) deny everything,
+ * too. Managing policies is not asked of policies, so either can be mended.
+ */
+#include "iam.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROW_KEY_MAX = 2 * AG_NAME_MAX + 16 };
+
+ag_err
+iam_rules_init(struct iam *iam)
+{
+	iam->rules_scratch = aligned_alloc(16, AG_RULES_SCRATCH);
+	if (iam->rules_scratch == NULL ||
+	    ag_rules_schema_new(&iam->schema) == AG_CEDAR_NO_MEMORY)
+		return AG_NO_MEMORY;
+	if (iam->schema == NULL)
+		ag_panic("the schema of policies is none");
+	return AG_OK;
+}
+
+static void
+book_free(struct iam_rulebook *book)
+{
+	struct iam_doc *doc, *next;
+
+	if (book == NULL)
+		return;
+	for (doc = book->docs; doc != NULL; doc = next) {
+		next = doc->next;
+		free(doc->text);
+		free(doc);
+	}
+	ag_rules_free(&book->rules);
+	free(book);
+}
+
+void
+iam_rules_fini(struct iam *iam)
+{
+	for (size_t i = 0; i < iam->tenant_count; i++)
+		book_free(iam->tenant_list[i]->book);
+	ag_cedar_schema_free(&iam->schema);
+	free(iam->rules_scratch);
+}
+
+/* --------------------------------------------------------------- documents */
+
+struct iam_doc *
+iam_doc_find(const struct iam_tenant *tenant, const char *name)
+{
+	struct iam_doc *doc = tenant->book == NULL ? NULL : tenant->book->docs;
+
+	while (doc != NULL && strcmp(doc->name, name) != 0)
+		doc = doc->next;
+	return doc;
+}
+
+static ag_err
+doc_new(struct iam_tenant *tenant, const char *name, struct iam_doc **out)
+{
+	struct iam_doc *doc, **at;
+
+	if (strlen(name) > AG_NAME_MAX)
+		return AG_CORRUPT;
+	if (tenant->book == NULL &&
+	    (tenant->book = calloc(1, sizeof(*tenant->book))) == NULL)
+		return AG_NO_MEMORY;
+	if ((doc = calloc(1, sizeof(*doc))) == NULL)
+		return AG_NO_MEMORY;
+	strcpy(doc->name, name);
+	at = &tenant->book->docs;
+	while (*at != NULL && strcmp((*at)->name, name) < 0)
+		at = &(*at)->next;
+	doc->next = *at;
+	*at = doc;
+	tenant->book->count++;
+	*out = doc;
+	return AG_OK;
+}
+
+ag_err
+iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact)
+{
+	struct iam_tenant *tenant = iam_tenant_find(iam, fact->tenant);
+	struct iam_doc *doc;
+	char *text = NULL;
+	ag_err err;
+
+	if (tenant == NULL)
+		return AG_CORRUPT;
+	doc = iam_doc_find(tenant, fact->name);
+	if (doc == NULL && (err = doc_new(tenant, fact->name, &doc)) != AG_OK)
+		return err;
+	if (doc->version >= fact->revision)
+		return AG_OK;
+	if (fact->text != NULL && (text = strdup(fact->text)) == NULL)
+		return AG_NO_MEMORY;
+	iam->rules_bytes -= doc->len;
+	free(doc->text);
+	doc->text = text;
+	doc->len = text == NULL ? 0 : strlen(text);
+	doc->policies = fact->policies;
+	doc->version = fact->revision;
+	iam->rules_bytes += doc->len;
+	tenant->book->stale = true;
+	if (tenant->book->version < fact->policy_version)
+		tenant->book->version = fact->policy_version;
+	return AG_OK;
+}
+
+static void
+row_key(char key[ROW_KEY_MAX], const Ag__PolicyFact *fact, uint64_t version)
+{
+	snprintf(key, ROW_KEY_MAX, "%s/%s/%08llx", fact->tenant, fact->name,
+	    (unsigned long long)version);
+}
+
+ag_err
+iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	Ag__PolicyFact fact = *(const Ag__PolicyFact *)r->fact;
+	const struct iam_tenant *tenant = iam_tenant_find(iam, fact.tenant);
+	const struct iam_doc *doc = tenant == NULL ? NULL :
+	    iam_doc_find(tenant, fact.name);
+	char key[ROW_KEY_MAX];
+	ag_err err;
+
+	if (doc != NULL && doc->version >= r->version)
+		return AG_OK;
+	fact.has_revision = true;
+	fact.revision = r->version;
+	if ((err = iam_take_policy(iam, &fact)) != AG_OK)
+		return err;
+	row_key(key, &fact, r->version);
+	if ((err = iam_store_msg(ctx, IAM_T_POLICIES, key, &fact)) != AG_OK ||
+	    r->version <= IAM_DOC_VERSIONS_MAX)
+		return err;
+	row_key(key, &fact, r->version - IAM_DOC_VERSIONS_MAX);
+	err = ag_store_del(ctx, IAM_T_POLICIES, key, strlen(key));
+	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+}
+
+/* --------------------------------------------------------------------- set */
+
+static void
+compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
+{
+	struct iam_rulebook *book = tenant->book;
+	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
+	struct ag_rules *rules = NULL;
+	enum ag_cedar_err err = AG_CEDAR_OK;
+	size_t n = 0;
+
+	for (const struct iam_doc *d = book->docs; d != NULL; d = d->next) {
+		if (d->text == NULL)
+			continue;
+		if (n == AG_RULES_DOCS_MAX) {
+			err = AG_CEDAR_LIMIT;
+			break;
+		}
+		docs[n++] = (struct ag_rules_doc){ d->name, d->text, d->len };
+	}
+	if (err == AG_CEDAR_OK)
+		err = ag_rules_new(docs, n, &rules);
+	book->broken = err != AG_CEDAR_OK;
+	book->stale = false;
+	ag_rules_free(&book->rules);
+	book->rules = rules;
+	ag_log(ctx, book->broken ? AG_ERROR : AG_INFO, book->broken ?
+	    "POLICY-UNUSABLE" : "POLICY-IN-FORCE", "tenant=%s version=%llu "
+	    "documents=%zu policies=%zu", tenant->name,
+	    (unsigned long long)book->version, n,
+	    rules == NULL ? 0 : ag_rules_count(rules));
+}
+
+const struct ag_rules *
+iam_rules_of(struct iam *iam, struct ag_ctx *ctx, struct iam_tenant *tenant)
+{
+	if (tenant->book->stale)
+		compile(ctx, tenant);
+	return tenant->book->rules;
+}

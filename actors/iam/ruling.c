@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies, above the floor of scopes: who asks, what it is about and from
+ * where, put before the tenant's set. What scopes refuse never comes here, so
+ * a policy can only take away. A tenant that never had one is not asked.
+ *
+ * Not asked is, besides, what everybody may do without a scope, and everything
+ * about policies themselves: whatever a tenant's policies say, those who hold
+ * `policy:*:update` can change them.
+ */
+#include "call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { FAILED_MAX = 8 }; /* skipped policies that an event names */
+
+/* ---------------------------------------------------------------- the ask */
+
+static enum ag_rules_kind
+kind_of(const struct iam_node *node)
+{
+	return node->parent != NULL ? AG_RULES_AGENT :
+	    node->kind == AG__KIND__V__service ? AG_RULES_SERVICE :
+	    AG_RULES_HUMAN;
+}
+
+static void
+party(const struct iam_node *node, int64_t now, const char **roles,
+    struct ag_rules_party *out)
+{
+	const struct iam_node *root = node;
+
+	out->count = 0;
+	for (; node != NULL && out->count < AG_RULES_CHAIN_MAX;
+	    node = node->parent) {
+		out->links[out->count++] = (struct ag_rules_link){ kind_of(node),
+			node->id, node->name, node->model };
+		root = node;
+	}
+	out->roles = roles;
+	out->role_count = 0;
+	for (unsigned i = 0; i < root->role_count; i++)
+		if (root->roles[i].from <= now && now < root->roles[i].until)
+			roles[out->role_count++] = root->roles[i].role->name;
+}
+
+static void
+key_of(const struct iam_key *key, struct ag_rules_resource *out)
+{
+	/* A label here and one there are the same two strings. */
+	_Static_assert(sizeof(struct ag_rules_label) ==
+	    sizeof(struct ag_scope_label), "labels are shared");
+	out->id = key->id;
+	out->name = key->target.alias;
+	out->spec = ag_enum_name(&ag__key_spec__v__descriptor, key->spec);
+	out->labels = (const struct ag_rules_label *)key->target.labels;
+	out->label_count = key->target.label_count;
+}
+
+static void
+resource(const struct iam_rules_query *q, struct iam_rules_room *room,
+    struct ag_rules_resource *out)
+{
+	out->about = AG_RULES_TENANT;
+	if ((q->op->flags & AG_OP_ALL) != 0)
+		return;
+	out->name = q->selector == NULL ? "" : q->selector;
+	switch (q->op->kind) {
+	case AG_KIND_KEY:
+		out->about = AG_RULES_KEY;
+		out->unknown = q->key == NULL;
+		if (q->key != NULL)
+			key_of(q->key, out);
+		return;
+	case AG_KIND_AGENT:
+	case AG_KIND_PRINCIPAL:
+		out->about = AG_RULES_PARTY;
+		out->unknown = q->subject == NULL;
+		out->party.links[0].kind = q->op->kind == AG_KIND_AGENT ?
+		    AG_RULES_AGENT : AG_RULES_HUMAN;
+		if (q->subject != NULL)
+			party(q->subject, q->now, room->party_roles, &out->party);
+		return;
+	case AG_KIND_TOOL:
+		out->about = AG_RULES_TOOL;
+		return;
+	case AG_KIND_ANY:
+	case AG_KIND_AUDIT:
+	case AG_KIND_POLICY:
+	case AG_KIND_SYSTEM:
+	case AG_KIND_COUNT:
+		return;
+	}
+}
+
+bool
+iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
+    struct ag_rules_ask *out)
+{
+	const char *group;
+
+	memset(out, 0, sizeof(*out));
+	out->action = q->op->operation;
+	if ((q->op->flags & AG_OP_EITEM) != 0) {
+		snprintf(room->action, sizeof(room->action), "%s.%s",
+		    ag_kind_name(q->op->kind), q->scope_op);
+		out->action = room->action;
+	}
+	if (!ag_rules_action_group(out->action, &group))
+		return false;
+	out->tenant = q->node->tenant->name;
+	party(q->node, q->now, room->roles, &out->principal);
+	resource(q, room, &out->resource);
+	out->at_ms = q->now;
+	out->source = q->source;
+	out->plane = q->plane;
+	out->credential_age_ms = q->credential_age_ms;
+	out->stepped_up = q->stepped_up;
+	out->items = q->items;
+	return true;
+}
+
+/* ------------------------------------------------ what the event remembers */
+
+static char **
+models_said(struct ag_ctx *ctx, const struct ag_rules_party *p, size_t *count)
+{
+	char **out = iam_array(ctx, p->count);
+
+	for (size_t i = 0; out != NULL && i < p->count; i++)
+		if (p->links[i].kind == AG_RULES_AGENT)
+			out[(*count)++] = (char *)(p->links[i].model == NULL ? "" :
+			    p->links[i].model);
+	return out;
+}
+
+static bool
+labels_said(struct ag_ctx *ctx, const struct ag_rules_resource *r,
+    Ag__PolicyInput *out)
+{
+	Ag__Pair *pairs = ag_alloc(ctx, (r->label_count + 1) * sizeof(*pairs));
+
+	out->labels = iam_array(ctx, r->label_count);
+	if (pairs == NULL || out->labels == NULL)
+		return false;
+	for (size_t i = 0; i < r->label_count; i++) {
+		ag__pair__init(&pairs[i]);
+		pairs[i].key = (char *)r->labels[i].key;
+		pairs[i].value = (char *)r->labels[i].value;
+		out->labels[out->n_labels++] = &pairs[i];
+	}
+	return true;
+}
+
+static bool
+failures_said(struct ag_ctx *ctx, const struct ag_rules *rules,
+    const struct ag_rules_answer *a, Ag__PolicyInput *out)
+{
+	size_t n = a->said.failure_count < FAILED_MAX ? a->said.failure_count :
+	    FAILED_MAX;
+
+	if (n == 0)
+		return true;
+	if ((out->failed = iam_array(ctx, n)) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct ag_cedar_failure *f = &a->said.failures[i];
+
+		out->failed[i] = ag_printf(ctx, "%s: %s at %u:%u",
+		    ag_rules_name(rules, f->policy),
+		    ag_cedar_fault_name(f->fault), f->line, f->column);
+		if (out->failed[i] == NULL)
+			return false;
+		out->n_failed++;
+	}
+	return true;
+}
+
+static bool
+resource_said(struct call *c, const struct ag_rules_ask *ask,
+    Ag__PolicyInput *out)
+{
+	const struct ag_rules_resource *r = &ask->resource;
+
+	out->about = r->about;
+	out->has_unknown = out->unknown = r->unknown;
+	out->id = (char *)r->id;
+	out->name = (char *)r->name;
+	out->spec = (char *)r->spec;
+	if (r->about == AG_RULES_PARTY && !r->unknown) {
+		out->name = NULL;
+		out->party = c->subject->chain;
+		out->n_party = c->subject->chain_len;
+		out->party_roles = (char **)r->party.roles;
+		out->n_party_roles = r->party.role_count;
+		out->party_models = models_said(c->ctx, &r->party,
+		    &out->n_party_models);
+		return out->party_models != NULL;
+	}
+	return labels_said(c->ctx, r, out);
+}
+
+/* With what the decision can be made again. In the turn's memory. */
+static bool
+said(struct call *c, const struct ag_rules *rules,
+    const struct ag_rules_ask *ask, const struct ag_rules_answer *a)
+{
+	Ag__PolicyInput *out = ag_alloc(c->ctx, sizeof(*out));
+
+	if (out == NULL)
+		return false;
+	ag__policy_input__init(out);
+	out->version = c->node->tenant->book->version;
+	out->action = (char *)ask->action;
+	out->at = ask->at_ms;
+	out->credential_age_ms = ask->credential_age_ms;
+	out->stepped_up = ask->stepped_up;
+	out->items = ask->items;
+	out->roles = (char **)ask->principal.roles;
+	out->n_roles = ask->principal.role_count;
+	out->models = models_said(c->ctx, &ask->principal, &out->n_models);
+	out->plane = (char *)ask->plane;
+	out->decision = (char *)ag_rules_decision_name(a->decision);
+	out->rule = (char *)a->rule;
+	if (out->models == NULL || !resource_said(c, ask, out) ||
+	    (rules != NULL && !failures_said(c->ctx, rules, a, out)))
+		return false;
+	c->grant.policy = out;
+	return true;
+}
+
+/* ---------------------------------------------------------------- the check */
+
+static ag_err
+denied(struct call *c, const struct ag_rules_ask *ask,
+    const struct ag_rules_answer *a)
+{
+	ag_metric_add(c->ctx, IAM_M_RULED_OUT, 1);
+	for (size_t i = 0; i < c->grant.policy->n_failed; i++)
+		ag_note_param(c->ctx, "policy_error", c->grant.policy->failed[i]);
+	ag_refuse_rule(c->ctx, a->rule != NULL ? a->rule : "default-deny");
+	if (a->rule == NULL)
+		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+		    "No policy permits %s here.", ask->action);
+	return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+	    "The policy %s forbids this%s%s", a->rule,
+	    a->reason == NULL ? "." : ": ", a->reason == NULL ? "" : a->reason);
+}
+
+/* "rest.1" is the plane rest. */
+static const char *
+plane_of(struct call *c)
+{
+	const char *name = ag_slot_name(c->ctx, ag_from(c->ctx)), *dot;
+	char *cut;
+
+	if (name == NULL || (dot = strchr(name, '.')) == NULL)
+		return name == NULL ? "" : name;
+	if ((cut = ag_strdup(c->ctx, name)) == NULL)
+		return "";
+	cut[dot - name] = '\0';
+	return cut;
+}
+
+ag_err
+iam_check_policies(struct call *c)
+{
+	struct iam_tenant *tenant = c->node->tenant;
+	struct iam_rules_query q = { .node = c->node, .op = c->op,
+		.scope_op = c->scope_op, .key = c->key, .subject = c->subject,
+		.selector = c->rq->selector, .now = c->now,
+		.source = c->rq->source_address,
+		.stepped_up = c->grant.step_up != NULL, .items = c->items };
+	const struct ag_rules *rules;
+	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
+	struct iam_rules_room *room;
+	struct ag_rules_ask *ask;
+
+	if (tenant->book == NULL || c->free)
+		return AG_OK;
+	room = ag_alloc(c->ctx, sizeof(*room));
+	ask = ag_alloc(c->ctx, sizeof(*ask));
+	if (room == NULL || ask == NULL)
+		return AG_NO_MEMORY;
+	q.plane = plane_of(c);
+	q.credential_age_ms = c->now > c->token->issued_at ?
+	    c->now - c->token->issued_at : 0;
+	if (!iam_rules_ask(&q, room, ask))
+		return c->op->kind == AG_KIND_POLICY || c->op->kind ==
+		    AG_KIND_ANY ? AG_OK : AG_GENERAL_FAILURE;
+	rules = iam_rules_of(c->iam, c->ctx, tenant);
+	if (rules != NULL)
+		ag_rules_decide(rules, ask, c->iam->rules_scratch, &answer);
+	ag_metric_add(c->ctx, IAM_M_RULED, 1);
+	if (answer.said.failure_count > 0)
+		ag_metric_add(c->ctx, IAM_M_RULES_FAILED,
+		    answer.said.failure_count);
+	if (!said(c, rules, ask, &answer))
+		return AG_NO_MEMORY;
+	c->wants_step_up = answer.decision == AG_RULES_STEP_UP;
+	return answer.decision == AG_RULES_DENY ? denied(c, ask, &answer) : AG_OK;
+}
+
+ag_err
+iam_check_wanted(struct call *c)
+{
+	if (!c->wants_step_up || c->grant.step_up != NULL)
+		return AG_OK;
+	ag_refuse_rule(c->ctx, c->grant.policy->rule);
+	return iam_step_up_asked(c);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tenant's documents as one set, and what it says about a request. */
+#include "rules_set.h"
+
+#include "rules_request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SET_MEMORY = 256 << 20 };
+
+const char *
+ag_rules_decision_name(enum ag_rules_decision decision)
+{
+	static const char *const names[] = { [AG_RULES_DENY] = "deny",
+		[AG_RULES_STEP_UP] = "step_up", [AG_RULES_ALLOW] = "allow" };
+
+	return names[decision];
+}
+
+/* ---------------------------------------------------------------- compile */
+
+/* "<document>/<number>" is what the set calls it; @id takes the number's
+ * place. */
+static enum ag_cedar_err
+name_policy(struct ag_rules *rules, size_t i)
+{
+	struct ag_rules_policy *p = &rules->policies[i];
+	const char *id = ag_cedar_policy_id(rules->set, i);
+	const char *slash = strchr(id, '/');
+	struct ag_cedar_str value;
+
+	if (slash == NULL || strlen(id) >= sizeof(p->name))
+		return AG_CEDAR_INVALID;
+	(void)snprintf(p->name, sizeof(p->name), "%s", id);
+	if (ag_cedar_policy_annotation(rules->set, i, "id", &value) &&
+	    value.len <= AG_RULES_NAME_MAX)
+		(void)snprintf(p->name, sizeof(p->name), "%.*s/%.*s",
+		    (int)(slash - id), id, (int)value.len, value.p);
+	p->step_up = ag_cedar_policy_annotation(rules->set, i, "step_up",
+	    &value);
+	if (ag_cedar_policy_annotation(rules->set, i, "reason", &value) &&
+	    (p->reason = strndup(value.p, value.len)) == NULL)
+		return AG_CEDAR_NO_MEMORY;
+	return AG_CEDAR_OK;
+}
+
+static enum ag_cedar_err
+fill(struct ag_rules *rules, const struct ag_rules_doc *docs, size_t count)
+{
+	enum ag_cedar_err err = ag_cedar_set_new(SET_MEMORY, &rules->set);
+
+	for (size_t i = 0; i < count && err == AG_CEDAR_OK; i++) {
+		char prefix[AG_RULES_NAME_MAX + 2];
+
+		(void)snprintf(prefix, sizeof(prefix), "%s/", docs[i].name);
+		err = ag_cedar_set_text(rules->set, prefix, docs[i].text,
+		    docs[i].len, NULL);
+	}
+	if (err != AG_CEDAR_OK ||
+	    (err = ag_cedar_set_compile(rules->set)) != AG_CEDAR_OK)
+		return err;
+	rules->count = ag_cedar_set_count(rules->set);
+	rules->policies = calloc(rules->count + 1, sizeof(*rules->policies));
+	if (rules->policies == NULL)
+		return AG_CEDAR_NO_MEMORY;
+	for (size_t i = 0; i < rules->count && err == AG_CEDAR_OK; i++)
+		err = name_policy(rules, i);
+	return err;
+}
+
+enum ag_cedar_err
+ag_rules_new(const struct ag_rules_doc *docs, size_t count,
+    struct ag_rules **out)
+{
+	struct ag_rules *rules = calloc(1, sizeof(*rules));
+	enum ag_cedar_err err;
+
+	*out = NULL;
+	if (rules == NULL)
+		return AG_CEDAR_NO_MEMORY;
+	if ((err = fill(rules, docs, count)) != AG_CEDAR_OK)
+		ag_rules_free(&rules);
+	*out = rules;
+	return err;
+}
+
+void
+ag_rules_free(struct ag_rules **rules)
+{
+	struct ag_rules *r = *rules;
+
+	if (r == NULL)
+		return;
+	for (size_t i = 0; r->policies != NULL && i < r->count; i++)
+		free(r->policies[i].reason);
+	free(r->policies);
+	ag_cedar_set_free(&r->set);
+	free(r);
+	*rules = NULL;
+}
+
+size_t
+ag_rules_count(const struct ag_rules *rules)
+{
+	return rules->count;
+}
+
+const char *
+ag_rules_name(const struct ag_rules *rules, size_t i)
+{
+	return rules->policies[i].name;
+}
+
+/* ----------------------------------------------------------------- decide */
+
+/* deny > step_up > allow over all policies that determined the answer. */
+static void
+weigh(const struct ag_rules *rules, struct ag_rules_answer *out)
+{
+	const struct ag_rules_policy *by = NULL;
+
+	for (size_t i = 0; i < out->said.reason_count; i++) {
+		const struct ag_rules_policy *p =
+		    &rules->policies[out->said.reasons[i]];
+
+		if (by == NULL || (out->said.allow && p->step_up && !by->step_up))
+			by = p;
+	}
+	if (by == NULL)
+		return;
+	out->rule = by->name;
+	out->reason = by->reason;
+	if (out->said.allow)
+		out->decision = by->step_up ? AG_RULES_STEP_UP : AG_RULES_ALLOW;
+}
+
+void
+ag_rules_decide(const struct ag_rules *rules, const struct ag_rules_ask *ask,
+    void *scratch, struct ag_rules_answer *out)
+{
+	struct rules_request r;
+	struct ag_cedar_arena arena;
+
+	memset(out, 0, sizeof(*out));
+	out->decision = AG_RULES_DENY;
+	if (!rules_request_make(&r, ask, scratch, AG_RULES_SCRATCH / 2))
+		return;
+	ag_cedar_arena_over(&arena, (uint8_t *)scratch + AG_RULES_SCRATCH / 2,
+	    AG_RULES_SCRATCH / 2);
+	if (ag_cedar_decide(rules->set, r.entities, &r.request, &arena,
+	    &out->said) != AG_CEDAR_OK) {
+		memset(&out->said, 0, sizeof(out->said));
+		return;
+	}
+	weigh(rules, out);
+}

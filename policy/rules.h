@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules: what Aegis makes of Cedar. The schema that policies are checked
+ * against, the annotations that mean something, a tenant's documents as one
+ * compiled set, and a decision about one request.
+ *
+ * Pure: no clock, no I/O, no globals. A compiled set is never written again.
+ * Deciding takes its memory from the caller's scratch.
+ */
+#ifndef AEGIS_POLICY_RULES_H
+#define AEGIS_POLICY_RULES_H
+
+#include "cedar.h"
+
+enum {
+	AG_RULES_TEXT_MAX = 256 << 10,       /* bytes of one document */
+	AG_RULES_TENANT_BYTES_MAX = 1 << 20, /* of all of a tenant's */
+	AG_RULES_DOCS_MAX = 64,              /* documents of a tenant */
+	AG_RULES_COUNT_MAX = 2000,           /* policies of a tenant */
+	AG_RULES_NAME_MAX = 63,              /* bytes of a document's name, of @id */
+	AG_RULES_RULE_SIZE = 2 * AG_RULES_NAME_MAX + 2, /* "<document>/<id>" */
+	AG_RULES_REASON_MAX = 200,           /* bytes of @reason */
+	AG_RULES_FINDINGS_MAX = 50,
+	AG_RULES_SCRATCH = 128 << 10,        /* bytes that a decision may need */
+	AG_RULES_CHAIN_MAX = 16,
+};
+
+/* ----------------------------------------------------------------- schema */
+
+/* The shipped schema in Cedar's syntax, made of the table of operations;
+ * malloc'd. NULL: no memory. */
+char *ag_rules_schema_text(void);
+/* The same, ready for use; ag_cedar_schema_free. */
+AG_CEDAR_MUST enum ag_cedar_err ag_rules_schema_new(
+    struct ag_cedar_schema **out);
+
+/* What an operation is called in policies: `words` has its group ("read",
+ * "use", "manage", "destroy"). False: policies are not asked about it (what
+ * everybody may do, and the management of policies itself). */
+bool ag_rules_action_group(const char *operation, const char **group);
+
+/* -------------------------------------------------------------- documents */
+
+struct ag_rules_doc {
+	const char *name; /* [a-z0-9][a-z0-9._-]{0,62} */
+	const char *text;
+	size_t len;
+};
+
+struct ag_rules_finding {
+	bool is_error; /* false: a warning */
+	char rule[AG_RULES_RULE_SIZE]; /* "": of the whole document */
+	uint32_t line, column;         /* 0: without a place */
+	char text[AG_CEDAR_PROBLEM_SIZE];
+};
+struct ag_rules_findings {
+	struct ag_rules_finding items[AG_RULES_FINDINGS_MAX];
+	size_t count; /* of items */
+	size_t errors, warnings; /* all of them */
+	size_t policies;         /* in the document, if it could be read */
+};
+
+/*
+ * Reads a document, looks at its annotations and validates it strictly. OK if
+ * it ran: out says what was found; a document with errors is not to be used.
+ */
+AG_CEDAR_MUST enum ag_cedar_err ag_rules_check(
+    const struct ag_cedar_schema *schema, const struct ag_rules_doc *doc,
+    struct ag_rules_findings *out);
+
+/* ------------------------------------------------------------------- sets */
+
+struct ag_rules;
+
+/* All of a tenant's documents, which were checked before, as one. */
+AG_CEDAR_MUST enum ag_cedar_err ag_rules_new(const struct ag_rules_doc *docs,
+    size_t count, struct ag_rules **out);
+void ag_rules_free(struct ag_rules **rules);
+size_t ag_rules_count(const struct ag_rules *rules);
+/* "<document>/<@id or number>" of the i-th policy. */
+const char *ag_rules_name(const struct ag_rules *rules, size_t i);
+
+/* --------------------------------------------------------------- requests */
+
+enum ag_rules_kind { AG_RULES_HUMAN, AG_RULES_SERVICE, AG_RULES_AGENT };
+struct ag_rules_link {
+	enum ag_rules_kind kind;
+	const char *id;
+	const char *name;  /* agents: the label */
+	const char *model; /* agents, or NULL */
+};
+/* Somebody, with all above: self first, the person at the root last. */
+struct ag_rules_party {
+	struct ag_rules_link links[AG_RULES_CHAIN_MAX];
+	size_t count;
+	const char *const *roles; /* of the root */
+	size_t role_count;
+};
+
+enum ag_rules_about {
+	AG_RULES_TENANT, /* what is about no single thing */
+	AG_RULES_KEY,
+	AG_RULES_PARTY,  /* a principal or an agent */
+	AG_RULES_TOOL,
+};
+struct ag_rules_label {
+	const char *key, *value;
+};
+struct ag_rules_resource {
+	enum ag_rules_about about;
+	/* There is no such thing, or it is not known: only its name is, and it
+	 * has no attributes. party.links[0].kind says what it would be. */
+	bool unknown;
+	const char *id, *name; /* of a key: name is its alias, or NULL */
+	const char *spec;      /* of a key */
+	const struct ag_rules_label *labels;
+	size_t label_count;
+	struct ag_rules_party party;
+};
+struct ag_rules_ask {
+	const char *tenant;
+	const char *action; /* "key.sign" */
+	struct ag_rules_party principal;
+	struct ag_rules_resource resource;
+	int64_t at_ms;
+	const char *source; /* NULL or no address: `::` */
+	const char *plane;
+	int64_t credential_age_ms;
+	bool stepped_up; /* it came with a second factor */
+	uint32_t items;  /* of a batch; 1 */
+};
+
+/* In the order of the lattice: of several, the first wins. */
+enum ag_rules_decision { AG_RULES_DENY, AG_RULES_STEP_UP, AG_RULES_ALLOW };
+const char *ag_rules_decision_name(enum ag_rules_decision decision);
+
+struct ag_rules_answer {
+	enum ag_rules_decision decision;
+	const char *rule;   /* the one that decided; NULL: none matched */
+	const char *reason; /* its @reason, or NULL */
+	/* All that decided, and what failed and was skipped; in the scratch. */
+	struct ag_cedar_answer said;
+};
+
+/* scratch: AG_RULES_SCRATCH bytes, aligned for anything. Never fails: what
+ * cannot be decided is denied. */
+void ag_rules_decide(const struct ag_rules *rules,
+    const struct ag_rules_ask *ask, void *scratch, struct ag_rules_answer *out);
+
+/* The request as Cedar sees it: {"principal","action","resource","context",
+ * "entities"} as text; malloc'd, NULL: no memory. For people and tests. */
+char *ag_rules_ask_json(const struct ag_rules_ask *ask, void *scratch);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of rules share: a set and what its annotations came to. */
+#ifndef AEGIS_POLICY_RULES_SET_H
+#define AEGIS_POLICY_RULES_SET_H
+
+#include "rules.h"
+
+struct ag_rules_policy {
+	char name[AG_RULES_RULE_SIZE];
+	char *reason; /* NULL: none */
+	bool step_up;
+};
+struct ag_rules {
+	struct ag_cedar_set *set;
+	struct ag_rules_policy *policies; /* by the set's index */
+	size_t count;
+};
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tenant's policy documents, and what the station makes of them. */
+#include "iam_fleet.h"
+
+#include "iam.h"
+
+static struct fleet *f;
+
+static int
+setup(void **state)
+{
+	f = fleet_new(NULL);
+	key(f, "default", INVOICE, "invoice", "env", "prod", false);
+	key(f, "default", TREASURY, NULL, NULL, NULL, false);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fleet_free(f);
+	return 0;
+}
+
+#define ALL "permit (principal, action, resource);"
+
+static struct ended
+put(const char *by, const char *name, const char *text)
+{
+	Ag__PolicySetAsk ask = AG__POLICY_SET_ASK__INIT;
+
+	ask.text = (char *)text;
+	return request(f, AG_MSG_POLICY_SET, ASK(.token = by, .selector = name),
+	    &ask);
+}
+
+static struct ended
+rollback(const char *by, const char *name, uint64_t version)
+{
+	Ag__PolicyRollbackAsk ask = AG__POLICY_ROLLBACK_ASK__INIT;
+
+	ask.version = version;
+	ask.reason = (char *)"because";
+	return request(f, AG_MSG_POLICY_ROLLBACK, ASK(.token = by,
+	    .selector = name), &ask);
+}
+
+static void
+ruled(struct ended e, const char *rule, uint64_t version)
+{
+	assert_int_equal(e.err, rule == NULL ? AG_OK : AG_PERMISSION_DENIED);
+	if (rule != NULL) {
+		assert_string_equal(e.reason, "no_matching_rule");
+		assert_string_equal(e.rule, rule);
+	}
+	assert_non_null(e.grant);
+	assert_non_null(e.grant->policy);
+	assert_int_equal(e.grant->policy->version, version);
+	ended_free(&e);
+}
+
+static void
+test_life(void **state)
+{
+	struct ended e = put(f->admin, "base", ALL);
+	Ag__Policy *p = e.reply;
+
+	assert_int_equal(e.err, AG_OK);
+	assert_int_equal(p->version, 1);
+	assert_int_equal(p->policy_version, 1);
+	assert_string_equal(p->text, ALL);
+	ended_free(&e);
+	ruled(sign(f, f->admin, "invoice"), NULL, 1);
+	expect(put(f->admin, "base", "forbid (principal, action, resource);"),
+	    AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), "base/0", 2);
+	e = rollback(f->admin, "base", 1);
+	p = e.reply;
+	assert_int_equal(p->version, 3);
+	assert_int_equal(p->restored_from, 1);
+	assert_string_equal(p->text, ALL);
+	ended_free(&e);
+	ruled(sign(f, f->admin, "invoice"), NULL, 3);
+	because(f, AG_MSG_POLICY_DELETE, f->admin, "base", AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), "default-deny", 4);
+	because(f, AG_MSG_POLICY_DELETE, f->admin, "base", AG_ITEM_NOT_FOUND,
+	    NULL);
+}
+
+static void
+test_refused(void **state)
+{
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "key-user");
+	char *token = token_of(f, f->admin, bob, NULL);
+
+	expect(put(token, "base", ALL), AG_PERMISSION_DENIED, "scope_missing");
+	expect(put(f->admin, "No", ALL), AG_INVALID_FIELD, "bad_alias");
+	expect(put(f->admin, "base", "permit"), AG_INVALID_FIELD, "bad_policy");
+	expect(put(f->admin, "base", ""), AG_INVALID_FIELD, "bad_policy");
+	expect(rollback(f->admin, "base", 1), AG_ITEM_NOT_FOUND, NULL);
+	/* Nothing was kept: scopes alone decide. */
+	expect(sign(f, f->admin, "invoice"), AG_OK, NULL);
+	expect(put(f->admin, "base", ALL), AG_OK, NULL);
+	expect(rollback(f->admin, "base", 0), AG_INVALID_FIELD, "unknown_value");
+	expect(rollback(f->admin, "base", UINT64_MAX), AG_INVALID_FIELD,
+	    "unknown_value");
+	free(bob);
+	free(token);
+}
+
+/* Old versions go, the newest stay; the row's key has room for both names. */
+static void
+test_versions_are_bounded(void **state)
+{
+	Ag__PolicyReadAsk ask = AG__POLICY_READ_ASK__INIT;
+
+	for (int i = 0; i < IAM_DOC_VERSIONS_MAX + 3; i++)
+		expect(put(f->admin, "base", ALL), AG_OK, NULL);
+	ask.has_version = true;
+	ask.version = 3;
+	expect(request(f, AG_MSG_POLICY_READ, ASK(.token = f->admin,
+	    .selector = "base"), &ask), AG_ITEM_NOT_FOUND, NULL);
+	ask.version = 4;
+	expect(request(f, AG_MSG_POLICY_READ, ASK(.token = f->admin,
+	    .selector = "base"), &ask), AG_OK, NULL);
+}
+
+/* Scopes stay underneath: a policy never gives. */
+static void
+test_the_floor_stays(void **state)
+{
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "auditor");
+	char *token = token_of(f, f->admin, bob, NULL);
+
+	expect(put(f->admin, "base", ALL), AG_OK, NULL);
+	expect(sign(f, token, "invoice"), AG_PERMISSION_DENIED, "scope_missing");
+	free(bob);
+	free(token);
+}
+
+/* Keys without alias go by their id; labels that change bind at once. */
+static void
+test_keys(void **state)
+{
+	Ag__KeyUpdatedFact u = AG__KEY_UPDATED_FACT__INIT;
+	Ag__Pair pair = AG__PAIR__INIT, *pairs[1] = { &pair };
+
+	expect(put(f->admin, "base", "permit (principal, action, resource == "
+	    "Aegis::Key::\"" TREASURY "\");permit (principal, action in "
+	    "Aegis::Action::\"use\", resource is Aegis::Key) when { "
+	    "resource.hasTag(\"env\") && resource.getTag(\"env\") == \"prod\" };"),
+	    AG_OK, NULL);
+	ruled(sign(f, f->admin, TREASURY), NULL, 1);
+	ruled(sign(f, f->admin, "invoice"), NULL, 1);
+	ruled(sign(f, f->admin, INVOICE), NULL, 1);
+	u.key_id = (char *)INVOICE;
+	u.labels = pairs;
+	u.n_labels = 1;
+	pair.key = (char *)"env";
+	pair.value = (char *)"test";
+	fact(f, "key:" INVOICE, 2, AG_MSG_KEY_UPDATED_FACT, &u);
+	ruled(sign(f, f->admin, "invoice"), "default-deny", 1);
+	ruled(sign(f, f->admin, "nowhere"), "default-deny", 1);
+}
+
+/* The set of another tenant is another's. */
+static void
+test_tenants(void **state)
+{
+	char *theirs = tenant_of(f, "acme");
+	struct ended e;
+
+	key(f, "acme", FOREIGN, "invoice", NULL, NULL, false);
+	expect(put(f->admin, "base", "forbid (principal, action, resource);"),
+	    AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), "base/0", 1);
+	e = sign(f, theirs, "invoice");
+	assert_int_equal(e.err, AG_OK);
+	assert_null(e.grant->policy);
+	ended_free(&e);
+	expect(put(theirs, "base", ALL), AG_OK, NULL);
+	ruled(sign(f, theirs, "invoice"), NULL, 1);
+	ruled(sign(f, f->admin, "invoice"), "base/0", 1);
+	expect(rollback(theirs, "base", 2), AG_INVALID_FIELD, "unknown_value");
+	free(theirs);
+}
+
+/* From the snapshot alone. */
+static void
+test_restart(void **state)
+{
+	struct fleet *again;
+	char dir[] = "/tmp/iam-policies-XXXXXX", command[64];
+	EVP_PKEY *issuer = f->issuer;
+	struct ended e;
+
+	assert_non_null(mkdtemp(dir));
+	EVP_PKEY_up_ref(issuer);
+	EVP_PKEY_up_ref(issuer);
+	again = fleet_on(NULL, dir, issuer);
+	fleet_free(f);
+	f = again;
+	key(f, "default", INVOICE, "invoice", NULL, NULL, false);
+	expect(put(f->admin, "base", ALL), AG_OK, NULL);
+	expect(put(f->admin, "stop", "forbid (principal, action == "
+	    "Aegis::Action::\"key.sign\", resource);"), AG_OK, NULL);
+	fleet_free(f);
+	f = fleet_on(NULL, dir, issuer);
+	e = sign(f, f->admin, "invoice");
+	ruled(e, "stop/0", 2);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* Everything about policies is decided by scopes alone. */
+static void
+test_nobody_is_locked_out(void **state)
+{
+	expect(put(f->admin, "wall", "forbid (principal, action, resource);"),
+	    AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), "wall/0", 1);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = f->admin), NULL), AG_OK,
+	    NULL);
+	expect(request(f, AG_MSG_POLICY_LIST, ASK(.token = f->admin), NULL),
+	    AG_OK, NULL);
+	expect(put(f->admin, "wall", ALL), AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), NULL, 2);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		T(test_life), T(test_refused), T(test_versions_are_bounded),
+		T(test_the_floor_stays), T(test_keys), T(test_tenants),
+		T(test_restart), T(test_nobody_is_locked_out),
+	};
+
+	return cmocka_run_group_tests_name("iam_policies", tests, NULL, NULL);
+}

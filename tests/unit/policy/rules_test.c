@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Aegis makes of Cedar: the schema, what a document may say, decisions. */
+#include "rules.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct ag_cedar_schema *schema;
+static _Alignas(16) uint8_t scratch[AG_RULES_SCRATCH];
+
+static int
+setup(void **state)
+{
+	return ag_rules_schema_new(&schema) == AG_CEDAR_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	ag_cedar_schema_free(&schema);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ schema */
+
+static void
+test_schema(void **state)
+{
+	static const struct {
+		const char *operation, *group;
+	} rows[] = {
+		{ "key.sign", "use" }, { "key.random", "use" },
+		{ "key.verify", "use" }, { "key.read", "read" },
+		{ "key.list", "read" }, { "key.create", "manage" },
+		{ "key.destroy", "destroy" }, { "key.cancel-destroy", "manage" },
+		{ "principal.delete", "destroy" }, { "agent.revoke", "manage" },
+		{ "audit.query", "read" }, { "system.dismiss", "manage" },
+		{ "principal.whoami", NULL }, { "policy.update", NULL },
+		{ "key.batch", NULL }, { "key.sing", NULL }, { "", NULL },
+	};
+	char *text = ag_rules_schema_text();
+
+	assert_non_null(text);
+	assert_non_null(strstr(text, "entity Agent in [Agent, Human, Service]"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *group = NULL;
+
+		assert_int_equal(ag_rules_action_group(rows[i].operation, &group),
+		    rows[i].group != NULL);
+		if (rows[i].group != NULL)
+			assert_string_equal(group, rows[i].group);
+	}
+	free(text);
+}
+
+/* --------------------------------------------------------------- documents */
+
+static struct ag_rules_findings *
+check(const char *text)
+{
+	static struct ag_rules_findings found;
+	struct ag_rules_doc doc = { "doc", text, strlen(text) };
+
+	assert_int_equal(ag_rules_check(schema, &doc, &found), AG_CEDAR_OK);
+	return &found;
+}
+
+#define ALL "permit (principal, action, resource)"
+
+static void
+test_documents(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *error; /* NULL: good */
+		unsigned line, column;
+	} rows[] = {
+		{ ALL ";", NULL, 0, 0 },
+		{ "@id(\"a.b-c_1\") @reason(\"why\") @description(\"x\") " ALL ";",
+		    NULL, 0, 0 },
+		{ "@step_up(\"totp\") " ALL ";", NULL, 0, 0 },
+		{ "\n @id(\"\") " ALL ";", "@id is", 2, 2 },
+		{ "@id(\"A\") " ALL ";", "@id is", 1, 1 },
+		{ "@id(\"7\") " ALL ";", "not a number", 1, 1 },
+		{ "@id " ALL ";", "@id is", 1, 1 },
+		{ "@id(\"a/b\") " ALL ";", "@id is", 1, 1 },
+		{ "@id(\"x\") " ALL ";\n@id(\"x\") " ALL ";", "same @id", 2, 1 },
+		{ "@reason(\"a\\nb\") " ALL ";", "@reason has", 1, 1 },
+		{ "@reason " ALL ";", "@reason has", 1, 1 },
+		{ "@step_up " ALL ";", "@step_up is", 1, 1 },
+		{ "@step_up(\"TOTP\") " ALL ";", "@step_up is", 1, 1 },
+		{ "@step_up(\"totp\") forbid (principal, action, resource);",
+		    "stands at a permit", 1, 1 },
+		{ "@approval(\"a\") " ALL ";", "@approval", 1, 1 },
+		{ "@overridable " ALL ";", "@overridable", 1, 1 },
+		{ "@max_ttl(\"15m\") " ALL ";", "@max_ttl", 1, 1 },
+		{ "@setp_up(\"totp\") " ALL ";", "means nothing", 1, 1 },
+		{ "permit (principal == ?principal, action, resource);",
+		    "templates", 0, 0 },
+		{ "", "no policy", 0, 0 },
+		{ ALL, "", 1, 37 },
+		{ ALL " when { resource.alias == \"x\" };", "alias", 1, 54 },
+		{ ALL " when { resource is Aegis::Key && resource has alias && "
+		    "resource.alias == \"x\" };", NULL, 0, 0 },
+		{ ALL " when { context.source.isInRange(ip(\"10.0.0.0/8\")) };",
+		    NULL, 0, 0 },
+		{ ALL " when { context.source == ip(\"10.0.0.0/99\") };", "is none", 1, 63 },
+		{ "permit (principal == User::\"x\", action, resource);", "User", 1,
+		    22 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct ag_rules_findings *f = check(rows[i].text);
+
+		if ((rows[i].error == NULL) != (f->errors == 0))
+			fail_msg("row %zu: %zu errors: %s", i, f->errors,
+			    f->count == 0 ? "" : f->items[0].text);
+		if (rows[i].error == NULL)
+			continue;
+		if (strstr(f->items[0].text, rows[i].error) == NULL ||
+		    f->items[0].line != rows[i].line ||
+		    (rows[i].column != f->items[0].column))
+			fail_msg("row %zu: %u:%u: %s", i, f->items[0].line,
+			    f->items[0].column, f->items[0].text);
+	}
+}
+
+/* However many warnings there are, an error is among what is shown. */
+static void
+test_errors_are_shown(void **state)
+{
+	static char text[40000];
+	const struct ag_rules_findings *f;
+	size_t at = 0;
+	bool seen = false;
+
+	for (int i = 0; i < 100; i++)
+		at += (size_t)sprintf(text + at, "permit (principal, action == "
+		    "Aegis::Action::\"key.sign\", resource is Aegis::Tool);\n");
+	(void)sprintf(text + at, "permit (principal, action, resource) "
+	    "when { principal.nothing };");
+	f = check(text);
+	assert_true(f->count <= AG_RULES_FINDINGS_MAX && f->errors > 0);
+	for (size_t i = 0; i < f->count; i++)
+		seen = seen || f->items[i].is_error;
+	assert_true(seen);
+}
+
+static void
+test_too_long(void **state)
+{
+	static char text[AG_RULES_TEXT_MAX + 2];
+
+	memset(text, ' ', AG_RULES_TEXT_MAX + 1);
+	assert_int_equal(check(text)->errors, 1);
+	memcpy(text, ALL ";", sizeof(ALL ";") - 1);
+	text[AG_RULES_TEXT_MAX] = '\0';
+	assert_int_equal(check(text)->errors, 0);
+}
+
+/* --------------------------------------------------------------- decisions */
+
+static struct ag_rules_ask
+sign_of_an_agent(void)
+{
+	static const char *const roles[] = { "key-user" };
+	static const struct ag_rules_label labels[] = { { "env", "prod" } };
+
+	return (struct ag_rules_ask){ .tenant = "default",
+		.action = "key.sign", .principal = { .links = {
+		{ AG_RULES_AGENT, "agt_1", "clerk", "model-x" },
+		{ AG_RULES_AGENT, "agt_0", "boss", NULL },
+		{ AG_RULES_HUMAN, "hum_1", "alice", NULL } }, .count = 3,
+		.roles = roles, .role_count = 1 }, .resource = {
+		.about = AG_RULES_KEY, .id = "key_1", .name = "payroll",
+		.spec = "EC_P256", .labels = labels, .label_count = 1 },
+		.at_ms = INT64_C(1700000000000), .source = "10.1.2.3",
+		.plane = "rest", .credential_age_ms = 5000, .items = 1 };
+}
+
+static void
+decide(const char *text, const struct ag_rules_ask *ask,
+    enum ag_rules_decision want, const char *rule)
+{
+	struct ag_rules_doc doc = { "d", text, strlen(text) };
+	struct ag_rules *rules;
+	struct ag_rules_answer a;
+
+	assert_int_equal(ag_rules_new(&doc, 1, &rules), AG_CEDAR_OK);
+	ag_rules_decide(rules, ask, scratch, &a);
+	if (a.decision != want || (rule == NULL) != (a.rule == NULL) ||
+	    (rule != NULL && strcmp(rule, a.rule) != 0))
+		fail_msg("%s: %s by %s", text, ag_rules_decision_name(a.decision),
+		    a.rule == NULL ? "nothing" : a.rule);
+	ag_rules_free(&rules);
+}
+
+/* deny > step_up > allow, whatever the order of the policies. */
+static void
+test_lattice(void **state)
+{
+	static const struct {
+		const char *texts[3];
+		enum ag_rules_decision want;
+		const char *rule;
+	} rows[] = {
+		{ { "", "", "" }, AG_RULES_DENY, NULL },
+		{ { "@id(\"p\")" ALL ";", "", "" }, AG_RULES_ALLOW, "d/p" },
+		{ { "@id(\"p\")" ALL ";", "@id(\"s\")@step_up(\"totp\")" ALL ";",
+		    "" }, AG_RULES_STEP_UP, "d/s" },
+		{ { "@id(\"p\")" ALL ";", "@id(\"s\")@step_up(\"totp\")" ALL ";",
+		    "@id(\"f\") forbid(principal,action,resource);" },
+		    AG_RULES_DENY, "d/f" },
+		{ { "@id(\"s\")@step_up(\"totp\")" ALL " when { false };",
+		    "@id(\"p\")" ALL ";", "" }, AG_RULES_ALLOW, "d/p" },
+		{ { "@id(\"f\") forbid(principal,action,resource) when "
+		    "{ 9223372036854775807 + context.items > 0 };",
+		    "@id(\"p\")" ALL ";", "" }, AG_RULES_ALLOW, "d/p" },
+	};
+	static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+		{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	struct ag_rules_ask ask = sign_of_an_agent();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (size_t k = 0; k < 6; k++) {
+			char text[1024];
+
+			(void)snprintf(text, sizeof(text), "%s%s%s",
+			    rows[i].texts[orders[k][0]],
+			    rows[i].texts[orders[k][1]],
+			    rows[i].texts[orders[k][2]]);
+			decide(text, &ask, rows[i].want, rows[i].rule);
+		}
+}
+
+/* Each attribute of the entities and of the context is what was asked. */
+static void
+test_what_policies_see(void **state)
+{
+	static const char *const yes[] = {
+		"principal == Aegis::Agent::\"agt_1\"",
+		"principal in Aegis::Agent::\"agt_0\"",
+		"principal in Aegis::Human::\"alice\"",
+		"principal in Aegis::Role::\"key-user\"",
+		"principal is Aegis::Agent",
+		"principal.id == \"agt_1\" && principal.label == \"clerk\"",
+		"principal.depth == 2 && principal.model == \"model-x\"",
+		"principal.tenant == \"default\"",
+		"action in Aegis::Action::\"use\"",
+		"resource == Aegis::Key::\"payroll\"",
+		"resource.id == \"key_1\" && resource.alias == \"payroll\"",
+		"resource.spec == \"EC_P256\" && resource.tenant == \"default\"",
+		"resource.hasTag(\"env\") && resource.getTag(\"env\") == \"prod\"",
+		"context.at == datetime(\"2023-11-14T22:13:20Z\")",
+		"context.source == ip(\"10.1.2.3\")",
+		"context.plane == \"rest\" && context.items == 1",
+		"context.credential_age == duration(\"5s\")",
+		"!context.stepped_up",
+	};
+	static const char *const no[] = {
+		"principal in Aegis::Human::\"alic\"",
+		"principal in Aegis::Agent::\"agt_2\"",
+		"principal in Aegis::Role::\"admin\"",
+		"principal is Aegis::Human", "action in Aegis::Action::\"read\"",
+		"resource == Aegis::Key::\"key_1\"", "resource.hasTag(\"team\")",
+		"context.stepped_up",
+	};
+	struct ag_rules_ask ask = sign_of_an_agent();
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		(void)snprintf(text, sizeof(text), ALL " when { %s };", yes[i]);
+		decide(text, &ask, AG_RULES_ALLOW, "d/0");
+	}
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		(void)snprintf(text, sizeof(text), ALL " when { %s };", no[i]);
+		decide(text, &ask, AG_RULES_DENY, NULL);
+	}
+}
+
+/* What is not known is no reason to allow. */
+static void
+test_unknown(void **state)
+{
+	struct ag_rules_ask ask = sign_of_an_agent();
+
+	ask.resource = (struct ag_rules_resource){ .about = AG_RULES_KEY,
+		.unknown = true, .name = "payroll" };
+	decide(ALL " when { resource == Aegis::Key::\"payroll\" };", &ask,
+	    AG_RULES_ALLOW, "d/0");
+	decide(ALL " when { resource.spec == \"EC_P256\" };", &ask,
+	    AG_RULES_DENY, NULL);
+	ask = sign_of_an_agent();
+	ask.source = NULL;
+	decide(ALL " when { context.source.isInRange(ip(\"0.0.0.0/0\")) };",
+	    &ask, AG_RULES_DENY, NULL);
+	decide("forbid (principal, action, resource) unless "
+	    "{ context.source.isInRange(ip(\"10.0.0.0/8\")) };" ALL ";", &ask,
+	    AG_RULES_DENY, "d/0");
+	ask = sign_of_an_agent();
+	ask.action = "key.fly";
+	decide(ALL ";", &ask, AG_RULES_DENY, NULL);
+	ask.action = "policy.update";
+	decide(ALL ";", &ask, AG_RULES_DENY, NULL);
+}
+
+/* Who asks about oneself, and about somebody above. */
+static void
+test_parties(void **state)
+{
+	struct ag_rules_ask ask = sign_of_an_agent();
+
+	ask.action = "agent.revoke";
+	ask.resource = (struct ag_rules_resource){ .about = AG_RULES_PARTY,
+		.party = ask.principal };
+	decide(ALL " when { principal == resource };", &ask, AG_RULES_ALLOW,
+	    "d/0");
+	ask.resource.party.count = 1;
+	ask.resource.party.links[0] = ask.principal.links[2];
+	decide("permit (principal, action, resource == Aegis::Human::\"alice\") "
+	    "when { principal in resource };", &ask, AG_RULES_ALLOW, "d/0");
+	ask.action = "key.list";
+	ask.resource = (struct ag_rules_resource){ .about = AG_RULES_TENANT };
+	decide("permit (principal, action, resource == "
+	    "Aegis::Tenant::\"default\");", &ask, AG_RULES_ALLOW, "d/0");
+}
+
+/* Two documents: their names keep policies apart; an empty set denies. */
+static void
+test_sets(void **state)
+{
+	struct ag_rules_doc docs[2] = { { "a", ALL ";", sizeof(ALL ";") - 1 },
+		{ "b", ALL ";" ALL ";", 2 * (sizeof(ALL ";") - 1) } };
+	struct ag_rules_ask ask = sign_of_an_agent();
+	struct ag_rules_answer answer;
+	struct ag_rules *rules;
+
+	assert_int_equal(ag_rules_new(docs, 2, &rules), AG_CEDAR_OK);
+	assert_int_equal(ag_rules_count(rules), 3);
+	assert_string_equal(ag_rules_name(rules, 2), "b/1");
+	ag_rules_free(&rules);
+	assert_null(rules);
+	assert_int_equal(ag_rules_new(NULL, 0, &rules), AG_CEDAR_OK);
+	ag_rules_decide(rules, &ask, scratch, &answer);
+	assert_int_equal(answer.decision, AG_RULES_DENY);
+	ag_rules_free(&rules);
+	docs[0].len = 4;
+	assert_int_not_equal(ag_rules_new(docs, 1, &rules), AG_CEDAR_OK);
+	assert_null(rules);
+}
+
+int
+main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_schema),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_errors_are_shown),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_lattice),
+		cmocka_unit_test(test_what_policies_see),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_parties),
+		cmocka_unit_test(test_sets),
+	};
+
+	return cmocka_run_group_tests_name("policy_rules", tests, setup, teardown);
+}
