@@ -110,7 +110,7 @@ test_documents(void **state)
 		    NULL, 0, 0 },
 		{ ALL " when { context.source == ip(\"10.0.0.0/99\") };", "is none", 1, 63 },
 		{ "permit (principal == User::\"x\", action, resource);", "User", 1,
-		    22 },
+		    9 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
