@@ -269,6 +269,7 @@ fini(void *state, struct ag_ctx *ctx)
 
 static const struct ag_row rows[] = {
 	{ AG_MSG_AUDIT_QUERY, on_audit_query },
+	{ AG_MSG_AUDIT_OWN, on_audit_query },
 	{ AG_MSG_AUDIT_READ, on_audit_read },
 	{ AG_MSG_AUDIT_STREAM, on_audit_stream },
 	{ AG_MSG_AUDIT_PROOF, on_audit_proof },

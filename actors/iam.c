@@ -83,6 +83,8 @@ fini(void *state, struct ag_ctx *ctx)
 
 static const struct ag_row rows[] = {
 	{ AG_MSG_WHOAMI, iam_on_whoami },
+	{ AG_MSG_TOOL_CONNECT, iam_on_whoami },
+	{ AG_MSG_TOOL_LIST, iam_on_whoami },
 	{ AG_MSG_PRINCIPAL_CREATE, iam_on_principal_create },
 	{ AG_MSG_PRINCIPAL_LIST, iam_on_principal_list },
 	{ AG_MSG_PRINCIPAL_READ, iam_on_principal_read },

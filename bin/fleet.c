@@ -11,6 +11,7 @@
 #define AG_COUNT_1 AG_FLEET_ONE
 #define AG_COUNT_AG_SHARDS AG_FLEET_SHARDS
 #define AG_COUNT_AG_PLANES AG_FLEET_PLANES
+#define AG_COUNT_AG_LISTENS AG_FLEET_LISTENS
 #define AG_COUNT_AG_SINKS AG_FLEET_SINKS
 
 static const struct ag_proc procs[] = {
@@ -118,6 +119,15 @@ add_sinks(struct expansion *e, const struct ag_proc *proc)
 	return err;
 }
 
+static bool
+is_configured(const struct ag_config *config, const struct ag_proc *proc)
+{
+	char path[AG_FLEET_NAME_SIZE];
+
+	snprintf(path, sizeof(path), "%s.listen", proc->name);
+	return ag_config_get_str(config, path, 0) != NULL;
+}
+
 ag_err
 ag_fleet_expand(const struct ag_config *config,
     struct ag_fleet_row rows[AG_FLEET_ROWS_MAX], unsigned *count, char *message,
@@ -140,6 +150,10 @@ ag_fleet_expand(const struct ag_config *config,
 		case AG_FLEET_PLANES:
 			err = add_numbered(&e, proc,
 			    ag_config_get_int(config, "rest.processes", 0), true);
+			break;
+		case AG_FLEET_LISTENS:
+			if (is_configured(config, proc))
+				err = add(&e, proc, 0, "");
 			break;
 		case AG_FLEET_SINKS:
 			err = add_sinks(&e, proc);

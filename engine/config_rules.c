@@ -240,18 +240,31 @@ check_retention(const struct ag_config *c, const struct complaint *to)
 
 /* ------------------------------------------------- keys that go together */
 
-static ag_err
-check_tls(const struct ag_config *c, const struct complaint *to)
-{
-	bool certificate = has(c, "rest.tls.certificate_file", 0);
+/* The planes over HTTP: each has the same keys in a section of its own. */
+static const char *const http_planes[] = { "rest", "mcp" };
 
-	if (certificate != has(c, "rest.tls.key_file", 0))
-		return complain(to, ag_config_get_where(c, certificate ?
-		    "rest.tls.certificate_file" : "rest.tls.key_file", 0),
-		    "rest.tls", "certificate_file and key_file together");
-	if (has(c, "rest.tls.client_ca_file", 0) && !certificate)
-		return complain(to, ag_config_get_where(c,
-		    "rest.tls.client_ca_file", 0), "rest.tls.client_ca_file",
+static const char *
+of_plane(char path[AG_CFG_PATH_MAX], const char *plane, const char *key)
+{
+	snprintf(path, AG_CFG_PATH_MAX, "%s.%s", plane, key);
+	return path;
+}
+
+static ag_err
+check_plane_tls(const struct ag_config *c, const struct complaint *to,
+    const char *plane)
+{
+	char certificate[AG_CFG_PATH_MAX], key[AG_CFG_PATH_MAX];
+	char client_ca[AG_CFG_PATH_MAX], tls[AG_CFG_PATH_MAX];
+	bool has_it = has(c, of_plane(certificate, plane, "tls.certificate_file"), 0);
+
+	of_plane(client_ca, plane, "tls.client_ca_file");
+	if (has_it != has(c, of_plane(key, plane, "tls.key_file"), 0))
+		return complain(to, ag_config_get_where(c, has_it ? certificate : key,
+		    0), of_plane(tls, plane, "tls"),
+		    "certificate_file and key_file together");
+	if (has(c, client_ca, 0) && !has_it)
+		return complain(to, ag_config_get_where(c, client_ca, 0), client_ca,
 		    "only together with certificate_file and key_file");
 	return AG_OK;
 }
@@ -265,20 +278,35 @@ is_loopback(const char *listen)
 }
 
 static ag_err
-check_plain(const struct ag_config *c, const struct complaint *to)
+check_plane_plain(const struct ag_config *c, const struct complaint *to,
+    const char *plane)
 {
-	const char *where = ag_config_get_where(c, "rest.listen", 0);
+	char listen[AG_CFG_PATH_MAX], path[AG_CFG_PATH_MAX];
+	const char *text = ag_config_get_str(c, of_plane(listen, plane, "listen"), 0);
+	const char *where = ag_config_get_where(c, listen, 0);
 
-	if (is_loopback(ag_config_get_str(c, "rest.listen", 0)) ||
-	    has(c, "rest.tls.certificate_file", 0))
+	if (text == NULL || is_loopback(text) ||
+	    has(c, of_plane(path, plane, "tls.certificate_file"), 0))
 		return AG_OK;
 	if (is(c, "environment", 0, "prod"))
-		return complain(to, where, "rest.listen", "off loopback, prod needs "
-		    "rest.tls.certificate_file and rest.tls.key_file");
-	if (ag_config_get_int(c, "rest.allow_plain", 0) == 0)
-		return complain(to, where, "rest.listen", "off loopback it needs "
-		    "rest.tls, or rest.allow_plain: true");
+		return complain(to, where, listen, "off loopback, prod needs "
+		    "%s.tls.certificate_file and %s.tls.key_file", plane, plane);
+	if (ag_config_get_int(c, of_plane(path, plane, "allow_plain"), 0) == 0)
+		return complain(to, where, listen, "off loopback it needs "
+		    "%s.tls, or %s.allow_plain: true", plane, plane);
 	return AG_OK;
+}
+
+static ag_err
+check_planes(const struct ag_config *c, const struct complaint *to)
+{
+	ag_err err = AG_OK;
+
+	for (size_t i = 0; err == AG_OK &&
+	    i < sizeof(http_planes) / sizeof(http_planes[0]); i++)
+		if ((err = check_plane_tls(c, to, http_planes[i])) == AG_OK)
+			err = check_plane_plain(c, to, http_planes[i]);
+	return err;
 }
 
 static ag_err
@@ -353,7 +381,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
-	check_needed, check_redact, check_retention, check_sinks, check_issuers, check_tls, check_plain,
+	check_needed, check_redact, check_retention, check_sinks, check_issuers, check_planes,
 	check_risk, check_detectors, check_prod,
 };
 

@@ -225,6 +225,37 @@ read_match(struct history *h, struct ag_ctx *ctx, const char *tenant,
 	return AG_OK;
 }
 
+/* What is asked, in the turn's arena; NULL: no memory. Who asks for their own
+ * events gets them and no others. */
+static Ag__AuditQueryAsk *
+ask_of(struct ag_ctx *ctx)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	Ag__AuditQueryAsk *ask;
+	Ag__AuditOwnAsk *own;
+	size_t len;
+	const uint8_t *body = ag_body(ctx, &len);
+
+	if (grant->op != AG_MSG_AUDIT_OWN)
+		return ag_unpack(ctx, &ag__audit_query_ask__descriptor, body, len);
+	own = ag_unpack(ctx, &ag__audit_own_ask__descriptor, body, len);
+	if (own == NULL || (ask = ag_alloc(ctx, sizeof(*ask))) == NULL)
+		return NULL;
+	ag__audit_query_ask__init(ask);
+	ask->actor = grant->actor_id;
+	ask->has_since = own->has_since;
+	ask->since = own->since;
+	ask->has_until = own->has_until;
+	ask->until = own->until;
+	ask->operation = own->operation;
+	ask->has_outcome = own->has_outcome;
+	ask->outcome = own->outcome;
+	ask->has_limit = own->has_limit;
+	ask->limit = own->limit;
+	ask->cursor = own->cursor;
+	return ask;
+}
+
 static ag_err
 answer(struct history *h, struct ag_ctx *ctx, struct query *q)
 {
@@ -246,7 +277,7 @@ answer(struct history *h, struct ag_ctx *ctx, struct query *q)
 		if (reply.next_cursor == NULL)
 			return AG_NO_MEMORY;
 	}
-	return ag_reply(ctx, AG_MSG_AUDIT_QUERY, &reply);
+	return ag_reply(ctx, (uint16_t)ag_grant(ctx)->op, &reply);
 }
 
 static ag_err
@@ -255,15 +286,12 @@ query_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 {
 	struct walk w = { .h = state, .ctx = ctx };
 	struct query *q;
-	const uint8_t *body;
 	Ag__AuditQueryAsk *ask;
-	size_t len;
 	ag_err err = status;
 
 	(void)msg;
 	memcpy(&q, memo, sizeof(q));
-	body = ag_body(ctx, &len);
-	ask = ag_unpack(ctx, &ag__audit_query_ask__descriptor, body, len);
+	ask = ask_of(ctx);
 	if (err == AG_OK && ask == NULL)
 		err = AG_NO_MEMORY;
 	if (err == AG_OK)
@@ -297,11 +325,14 @@ query_step(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 ag_err
 on_audit_query(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__AuditQueryAsk *ask = msg;
+	const Ag__AuditQueryAsk *ask = ask_of(ctx);
 	struct ag_page page;
 	struct query *q;
 	ag_err err;
 
+	(void)msg;
+	if (ask == NULL)
+		return AG_NO_MEMORY;
 	if ((err = ag_page_read(ctx, ask, &page)) != AG_OK)
 		return err;
 	if (ask->order != NULL && strcmp(ask->order, "asc") != 0 &&

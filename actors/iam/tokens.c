@@ -325,5 +325,5 @@ iam_on_whoami(void *state, struct ag_ctx *ctx, const void *msg)
 	reply.credential = &credential;
 	reply.client_address = grant->source_address == NULL ? (char *)"" :
 	    grant->source_address;
-	return ag_reply(ctx, AG_MSG_WHOAMI, &reply);
+	return ag_reply(ctx, (uint16_t)grant->op, &reply); /* one of its rows */
 }

@@ -64,6 +64,28 @@ doc_rest(void)
 	}
 }
 
+/* ------------------------------------------------------------------- mcp */
+
+static const struct { const char *name, *op, *what; } tool_rows[] = {
+#define TOOL(name, op, key, hints, left_out, title, description) \
+	{ #name, #op, description },
+#include "../planes/mcp/tools.def"
+#undef TOOL
+};
+
+static void
+doc_mcp(void)
+{
+	puts("## MCP\n\nThe tools of `POST /mcp`; each is one operation, with its "
+	     "checks and its event.\n\n| tool | what | scope | event | "
+	     "Idempotency-Key |\n|---|---|---|---|---|");
+	for (size_t i = 0; i < sizeof(tool_rows) / sizeof(tool_rows[0]); i++) {
+		printf("| `%s` | %s | ", tool_rows[i].name, tool_rows[i].what);
+		put_scope(operation_called(tool_rows[i].op));
+		putchar('\n');
+	}
+}
+
 /* ---------------------------------------------------------------- errors */
 
 static void
@@ -195,6 +217,7 @@ doc_fleet(void)
 		    fleet_rows[i].folder, fleet_rows[i].role, fleet_rows[i].jail,
 		    fleet_rows[i].count);
 	puts("\n`AG_SHARDS` is `keys.shards`, `AG_PLANES` is `rest.processes`, "
+	     "`AG_LISTENS` is 1 if its `listen` is set, "
 	     "`AG_SINKS` one per row of `sinks`.");
 }
 
@@ -268,6 +291,7 @@ doc_cli(void)
 
 static const struct { const char *name; void (*print)(void); } parts[] = {
 	{ "rest", doc_rest },
+	{ "mcp", doc_mcp },
 	{ "errors", doc_errors },
 	{ "messages", doc_messages },
 	{ "routes", doc_routes },

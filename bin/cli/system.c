@@ -18,7 +18,7 @@ static const struct cli_option init_options[] = {
 };
 static const struct cli_option doc_options[] = {
 	{ "PART", "PART", CLI_LOCAL, NULL, false,
-	    "rest errors messages routes config fleet events cli; or man", NULL },
+	    "rest mcp errors messages routes config fleet events cli; or man", NULL },
 	{ "NOUN", "NOUN", CLI_LOCAL, NULL, false, "of man: whose page", NULL },
 	{ "--out", "DIR", CLI_LOCAL, NULL, false, "of man: all pages, as files there", NULL },
 	{ 0 },

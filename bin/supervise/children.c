@@ -247,6 +247,8 @@ plan_rows(struct supervisor *sup)
 		child->jail = rows[i].proc->jail;
 		child->is_stdout = child->stage == stage_of[AG_ROLE_SINK] &&
 		    strcmp(rows[i].proc->name, "stdout") == 0;
+		if (child->is_plane)
+			child->listener = ag_listener_of(sup, rows[i].proc->name);
 		sup->plane_count += child->is_plane;
 		status = give_program(sup, child, rows[i].proc->name);
 	}

@@ -140,7 +140,7 @@ on_status(struct supervisor *sup, json_t *ask)
 		    block_named(blocks, count, &sup->children[i])));
 	free(blocks);
 	return json_pack("{s:b, s:s, s:s, s:i, s:s?, s:o}", "ok", 1, "rest",
-	    sup->url, "phase", phases[sup->phase], "pid", (int)getpid(), "config",
+	    sup->listeners[0].url, "phase", phases[sup->phase], "pid", (int)getpid(), "config",
 	    sup->config_file == NULL ? NULL : realpath(sup->config_file, config),
 	    "processes", list);
 }

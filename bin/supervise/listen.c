@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listen: the public listener (bound here, so that a restarted plane keeps its
+ * listen: the public listeners (bound here, so that a restarted plane keeps its
  * port), and what the configuration and the machine must allow before a child
  * is started.
  */
@@ -70,11 +70,21 @@ is_prod(const struct supervisor *sup)
 	return word != NULL && strcmp(word, "prod") == 0;
 }
 
-static bool
-has_tls(const struct supervisor *sup)
+/* A key of a plane's section. */
+static const char *
+key_of(const char *plane, const char *key, char path[64])
 {
-	return ag_config_get_str(sup->config, "rest.tls.certificate_file", 0) !=
-	    NULL;
+	snprintf(path, 64, "%s.%s", plane, key);
+	return path;
+}
+
+static bool
+has_tls(const struct supervisor *sup, const char *plane)
+{
+	char path[64];
+
+	return ag_config_get_str(sup->config, key_of(plane,
+	    "tls.certificate_file", path), 0) != NULL;
 }
 
 /* Does an issuer share its secret with us? */
@@ -92,9 +102,11 @@ has_hs256(const struct supervisor *sup)
 
 /* Plain HTTP and what is only for trying things out are for loopback. */
 static int
-check_exposure(struct supervisor *sup, const struct sockaddr *address,
-    const char *text)
+check_exposure(struct supervisor *sup, const char *plane,
+    const struct sockaddr *address, const char *text)
 {
+	char path[64];
+
 	if (is_loopback(address))
 		return EXIT_YES;
 	if (sup->clock_option != NULL) {
@@ -112,33 +124,36 @@ check_exposure(struct supervisor *sup, const struct sockaddr *address,
 		    "%s is not", text);
 		return EXIT_BAD_INPUT;
 	}
-	if (has_tls(sup))
+	if (has_tls(sup, plane))
 		return EXIT_YES;
 	if (is_prod(sup)) {
-		ag_sup_complain("up", "rest.listen: plain HTTP on %s; environment "
-		    "prod needs rest.tls.certificate_file and key_file", text);
+		ag_sup_complain("up", "%s.listen: plain HTTP on %s; environment "
+		    "prod needs %s.tls.certificate_file and key_file", plane, text,
+		    plane);
 		return EXIT_BAD_INPUT;
 	}
-	if (ag_config_get_int(sup->config, "rest.allow_plain", 0) == 0) {
-		ag_sup_complain("up", "rest.listen: plain HTTP on %s; off loopback "
-		    "it needs rest.tls, or rest.allow_plain: true", text);
+	if (ag_config_get_int(sup->config, key_of(plane, "allow_plain", path), 0) == 0) {
+		ag_sup_complain("up", "%s.listen: plain HTTP on %s; off loopback "
+		    "it needs %s.tls, or %s.allow_plain: true", plane, text, plane,
+		    plane);
 		return EXIT_BAD_INPUT;
 	}
 	return EXIT_YES;
 }
 
 static int
-bind_socket(struct supervisor *sup, const struct addrinfo *at, const char *text)
+bind_socket(struct listener *listener, const struct addrinfo *at,
+    const char *text)
 {
 	int one = 1;
 
-	sup->listen_fd = socket(at->ai_family,
+	listener->fd = socket(at->ai_family,
 	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (sup->listen_fd < 0 ||
-	    setsockopt(sup->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one,
+	if (listener->fd < 0 ||
+	    setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &one,
 	        sizeof(one)) != 0 ||
-	    bind(sup->listen_fd, at->ai_addr, at->ai_addrlen) != 0 ||
-	    listen(sup->listen_fd, BACKLOG) != 0) {
+	    bind(listener->fd, at->ai_addr, at->ai_addrlen) != 0 ||
+	    listen(listener->fd, BACKLOG) != 0) {
 		ag_sup_complain("up", "cannot listen on %s: %s", text,
 		    strerror(errno));
 		return errno == EADDRINUSE ? EXIT_CONFLICT : EXIT_BAD_INPUT;
@@ -148,50 +163,91 @@ bind_socket(struct supervisor *sup, const struct addrinfo *at, const char *text)
 
 /* The port may have been 0: what it came to. */
 static void
-name_url(struct supervisor *sup, const char *host)
+name_url(const struct supervisor *sup, struct listener *listener,
+    const char *host)
 {
 	struct sockaddr_storage bound;
 	socklen_t len = sizeof(bound);
 	char port[8] = "0";
 	bool v6 = strchr(host, ':') != NULL;
 
-	if (getsockname(sup->listen_fd, (struct sockaddr *)&bound, &len) == 0)
+	if (getsockname(listener->fd, (struct sockaddr *)&bound, &len) == 0)
 		getnameinfo((struct sockaddr *)&bound, len, NULL, 0, port,
 		    sizeof(port), NI_NUMERICSERV);
-	snprintf(sup->url, sizeof(sup->url), "%s://%s%s%s:%s",
-	    has_tls(sup) ? "https" : "http", v6 ? "[" : "", host, v6 ? "]" : "",
+	snprintf(listener->url, sizeof(listener->url), "%s://%s%s%s:%s",
+	    has_tls(sup, listener->plane) ? "https" : "http", v6 ? "[" : "", host, v6 ? "]" : "",
 	    port);
+}
+
+/* what: where the text comes from, for complaints. */
+static int
+open_listener(struct supervisor *sup, const char *plane, const char *text,
+    const char *what)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
+	struct listener *listener = &sup->listeners[sup->listener_count];
+	char host[256], port[8];
+	int status, err;
+
+	if (!ag_listen_split(text, host, sizeof(host), port, sizeof(port))) {
+		ag_sup_complain("up", "%s %s: HOST:PORT is wanted, like "
+		    "127.0.0.1:8470", what, text);
+		return EXIT_BAD_INPUT;
+	}
+	err = getaddrinfo(host, port, &hints, &found);
+	if (err != 0) {
+		ag_sup_complain("up", "%s %s: %s", what, text, gai_strerror(err));
+		return EXIT_BAD_INPUT;
+	}
+	listener->plane = plane;
+	listener->fd = -1;
+	sup->listener_count++;
+	status = check_exposure(sup, plane, found->ai_addr, text);
+	if (status == EXIT_YES)
+		status = bind_socket(listener, found, text);
+	freeaddrinfo(found);
+	if (status == EXIT_YES)
+		name_url(sup, listener, host);
+	return status;
 }
 
 int
 ag_listen_open(struct supervisor *sup)
 {
+	static const char *const others[] = { "mcp" };
 	const char *text = sup->listen != NULL ? sup->listen :
 	    ag_config_get_str(sup->config, "rest.listen", 0);
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *found = NULL;
-	char host[256], port[8];
-	int status, err;
+	char path[64];
+	int status = open_listener(sup, "rest", text != NULL ? text :
+	    "127.0.0.1:8470", "--listen");
 
-	if (text == NULL)
-		text = "127.0.0.1:8470";
-	if (!ag_listen_split(text, host, sizeof(host), port, sizeof(port))) {
-		ag_sup_complain("up", "--listen %s: HOST:PORT is wanted, like "
-		    "127.0.0.1:8470", text);
-		return EXIT_BAD_INPUT;
+	for (size_t i = 0; status == EXIT_YES &&
+	    i < sizeof(others) / sizeof(others[0]); i++) {
+		text = ag_config_get_str(sup->config,
+		    key_of(others[i], "listen", path), 0);
+		if (text != NULL)
+			status = open_listener(sup, others[i], text, path);
 	}
-	err = getaddrinfo(host, port, &hints, &found);
-	if (err != 0) {
-		ag_sup_complain("up", "--listen %s: %s", text, gai_strerror(err));
-		return EXIT_BAD_INPUT;
-	}
-	status = check_exposure(sup, found->ai_addr, text);
-	if (status == EXIT_YES)
-		status = bind_socket(sup, found, text);
-	freeaddrinfo(found);
-	if (status == EXIT_YES)
-		name_url(sup, host);
 	return status;
+}
+
+void
+ag_listen_close(struct supervisor *sup)
+{
+	for (unsigned i = 0; i < sup->listener_count; i++)
+		if (sup->listeners[i].fd >= 0)
+			close(sup->listeners[i].fd);
+	sup->listener_count = 0;
+}
+
+const struct listener *
+ag_listener_of(const struct supervisor *sup, const char *plane)
+{
+	for (unsigned i = 0; i < sup->listener_count; i++)
+		if (strcmp(sup->listeners[i].plane, plane) == 0)
+			return &sup->listeners[i];
+	return NULL;
 }
 
 /* ------------------------------------------------- what only `up` can check */

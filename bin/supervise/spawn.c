@@ -296,8 +296,8 @@ arrange(const struct supervisor *sup, const struct child *child, int boot_fd)
 	int out_high = fcntl(out, F_DUPFD_CLOEXEC, FDS_MOVED);
 	int log_high = fcntl(log, F_DUPFD_CLOEXEC, FDS_MOVED);
 	int boot_high = fcntl(boot_fd, F_DUPFD_CLOEXEC, FDS_MOVED);
-	int listen_high = sup->listen_fd >= 0 ?
-	    fcntl(sup->listen_fd, F_DUPFD_CLOEXEC, FDS_MOVED) : -1;
+	int listen_high = child->listener != NULL ?
+	    fcntl(child->listener->fd, F_DUPFD_CLOEXEC, FDS_MOVED) : -1;
 
 	if (dup2(in_high, 0) < 0 || dup2(out_high, 1) < 0 ||
 	    dup2(log_high, 2) < 0 || dup2(boot_high, AG_BOOT_FD) < 0)

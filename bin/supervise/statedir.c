@@ -266,7 +266,9 @@ ag_state_close(struct supervisor *sup)
 int
 ag_endpoints_write(struct supervisor *sup)
 {
-	json_t *root = json_pack("{s:s, s:o, s:o}", "rest", sup->url,
+	const struct listener *mcp = ag_listener_of(sup, "mcp");
+	json_t *root = json_pack("{s:s, s:s?, s:o, s:o}", "rest",
+	    sup->listeners[0].url, "mcp", mcp == NULL ? NULL : mcp->url,
 	    "broker", json_sprintf("ipc://%s/bus", sup->run_dir),
 	    "topics", json_sprintf("ipc://%s/topics.sock", sup->run_dir));
 	char *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;

@@ -66,6 +66,16 @@ enum child_state {
 	CHILD_STOPPED,
 };
 
+/* The socket of one kind of plane; bound here, so that a restarted plane keeps
+ * its port, and shared by all its processes. */
+struct listener {
+	const char *plane; /* its section, which is its program's name */
+	int fd;
+	char url[300];
+};
+
+enum { LISTENERS_MAX = 4 };
+
 struct child {
 	char name[AG_FLEET_NAME_SIZE];
 	char role[16];
@@ -76,6 +86,7 @@ struct child {
 	char *program;  /* path; owned */
 	char **argv;    /* NULL-terminated; owned; argv[0] is the program */
 	bool is_broker, is_plane, is_stdout;
+	const struct listener *listener; /* of a plane */
 	bool is_local;  /* of actors.d: nobody waits for it */
 	bool wants_mac;
 	bool is_rot;
@@ -140,8 +151,8 @@ struct supervisor {
 	uint8_t line_key[32]; /* what the lines' tokens are made of */
 	unsigned plane_count;
 	/* the public side */
-	int listen_fd;
-	char url[300];
+	struct listener listeners[LISTENERS_MAX]; /* [0]: rest, always */
+	unsigned listener_count;
 	int log_fd; /* -1: stderr */
 	int stdout_fd;
 	int ready_fd; /* --detach: the parent waits at its other end; or -1 */
@@ -243,8 +254,12 @@ ag_err ag_state_put(const char *dir, const char *name, const void *bytes,
 bool ag_state_has(const struct supervisor *sup, const char *name);
 int ag_endpoints_write(struct supervisor *sup);
 
-/* ---- listen.c: the public listener, and what the machine must allow */
+/* ---- listen.c: the public listeners, and what the machine must allow */
 int ag_listen_open(struct supervisor *sup);
+void ag_listen_close(struct supervisor *sup);
+/* NULL: that plane is not configured. */
+const struct listener *ag_listener_of(const struct supervisor *sup,
+    const char *plane);
 int ag_config_check(struct supervisor *sup); /* what only `up` can know */
 int ag_site_check(struct supervisor *sup);
 /* "host:port" or "[v6]:port"; false if malformed. */

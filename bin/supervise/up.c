@@ -289,7 +289,7 @@ announce(struct supervisor *sup)
 	if (!sup->had_admin_token && ag_state_has(sup, "admin.token"))
 		printf("admin credential: %s/admin.token\n", sup->state_dir);
 	if (!sup->quiet)
-		printf("ready: %s\n", sup->url);
+		printf("ready: %s\n", sup->listeners[0].url);
 	fflush(stdout);
 	ag_log_plain(AG_DEBUG, "FLEET-READY", "after_ms=%llu",
 	    (unsigned long long)(ag_sup_now_ms() - sup->started_ms));
@@ -452,8 +452,7 @@ static void
 finish(struct supervisor *sup)
 {
 	ag_control_close(sup);
-	if (sup->listen_fd >= 0)
-		close(sup->listen_fd);
+	ag_listen_close(sup);
 	ag_state_close(sup);
 	ag_wipe(sup->mac_key, sizeof(sup->mac_key));
 	ag_master_lock_free(&sup->master_lock);
@@ -506,8 +505,8 @@ detach(struct supervisor *sup)
 int
 ag_cmd_up(const struct ag_up *ask)
 {
-	static struct supervisor sup = { .lock_fd = -1, .listen_fd = -1,
-		.log_fd = -1, .stdout_fd = -1, .ready_fd = -1, .signal_fd = -1,
+	static struct supervisor sup = { .lock_fd = -1, .log_fd = -1,
+		 .stdout_fd = -1, .ready_fd = -1, .signal_fd = -1,
 		.control_fd = -1, .tty_fd = -1 };
 	int status = GO_ON;
 

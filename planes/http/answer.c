@@ -84,9 +84,12 @@ answer_head(struct conn *conn, struct text *out, unsigned status)
 size_t
 answer_type(struct text *out, const char *type)
 {
-	text_str(out, "Content-Type: ");
-	text_str(out, type);
-	text_str(out, "\r\n" LENGTH_FIELD);
+	if (type != NULL) {
+		text_str(out, "Content-Type: ");
+		text_str(out, type);
+		text_str(out, "\r\n");
+	}
+	text_str(out, LENGTH_FIELD);
 	return out->len;
 }
 

@@ -10,6 +10,7 @@
 #include "memory.h"
 
 #include <aegis/proto.h>
+#include <jansson.h>
 
 enum {
 	CODEC_DEPTH_MAX = 16,
@@ -46,6 +47,13 @@ struct codec_batch {
 void *codec_bind_body(struct pool *pool, const ProtobufCMessageDescriptor *d,
     const uint8_t *body, size_t len, struct codec_batch *batch,
     struct refuse *refuse);
+/* The two steps of it, for bodies that hold more than a message: what is loaded
+ * is in the pool and is only read. object NULL: {}; `without` (or NULL) is
+ * taken out first. */
+json_t *codec_load(struct pool *pool, const uint8_t *body, size_t len,
+    struct refuse *refuse);
+void *codec_bind_object(struct pool *pool, const ProtobufCMessageDescriptor *d,
+    json_t *object, const char *without, struct refuse *refuse);
 /* The same from a query string, which is taken apart; NULL: none. */
 void *codec_bind_query(struct pool *pool, const ProtobufCMessageDescriptor *d,
     char *query, struct refuse *refuse);

@@ -159,11 +159,10 @@ refuse_json(struct bind *bind, const json_error_t *error)
 	    error->line, error->column);
 }
 
-static void *
-bind_body(struct bind *bind, const ProtobufCMessageDescriptor *d,
-    const uint8_t *body, size_t len, struct codec_batch *batch)
+/* A JSON object in the pool; NULL: refused. */
+static json_t *
+load(struct bind *bind, const uint8_t *body, size_t len)
 {
-	static const struct path root;
 	json_error_t error;
 	json_t *object;
 
@@ -186,6 +185,18 @@ bind_body(struct bind *bind, const ProtobufCMessageDescriptor *d,
 		    "the body must be a JSON object");
 		return NULL;
 	}
+	return object;
+}
+
+static void *
+bind_body(struct bind *bind, const ProtobufCMessageDescriptor *d,
+    const uint8_t *body, size_t len, struct codec_batch *batch)
+{
+	static const struct path root;
+	json_t *object = load(bind, body, len);
+
+	if (object == NULL)
+		return NULL;
 	if (d == &ag__batch_ask__descriptor)
 		return bind_batch(bind, object, batch);
 	return bind_object(bind, d, &root, object);
@@ -207,6 +218,41 @@ codec_bind_body(struct pool *pool, const ProtobufCMessageDescriptor *d,
 	}
 	pool_enter(pool);
 	msg = bind_body(&bind, d, body, len, batch);
+	pool_leave();
+	return msg;
+}
+
+json_t *
+codec_load(struct pool *pool, const uint8_t *body, size_t len,
+    struct refuse *refuse)
+{
+	struct bind bind = { .pool = pool, .refuse = refuse };
+	json_t *object;
+
+	pool_enter(pool);
+	object = load(&bind, body, len);
+	pool_leave();
+	return object;
+}
+
+void *
+codec_bind_object(struct pool *pool, const ProtobufCMessageDescriptor *d,
+    json_t *object, const char *without, struct refuse *refuse)
+{
+	static const struct path root;
+	struct bind bind = { .pool = pool, .refuse = refuse };
+	void *msg = NULL;
+
+	pool_enter(pool);
+	if (object == NULL)
+		object = json_object();
+	if (object == NULL) {
+		bind_refuse_memory(&bind);
+	} else {
+		if (without != NULL)
+			json_object_del(object, without);
+		msg = bind_object(&bind, d, &root, object);
+	}
 	pool_leave();
 	return msg;
 }

@@ -33,6 +33,11 @@ static const struct known known[FIELD_COUNT] = {
 	[FIELD_USER_AGENT] = KNOWN("user-agent"),
 	[FIELD_LAST_EVENT_ID] = KNOWN("last-event-id"),
 	[FIELD_FORWARDED_FOR] = KNOWN("x-forwarded-for"),
+	[FIELD_ORIGIN] = KNOWN("origin"),
+	[FIELD_MCP_VERSION] = KNOWN("mcp-protocol-version"),
+	[FIELD_MCP_METHOD] = KNOWN("mcp-method"),
+	[FIELD_MCP_NAME] = KNOWN("mcp-name"),
+	[FIELD_MCP_SESSION] = KNOWN("mcp-session-id"),
 };
 
 void

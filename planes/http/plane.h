@@ -21,6 +21,10 @@
 #include <openssl/ssl.h>
 #include <sys/queue.h>
 
+#ifndef AEGIS_VERSION
+#define AEGIS_VERSION "0.1.0"
+#endif
+
 enum {
 	PLANE_LISTEN_FD = 4,         /* the supervisor bound it */
 	PLANE_BUCKETS = 4096,        /* requests in flight, by n */
@@ -72,6 +76,8 @@ struct conn;
 struct protocol {
 	const char *name;  /* of its section in the configuration */
 	size_t conn_size;  /* of what begins with struct conn */
+	/* May this request be looked at? False: it refused. NULL: any may. */
+	bool (*check)(struct conn *conn);
 	/* A whole request whose route is no operation. Answers. */
 	void (*page)(struct conn *conn);
 	/*
@@ -200,6 +206,12 @@ bool address_is_trusted(const struct plane *plane, const struct sockaddr *peer);
 /* A trusted proxy's X-Forwarded-For replaces its own address. */
 void address_forwarded(struct conn *conn);
 
+/* ---- stream.c: an answer without end; the connection is in CONN_STREAM */
+void stream_begin(struct conn *conn, const char *extra); /* head; extra: fields */
+void stream_write(struct conn *conn, const char *text, size_t len);
+void stream_finish(struct conn *conn); /* ends the answer and the connection */
+void stream_keep_alive(struct conn *conn); /* a comment that says nothing */
+
 /* ---- tls.c */
 ag_err tls_init(struct plane *plane) AG_MUST;
 struct bufferevent *tls_bufferevent(struct plane *plane, int fd);
@@ -240,6 +252,8 @@ const char *plane_config_str(struct plane *plane, const char *key);
 
 /* ---- request.c: from a whole HTTP request to its end */
 void request_start(struct conn *conn);
+/* The bearer token; "" if it is something else; NULL: none. */
+const char *request_credential(const struct conn *conn);
 /* What the head says of a request beside its body: credential, conditions,
  * Idempotency-Key under `route`. For the slot `bind`; false: refused. */
 bool request_conditions(struct conn *conn, Ag__Request *request,
@@ -269,8 +283,8 @@ void answer_failed(struct conn *conn, const char *detail);
 void answer_page(struct conn *conn, unsigned status, const char *type,
     const char *extra, const void *body, size_t len);
 /* The parts of an answer in their order: status line and the fields of every
- * answer; limits; Content-Type with the end of the head, which returns where
- * the body begins; and when the body is there, off it goes. */
+ * answer; limits; Content-Type (NULL: none) with the end of the head, which returns
+ * where the body begins; and when the body is there, off it goes. */
 void answer_head(struct conn *conn, struct text *out, unsigned status);
 void answer_rate(struct text *out, const Ag__DeliverEvent *deliver);
 void answer_retry(struct conn *conn, struct text *out, const Ag__Refusal *refusal);

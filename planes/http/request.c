@@ -141,8 +141,8 @@ request_trace(const struct conn *conn, char *trace, char *flags)
 
 /* NULL: none. Something else than a bearer token is a token that is malformed,
  * and iam's to refuse. */
-static const char *
-credential(const struct conn *conn)
+const char *
+request_credential(const struct conn *conn)
 {
 	const char *text = http_field(&conn->in, FIELD_AUTHORIZATION);
 
@@ -357,7 +357,7 @@ request_conditions(struct conn *conn, Ag__Request *request,
 	const char *path, *method = http_method(&conn->in);
 	size_t path_len, method_len = strlen(method);
 
-	request->credential = (char *)(uintptr_t)credential(conn);
+	request->credential = (char *)(uintptr_t)request_credential(conn);
 	request->if_match =
 	    (char *)(uintptr_t)http_field(&conn->in, FIELD_IF_MATCH);
 	request->step_up = (char *)(uintptr_t)http_field(&conn->in, FIELD_STEP_UP);
@@ -479,6 +479,8 @@ request_start(struct conn *conn)
 	request_stamp(conn);
 	if (conn->proxied)
 		address_forwarded(conn);
+	if (plane->protocol->check != NULL && !plane->protocol->check(conn))
+		return;
 	if (match->route == NULL) {
 		if (match->allow == 0 && route_method_named(
 		    http_method(&conn->in)) != METHOD_COUNT)

@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef AEGIS_VERSION
-#define AEGIS_VERSION "0.1.0"
-#endif
-
 enum { JWKS_TIMEOUT_MS = 1000 };
 
 /* ----------------------------------------------------------------- health */

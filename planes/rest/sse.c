@@ -47,46 +47,6 @@ stream_stop(struct conn *conn)
 		    (unsigned long long)conn->n);
 }
 
-/* HTTP/1.1: a chunk (RFC 9112 §7.1); HTTP/1.0: until the connection ends. */
-static void
-write_text(struct conn *conn, const char *text, size_t len)
-{
-	struct text *out = &conn->plane->out;
-
-	if (conn->in.parser.http_minor == 0) {
-		conn_write(conn, text, len);
-		return;
-	}
-	text_printf(out, "%zx\r\n", len);
-	text_add(out, text, len);
-	text_str(out, "\r\n");
-	if (out->failed)
-		conn->broken = true;
-	else
-		conn_write(conn, out->bytes, out->len);
-	text_reset(out, false);
-}
-
-static void
-end_stream(struct conn *conn)
-{
-	if (conn->in.parser.http_minor != 0)
-		conn_write(conn, "0\r\n\r\n", 5);
-	conn->last = true;
-	conn_done(conn);
-}
-
-static void
-stream_keep_alive(struct conn *conn)
-{
-	static const char line[] = ": keep-alive\n\n";
-
-	conn_place(conn, CONN_STREAM);
-	write_text(conn, line, sizeof(line) - 1);
-	if (conn->broken)
-		conn_drop(conn);
-}
-
 static void
 stream_written(struct conn *conn)
 {
@@ -135,9 +95,9 @@ stream_lagged(struct conn *conn)
 	print_item(&text, &item);
 	stream_stop(conn);
 	if (!text.failed)
-		write_text(conn, text.bytes, text.len);
+		stream_write(conn, text.bytes, text.len);
 	text_fini(&text);
-	end_stream(conn);
+	stream_finish(conn);
 }
 
 static void
@@ -150,9 +110,9 @@ stream_end(struct conn *conn, const char *code)
 	print_item(&text, &item);
 	stream_stop(conn);
 	if (!text.failed)
-		write_text(conn, text.bytes, text.len);
+		stream_write(conn, text.bytes, text.len);
 	text_fini(&text);
-	end_stream(conn);
+	stream_finish(conn);
 }
 
 static void
@@ -163,14 +123,14 @@ stream_now(struct conn *conn, const Ag__StreamItemEvent *item)
 
 	print_item(&text, item);
 	if (!text.failed)
-		write_text(conn, text.bytes, text.len);
+		stream_write(conn, text.bytes, text.len);
 	text_fini(&text);
 	if (conn->broken) {
 		conn_drop(conn);
 		return;
 	}
 	if (ends) {
-		end_stream(conn);
+		stream_finish(conn);
 		return;
 	}
 	stream_of(conn)->last_seq = item->event->seq;
@@ -208,28 +168,15 @@ stream_item(struct plane *plane, const Ag__StreamItemEvent *item)
 void
 stream_open(struct conn *conn)
 {
-	struct text *out = &conn->plane->out;
-	bool chunked = conn->in.parser.http_minor != 0;
-
 	if (conn->bev == NULL) {
 		stream_stop(conn);
 		conn_done(conn);
 		return;
 	}
-	if (conn->credit > 0) /* an open stream is no request under way */
-		ag_credit_give(conn->plane->ctx, conn->credit);
-	conn->credit = 0;
-	conn->last = true;
-	answer_head(conn, out, 200);
-	text_str(out, "Content-Type: text/event-stream\r\n");
-	text_str(out, chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
-	conn_write(conn, out->bytes, out->len);
-	text_reset(out, false);
-	ag_metric_add(conn->plane->ctx, PM_STREAMS, 1);
-	conn_place(conn, CONN_STREAM);
-	write_text(conn, "retry: 1000\n\n", 13);
+	stream_begin(conn, "");
+	stream_write(conn, "retry: 1000\n\n", 13);
 	if (stream_of(conn)->early.len > 0 && !stream_of(conn)->early.failed)
-		write_text(conn, stream_of(conn)->early.bytes, stream_of(conn)->early.len);
+		stream_write(conn, stream_of(conn)->early.bytes, stream_of(conn)->early.len);
 	text_fini(&stream_of(conn)->early);
 	credit(conn, STREAM_EVENTS_MAX - (stream_of(conn)->unread > STREAM_EVENTS_MAX ?
 	    STREAM_EVENTS_MAX : stream_of(conn)->unread));

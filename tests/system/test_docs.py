@@ -15,6 +15,7 @@ import subprocess
 import pytest
 
 from conftest import BUILD, ROOT, Fleet
+from mcp_client import CONFIG_MCP
 
 PAGES = sorted(p for p in [os.path.join(ROOT, n) for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] +
                glob.glob(os.path.join(ROOT, "docs", "*.md")) if os.path.exists(p))
@@ -41,7 +42,7 @@ def test_make_targets_exist(page):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "run")], ids=lambda p: os.path.basename(str(p)))
 def test_commands_run(page, tmp_path):
-    fleet = Fleet()
+    fleet = Fleet(config=CONFIG_MCP if os.path.basename(page) == "mcp.md" else None)
     try:
         fleet.start()
         script = "set -euo pipefail\n" + "\n".join(blocks(page, "run"))

@@ -60,6 +60,14 @@ test_every_route_finds_itself(void **state)
 	assert_true(i > 50);
 }
 
+/* Asked by planes of tools only. */
+static bool
+is_elsewhere(const struct ag_operation *op)
+{
+	return op->type == AG_MSG_TOOL_CONNECT || op->type == AG_MSG_TOOL_LIST ||
+	    op->type == AG_MSG_AUDIT_OWN;
+}
+
 static void
 test_every_operation_has_a_route(void **state)
 {
@@ -71,7 +79,7 @@ test_every_operation_has_a_route(void **state)
 	for (i = 0; (op = ag_operation_at(i)) != NULL; i++) {
 		for (j = 0; (route = route_at(j)) != NULL && route->op != op->type; j++)
 			;
-		if (route == NULL)
+		if (route == NULL && !is_elsewhere(op))
 			fail_msg("no route for %s", op->name);
 	}
 }
