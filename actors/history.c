@@ -3,8 +3,8 @@
  * history: answers questions about the audit log, from its segments.
  * Hears the audit.* and sink operations, audit_poke_event, stream_stop_order and
  * stream_credit_order (planes). Says stream_item_event (planes); asks audit
- * how far the log is durable, and reads no further; tells sinks to pause
- * (sink_order_ask).
+ * how far the log is durable, and reads no further; iam whether those who opened
+ * a stream may still read; tells sinks to pause (sink_order_ask).
  * Keeps a small index (a row per 1,024 events) and the checkpoints, both
  * rebuilt from the segments when they are not there. A tenant sees its own
  * events only: every answer is filtered by the grant's tenant.
@@ -183,6 +183,7 @@ flush(void *state, struct ag_ctx *ctx)
 	h->want_wait_later = false;
 	if (h->want_wait)
 		wait_for_more(h, ctx);
+	stream_ask(h, ctx);
 	return AG_OK;
 }
 

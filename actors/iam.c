@@ -2,7 +2,7 @@
 /*
  * iam: who is asking, for whom, and whether they may.
  * Hears operations (plane), its own operations judged and challenge_ask (risk),
- * ruling_order and act_ask (responder), jwks_ask (plane). Says operations with a grant (risk),
+ * ruling_order and act_ask (responder), jwks_ask (plane), standing_ask (history). Says operations with a grant (risk),
  * facts (journal), outcomes (audit).
  * Keeps the directory of tenants, principals, agents, tokens and keys in
  * memory, as the journal tells it, with a snapshot; holds and the steps of used
@@ -130,6 +130,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_ACT_ASK, iam_on_act },
 	{ AG_MSG_CHALLENGE_ASK, iam_on_challenge },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },
+	{ AG_MSG_STANDING_ASK, iam_on_standing },
 };
 
 static const char *const tables[] = {

@@ -206,6 +206,18 @@ keys_fini(void *state, struct ag_ctx *ctx)
 		ag_log(ctx, AG_WARN, "KEY-COUNT", "the counters are not kept");
 }
 
+/* Nothing of a tenant that ended stays ready for use. */
+static ag_err
+on_tenant_ended(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__TenantEndedOrder *order = msg;
+	struct keys *k = state;
+
+	cache_drop_tenant(&k->cache, ctx, order->tenant);
+	on_gauges(k, ctx);
+	return AG_OK;
+}
+
 static const struct ag_row rows[] = {
 	{ AG_MSG_KEY_SIGN, on_key_use },
 	{ AG_MSG_KEY_VERIFY, on_key_use },
@@ -235,6 +247,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_KEY_JWK, on_key_jwk },
 	{ AG_MSG_KEY_JWKS, on_key_jwks },
 	{ AG_MSG_ACT_ASK, on_act_ask },
+	{ AG_MSG_TENANT_ENDED_ORDER, on_tenant_ended },
 };
 
 static const char *const tables[] = { "keys", "due", "rotate", "notes", NULL };

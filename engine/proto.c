@@ -13,8 +13,8 @@
 
 enum {
 	OPERATION_BASE = 0x1000,
-	MESSAGE_NUMBERS = 0x0a00,   /* past the highest in messages.def */
-	OPERATION_NUMBERS = 0x0600, /* past the highest in operations.def */
+	MESSAGE_NUMBERS = 0x1000,   /* past the highest in messages.def */
+	OPERATION_NUMBERS = 0x1000, /* past the highest in operations.def */
 };
 
 static const struct ag_message messages[] = {
@@ -71,7 +71,7 @@ static const struct {
 #include "routes.def"
 #undef ROUTE
 };
-_Static_assert(AG_GROUP_COUNT <= 32, "a group is a bit of a route mask");
+_Static_assert(AG_GROUP_COUNT <= 64, "a group is a bit of a route mask");
 
 static const struct {
 	uint8_t from, to;
@@ -81,7 +81,7 @@ static const struct {
 #undef LINE
 };
 
-static uint32_t route_masks[AG_ROLE_COUNT][AG_ROLE_COUNT];
+static uint64_t route_masks[AG_ROLE_COUNT][AG_ROLE_COUNT];
 
 /* Before main, so that nobody has to remember it and no thread races. */
 __attribute__((constructor)) static void
@@ -89,7 +89,7 @@ fill_route_masks(void)
 {
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		route_masks[routes[i].from][routes[i].to] |=
-		    UINT32_C(1) << routes[i].group;
+		    UINT64_C(1) << routes[i].group;
 }
 
 static const char *const role_names[AG_ROLE_COUNT] = {

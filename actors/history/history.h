@@ -18,7 +18,7 @@ enum {
 	ASK_MS = 1500,
 	STREAMS_MAX = 64,
 	STREAM_BEHIND_MAX = 1000,
-	STREAM_IDS_MAX = 12, /* a chain is no longer */
+	STREAM_UNSURE_MS = 10 * 1000, /* a stream lives without iam's word */
 	GROUP_LEAVES = 256,      /* Merkle subtrees kept: 2^8 leaves */
 	GROUP_LEVEL = 8,
 	PROOF_PATH_MAX = 64,
@@ -149,6 +149,8 @@ void stream_tick(struct history *h, struct ag_ctx *ctx);
 /* Ends the streams whose credential this event ends. */
 void stream_look(struct history *h, struct ag_ctx *ctx,
     const struct ag_seg_record *record);
+/* Asks iam about those that are in doubt: when a turn is over. */
+void stream_ask(struct history *h, struct ag_ctx *ctx);
 void stream_drop_slot(struct history *h, unsigned slot);
 void stream_fini(struct history *h);
 void proof_fini(struct history *h); /* forgets all; begins anew when asked */

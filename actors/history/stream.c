@@ -3,8 +3,9 @@
  * stream: GET /v1/audit/stream. Each stream walks the log on its own, sends
  * what its filter lets through while the plane gives it credit, and is closed
  * with `lagged` if its reader, having caught up once, falls behind, and with
- * `end` when the credential that opened it expires, is revoked, or its owner is
- * suspended or deleted.
+ * `end` when the credential that opened it may no longer read: iam is asked, each
+ * second and whenever something happened that may have ended it; until iam has
+ * said so then, the stream waits.
  */
 #include "history.h"
 
@@ -26,11 +27,12 @@ struct stream {
 	bool has_prev;
 	bool caught_up;
 	int64_t expires_at; /* of the credential; 0: never */
-	/* Who opened it, and everybody above; the credential. */
-	char ids[STREAM_IDS_MAX][AG_ID_SIZE];
-	unsigned id_count;
-	char jti[AG_UUID_TEXT];
-	uint64_t opened_pos; /* what was recorded before is no news */
+	char actor_id[AG_ID_SIZE];
+	char jti[AG_UUID_TEXT]; /* "": another issuer's */
+	bool asked;         /* iam is */
+	bool doubted;       /* and has to be, when this turn is over */
+	bool waits;         /* until iam has answered */
+	uint64_t sure_ms;   /* monotonic: iam said yes */
 };
 
 static void
@@ -150,6 +152,8 @@ pump_one(struct history *h, struct ag_ctx *ctx, struct stream *s, bool *more)
 {
 	unsigned looked = 0, unpacked = 0;
 
+	if (s->waits)
+		return true;
 	if (s->reader == NULL) {
 		if (ag_segs_open(h->dir, &s->reader) != AG_OK ||
 		    block_seek(h, s->reader, block_of(s->next)) != AG_OK) {
@@ -188,7 +192,79 @@ stream_pump(struct history *h, struct ag_ctx *ctx)
 	h->want_pump = h->want_pump || more;
 }
 
-/* Once a second: a stream does not outlive the credential that opened it. */
+/* ------------------------------------------------------------ its credential */
+
+static struct stream *stream_of(struct history *h, unsigned slot, uint64_t boot,
+    uint64_t n, unsigned *at);
+
+/* Which stream iam was asked about. */
+struct doubt {
+	unsigned slot;
+	uint64_t boot, n;
+};
+
+/* iam's word; or none, and then for so long only. */
+static ag_err
+on_standing(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const struct doubt *doubt = memo;
+	struct history *h = state;
+	const char *code = ag_err_row(status)->code;
+	struct stream *s;
+	unsigned i;
+
+	(void)msg;
+	s = stream_of(h, doubt->slot, doubt->boot, doubt->n, &i);
+	if (s == NULL)
+		return AG_OK; /* closed meanwhile */
+	s->asked = false;
+	if (status == AG_OK) {
+		s->sure_ms = ag_mono_ms(ctx);
+		s->waits = s->doubted;
+		h->want_pump = true;
+		return AG_OK;
+	}
+	if (status != AG_UNAUTHENTICATED && status != AG_PERMISSION_DENIED &&
+	    status != AG_PRINCIPAL_SUSPENDED) {
+		if (ag_mono_ms(ctx) - s->sure_ms < STREAM_UNSURE_MS)
+			return AG_OK; /* asked again with the next tick */
+		code = ag_err_row(AG_UNAVAILABLE)->code;
+	}
+	say_end(ctx, s, false, code);
+	drop(h, i);
+	return AG_OK;
+}
+
+static void
+ask_standing(struct ag_ctx *ctx, struct stream *s)
+{
+	Ag__StandingAsk ask = AG__STANDING_ASK__INIT;
+	struct doubt doubt = { s->slot, s->boot, s->n };
+
+	ask.tenant = s->tenant;
+	ask.actor_id = s->actor_id;
+	ask.jti = s->jti[0] == '\0' ? NULL : s->jti;
+	ask.kind = AG_KIND_AUDIT;
+	ask.op = (char *)"read";
+	/* Not there: the next tick asks again. */
+	s->asked = ag_ask(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_STANDING_ASK,
+	    &ask, AG_MSG_DONE_REPLY, ASK_MS, on_standing, &doubt,
+	    sizeof(doubt)) == AG_PENDING;
+	s->doubted = s->doubted && !s->asked;
+}
+
+/* One that is asked about already is asked about again, after the answer. */
+void
+stream_ask(struct history *h, struct ag_ctx *ctx)
+{
+	for (unsigned i = 0; i < h->stream_count; i++)
+		if (h->streams[i]->doubted && !h->streams[i]->asked)
+			ask_standing(ctx, h->streams[i]);
+}
+
+/* Once a second: a stream does not outlive the credential that opened it, nor
+ * the right to read. */
 void
 stream_tick(struct history *h, struct ag_ctx *ctx)
 {
@@ -196,60 +272,28 @@ stream_tick(struct history *h, struct ag_ctx *ctx)
 
 	for (unsigned i = h->stream_count; i-- > 0;) {
 		struct stream *s = h->streams[i];
+		bool unsure = ag_mono_ms(ctx) - s->sure_ms >= 2 * STREAM_UNSURE_MS;
 
-		if (s->expires_at == 0 || s->expires_at > now_ms)
-			continue;
-		say_end(ctx, s, false, "Unauthenticated");
-		drop(h, i);
+		if (unsure || (s->expires_at != 0 && s->expires_at <= now_ms)) {
+			say_end(ctx, s, false, ag_err_row(unsure ?
+			    AG_UNAVAILABLE : AG_UNAUTHENTICATED)->code);
+			drop(h, i);
+		} else {
+			s->doubted = true;
+		}
 	}
 	ag_metric_set(ctx, M_STREAMS, h->stream_count);
 }
 
-/* ------------------------------------------------------------ its credential */
-
-/* What ends a credential, as it is recorded. */
-static const struct {
-	const char *operation;
-	const char *code; /* what the next request would be told */
-} ends[] = {
-	{ "principal.suspend", "PrincipalSuspended" },
-	{ "principal.delete", "Unauthenticated" },
-	{ "principal.revoke", "Unauthenticated" }, /* a token */
-	{ "agent.suspend", "PrincipalSuspended" },
-	{ "agent.revoke", "Unauthenticated" },
-	{ "response.suspend_agent", "PrincipalSuspended" },
-	{ "response.revoke_agent", "Unauthenticated" },
-	{ "response.revoke_subtree", "Unauthenticated" },
+/* What may end a credential, or what it may do, as it is recorded. */
+static const char *const ends[] = {
+	"principal.suspend", "principal.delete", "principal.revoke",
+	"principal.ungrant", "principal.set-role", "principal.delete-role",
+	"agent.suspend", "agent.revoke", "agent.revoke-many",
+	"system.tenant-suspend", "system.tenant-delete",
+	"response.suspend_agent", "response.revoke_agent",
+	"response.revoke_subtree",
 };
-
-static bool
-is_of(const struct stream *s, const char *id)
-{
-	if (id == NULL)
-		return false;
-	if (strcmp(id, s->jti) == 0 && s->jti[0] != '\0')
-		return true;
-	for (unsigned i = 0; i < s->id_count; i++) {
-		if (strcmp(id, s->ids[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void
-end_those_of(struct history *h, struct ag_ctx *ctx, const Ag__Event *event,
-    uint64_t pos, const char *code)
-{
-	for (unsigned i = h->stream_count; i-- > 0;) {
-		struct stream *s = h->streams[i];
-
-		if (pos <= s->opened_pos || strcmp(s->tenant, event->tenant) != 0 ||
-		    event->resource == NULL || !is_of(s, event->resource->id))
-			continue;
-		say_end(ctx, s, false, code);
-		drop(h, i);
-	}
-}
 
 /* Every event that is indexed while streams are open comes by here. */
 void
@@ -257,28 +301,34 @@ stream_look(struct history *h, struct ag_ctx *ctx,
     const struct ag_seg_record *record)
 {
 	const Ag__Event *event;
+	bool may_end = false;
 
 	if (h->stream_count == 0 ||
 	    (memmem(record->body, record->body_len, "suspend", 7) == NULL &&
 	    memmem(record->body, record->body_len, "revoke", 6) == NULL &&
-	    memmem(record->body, record->body_len, ".delete", 7) == NULL))
+	    memmem(record->body, record->body_len, "ungrant", 7) == NULL &&
+	    memmem(record->body, record->body_len, "-role", 5) == NULL &&
+	    memmem(record->body, record->body_len, "delete", 6) == NULL))
 		return;
 	event = ag_unpack(ctx, &ag__event__descriptor, record->body,
 	    record->body_len);
 	if (event == NULL || event->outcome != AG__OUTCOME_KIND__V__allowed)
 		return;
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		if (strcmp(event->operation, ends[i].operation) == 0)
-			end_those_of(h, ctx, event, record->pos, ends[i].code);
-	}
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		may_end = may_end || strcmp(event->operation, ends[i]) == 0;
+	for (unsigned i = 0; may_end && i < h->stream_count; i++)
+		h->streams[i]->waits = h->streams[i]->doubted = true;
 }
 
 static void
-opened_by(struct stream *s, const Ag__Grant *g)
+opened_by(struct stream *s, struct ag_ctx *ctx, const Ag__Grant *g)
 {
-	for (size_t i = 0; i < g->n_chain && s->id_count < STREAM_IDS_MAX; i++)
-		snprintf(s->ids[s->id_count++], AG_ID_SIZE, "%s", g->chain[i]->id);
-	snprintf(s->jti, sizeof(s->jti), "%s", g->jti == NULL ? "" : g->jti);
+	snprintf(s->actor_id, sizeof(s->actor_id), "%s", g->actor_id);
+	snprintf(s->jti, sizeof(s->jti), "%s",
+	    g->jti == NULL || g->issuer != NULL ? "" : g->jti);
+	s->expires_at = g->has_credential_expires_at ?
+	    g->credential_expires_at : 0;
+	s->sure_ms = ag_mono_ms(ctx);
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -361,9 +411,7 @@ on_stream_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	s->slot = g->plane;
 	s->n = g->n;
 	s->boot = g->boot;
-	s->expires_at = g->has_credential_expires_at ? g->credential_expires_at : 0;
-	opened_by(s, g);
-	s->opened_pos = h->head;
+	opened_by(s, ctx, g);
 	if (s->ask == NULL)
 		err = AG_NO_MEMORY;
 	if (err == AG_OK)

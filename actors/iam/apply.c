@@ -27,9 +27,13 @@ on_tenant(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 	fact.has_revision = fact.has_created_at = true;
 	fact.revision = r->version;
 	fact.created_at = tenant == NULL ? fact.at : tenant->created_at;
-	err = iam_take_tenant(iam, &fact);
-	return err != AG_OK ? err :
-	    iam_store_msg(ctx, IAM_T_TENANTS, fact.name, &fact);
+	if ((err = iam_take_tenant(iam, &fact)) != AG_OK)
+		return err;
+	/* Again at the end: nothing that was being loaded meanwhile stays. */
+	if (iam->ready && (strcmp(fact.state, "deleting") == 0 ||
+	    strcmp(fact.state, "deleted") == 0))
+		iam_tenant_ended(ctx, fact.name);
+	return iam_store_msg(ctx, IAM_T_TENANTS, fact.name, &fact);
 }
 
 static ag_err

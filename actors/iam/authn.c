@@ -109,35 +109,10 @@ verify(struct call *c, const char *text, size_t len, const uint8_t hash[32])
 static ag_err
 check_standing(struct call *c)
 {
-	static const struct {
-		ag_err err;
-		const char *reason, *detail;
-	} no[] = {
-		[IAM_STANDS] = { AG_OK, NULL, NULL },
-		[IAM_SELF_SUSPENDED] = { AG_PRINCIPAL_SUSPENDED, "by_person",
-		    "The principal is suspended." },
-		[IAM_SELF_GONE] = { AG_UNAUTHENTICATED, "token_revoked",
-		    "The credential is revoked." },
-		[IAM_SELF_EXPIRED] = { AG_UNAUTHENTICATED, "token_expired",
-		    "The credential has expired." },
-		[IAM_ABOVE_SUSPENDED] = { AG_UNAUTHENTICATED, "parent_inactive",
-		    "A principal above is not active." },
-		[IAM_ABOVE_GONE] = { AG_UNAUTHENTICATED, "token_revoked",
-		    "The credential is revoked." },
-		[IAM_TENANT_SUSPENDED] = { AG_UNAUTHENTICATED,
-		    "tenant_suspended", "The tenant is suspended." },
-	};
-	enum iam_standing s = iam_standing(c->node, c->now);
-	const char *reason = no[s].reason;
+	struct iam_no no = iam_no(c->node, c->token, c->now);
 
-	if (c->token->revoked_at != 0 && s != IAM_TENANT_SUSPENDED)
-		s = IAM_SELF_GONE;
-	else if (c->now >= c->token->expires_at && s == IAM_STANDS)
-		s = IAM_SELF_EXPIRED;
-	reason = s == IAM_SELF_SUSPENDED && c->node->by_responder ?
-	    "by_responder" : no[s].reason;
-	return s == IAM_STANDS ? AG_OK :
-	    REFUSE(c, no[s].err, reason, NULL, "%s", no[s].detail);
+	return no.err == AG_OK ? AG_OK :
+	    REFUSE(c, no.err, no.reason, NULL, "%s", no.detail);
 }
 
 static bool

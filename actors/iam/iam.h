@@ -594,6 +594,16 @@ bool iam_resolve(struct iam *iam, const struct iam_tenant *tenant,
 Ag__Reach *iam_trail_said(struct ag_ctx *ctx, const struct iam_query *q,
     int64_t now_ms); /* NULL: no memory */
 
+/* ---- standing.c */
+struct iam_no {
+	ag_err err; /* AG_OK: nothing is against it */
+	const char *reason, *detail;
+};
+/* Why it may not be used now. token NULL: another issuer's. */
+struct iam_no iam_no(const struct iam_node *node, const struct iam_token *token,
+    int64_t now_ms);
+ag_handler iam_on_standing;
+
 /* ---- station.c: the decision on a request of a plane */
 ag_handler iam_station;
 
@@ -751,6 +761,8 @@ ag_err iam_found_persist(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_draft *draft, const void *reply, const void *replay,
     ag_then *then) AG_MUST;
 
+/* Says so to the shards: now, and as long as it is being erased. */
+void iam_tenant_ended(struct ag_ctx *ctx, const char *tenant);
 /* Goes on with the tenants whose keys are being erased. */
 void iam_shred(struct iam *iam, struct ag_ctx *ctx);
 

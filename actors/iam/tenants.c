@@ -302,6 +302,24 @@ iam_on_tenant_delete(void *state, struct ag_ctx *ctx, const void *msg)
 
 /* --------------------------------------------------------------- shredding */
 
+/* Whatever of it is parsed leaves the shards' memory; a shard that is not
+ * there has nothing in memory. */
+void
+iam_tenant_ended(struct ag_ctx *ctx, const char *tenant)
+{
+	Ag__TenantEndedOrder order = AG__TENANT_ENDED_ORDER__INIT;
+	ag_err err;
+
+	order.tenant = (char *)tenant;
+	for (unsigned i = 0; i < ag_slot_count(ctx, AG_ROLE_KEYS); i++) {
+		err = ag_send(ctx, ag_slot(ctx, AG_ROLE_KEYS, i),
+		    AG_MSG_TENANT_ENDED_ORDER, &order);
+		if (err != AG_OK && err != AG_NOBODY)
+			ag_log(ctx, AG_WARN, "TENANT-ENDED", "shard=%u err=%s", i,
+			    ag_err_row(err)->name);
+	}
+}
+
 static ag_err
 on_deleted(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
@@ -408,8 +426,9 @@ iam_shred(struct iam *iam, struct ag_ctx *ctx)
 	for (size_t i = 0; i < iam->tenant_count; i++) {
 		struct iam_tenant *tenant = iam->tenant_list[i];
 
-		if (tenant->deleting && !tenant->shredding)
-			tenant->shredding = ask_shred(ctx, tenant, 0) ==
-			    AG_PENDING;
+		if (!tenant->deleting || tenant->shredding)
+			continue;
+		iam_tenant_ended(ctx, tenant->name);
+		tenant->shredding = ask_shred(ctx, tenant, 0) == AG_PENDING;
 	}
 }

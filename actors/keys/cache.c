@@ -250,6 +250,20 @@ cache_drop(struct cache *c, const char *id)
 }
 
 void
+cache_drop_tenant(struct cache *c, struct ag_ctx *ctx, const char *tenant)
+{
+	struct link *l, *next;
+	struct hot *hot;
+
+	for (l = c->parsed.next; l != &c->parsed; l = next) {
+		next = l->next;
+		hot = cache_key(c, ctx, ((struct parsed_entry *)l)->id);
+		if (hot == NULL || strcmp(hot->stored->key->tenant, tenant) == 0)
+			entry_free(c, (struct parsed_entry *)l);
+	}
+}
+
+void
 cache_fini(struct cache *c, struct ag_ctx *ctx)
 {
 	if (c->hots.next == NULL)

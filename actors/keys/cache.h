@@ -69,5 +69,7 @@ ag_err cache_add(struct cache *c, const char *id, uint32_t version,
     bool is_private, struct parsed *key, struct parsed **out) AG_MUST;
 /* Wipes everything parsed of this key. */
 void cache_drop(struct cache *c, const char *id);
+/* The same for all keys of a tenant. */
+void cache_drop_tenant(struct cache *c, struct ag_ctx *ctx, const char *tenant);
 
 #endif

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import urllib.parse
 
 import pytest
@@ -112,3 +113,54 @@ def test_the_tail_ends_when_its_credential_does(fleet, admin, tmp_path, unique):
     admin.ok("POST", "/v1/principals/%s/suspend" % who.name, {"reason": "test"})
     _, err = tail.communicate(timeout=20)
     assert tail.returncode == 3 and "PrincipalSuspended" in err
+
+
+@pytest.mark.parametrize("how", ["role", "role until", "role of a tenant"])
+def test_a_stream_ends_with_the_right_to_read(fleet, admin, unique, how):
+    """Whatever took audit:*:read away, no stream goes on: iam is asked, not the event's words."""
+    if how == "role of a tenant":
+        role = unique("watch")
+        admin.ok("PUT", "/v1/roles/" + role, {"scopes": ["audit:*:read"]})
+        who = fleet.person(unique("reader"), roles=[role])
+    else:
+        who = fleet.person(unique("reader"), roles=["auditor"])
+    stream = Stream(fleet, who.token)
+    other = Stream(fleet, fleet.person(unique("stays"), roles=["auditor"]).token)
+    if how == "role":
+        admin.ok("DELETE", "/v1/principals/%s/roles/auditor" % who.name)
+    elif how == "role until":
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(fleet.now() + 2))
+        admin.ok("PUT", "/v1/principals/%s/roles/auditor" % who.name, {"valid_until": until})
+    else:
+        admin.ok("PUT", "/v1/roles/" + role, {"scopes": ["key:*:read"]})
+    assert stream.until_end() == ("end", {"code": "PermissionDenied"})
+    marker = admin.get("/v1/whoami").headers["x-request-id"].encode()
+    assert any(marker in line for line in other.file), "the stream of who may read goes on"
+
+
+def test_streams_end_with_their_tenant(fleet, admin, unique):
+    name = unique("acme")
+    made = admin.ok("POST", "/v1/tenants", {"name": name, "admin_name": "ann"})["admin"]
+    stream, own = Stream(fleet, made["token"]), Stream(fleet, admin.token)
+    admin.ok("POST", "/v1/tenants/%s/suspend" % name, {"reason": "test"})
+    assert stream.until_end() == ("end", {"code": "Unauthenticated"})
+    admin.ok("POST", "/v1/tenants/%s/resume" % name, {"reason": "test"})
+    stream = Stream(fleet, made["token"])
+    admin.ok("DELETE", "/v1/tenants/%s?reason=test" % name)
+    assert stream.until_end() == ("end", {"code": "Unauthenticated"})
+    marker = admin.get("/v1/whoami").headers["x-request-id"].encode()
+    assert any(marker in line for line in own.file)
+
+
+def test_streams_without_iam_end_in_a_while(fresh_fleet):
+    """Nobody says any more who may read: a stream goes on for a bounded time."""
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    stream = Stream(fleet, admin.token)
+    pid = fleet.processes()["iam"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stream.socket.settimeout(40)
+        assert stream.until_end() == ("end", {"code": "Unavailable"})
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -177,6 +177,89 @@ test_delete_goes_on(void **state)
 	free(token);
 }
 
+static ag_err
+standing(const char *tenant, const char *id, const char *jti, const char *op,
+    char code[64])
+{
+	Ag__StandingAsk ask = AG__STANDING_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const struct ag_kit_sent *sent;
+	const Ag__ErrorReply *no;
+
+	env.has_corr = true;
+	env.corr = 77;
+	ask.tenant = (char *)tenant;
+	ask.actor_id = (char *)id;
+	ask.jti = (char *)jti;
+	ask.kind = AG_KIND_AUDIT;
+	ask.op = (char *)op;
+	while (ag_kit_next(f->kit) != NULL)
+		continue;
+	ag_kit_deliver(f->kit, AG_ROLE_HISTORY, 0, AG_MSG_STANDING_ASK, &env,
+	    &ask);
+	sent = ag_kit_next(f->kit);
+	assert_non_null(sent);
+	assert_int_equal(sent->to_role, AG_ROLE_HISTORY);
+	if (sent->type == AG_MSG_DONE_REPLY)
+		return AG_OK;
+	no = sent->body;
+	snprintf(code, 64, "%s", no->refusal->reason_code == NULL ? "" :
+	    no->refusal->reason_code);
+	return (ag_err)no->refusal->err;
+}
+
+/* What history is told of who opened a stream. */
+static void
+test_standing(void **state)
+{
+	struct agent a = agent_of(f, f->admin, "key:x:sign", 0);
+	struct iam_node *node = iam_node_find(ag_kit_state(f->kit), a.id);
+	char reason[64] = "";
+	struct ended e = request(f, AG_MSG_WHOAMI, ASK(.token = other), NULL);
+	const Ag__WhoamiReply *ann = e.reply;
+
+	assert_int_equal(standing("acme", ann->id, ann->credential->jti, "read",
+	    reason), AG_OK);
+	assert_int_equal(standing("acme", ann->id, NULL, "read", reason), AG_OK);
+	assert_int_equal(standing("default", ann->id, NULL, "read", reason),
+	    AG_UNAUTHENTICATED);
+	assert_int_equal(standing("acme", "hum_0", NULL, "read", reason),
+	    AG_UNAUTHENTICATED);
+	assert_int_equal(standing("acme", ann->id, "no such", "read", reason),
+	    AG_UNAUTHENTICATED);
+	assert_int_equal(standing("default", a.id, node->token.jti, "read",
+	    reason), AG_PERMISSION_DENIED);
+	because(f, AG_MSG_AGENT_SUSPEND, f->admin, a.id, AG_OK, NULL);
+	assert_int_equal(standing("default", a.id, node->token.jti, "read",
+	    reason), AG_PRINCIPAL_SUSPENDED);
+	assert_string_equal(reason, "by_person");
+	because(f, AG_MSG_TENANT_SUSPEND, f->admin, "acme", AG_OK, NULL);
+	assert_int_equal(standing("acme", ann->id, ann->credential->jti, "read",
+	    reason), AG_UNAUTHENTICATED);
+	assert_string_equal(reason, "tenant_suspended");
+	ended_free(&e);
+	agent_free(&a);
+}
+
+/* Each shard is told, at once and again when it is over. */
+static void
+test_shards_are_told(void **state)
+{
+	const struct ag_kit_sent *sent;
+	unsigned told = 0;
+
+	because(f, AG_MSG_TENANT_DELETE, f->admin, "acme", AG_OK, NULL);
+	ag_kit_advance(f->kit, 1000);
+	while ((sent = ag_kit_next(f->kit)) != NULL)
+		if (sent->type == AG_MSG_TENANT_ENDED_ORDER) {
+			assert_int_equal(sent->to_role, AG_ROLE_KEYS);
+			assert_string_equal(((const Ag__TenantEndedOrder *)
+			    sent->body)->tenant, "acme");
+			told++;
+		}
+	assert_int_equal(told, 2);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int
@@ -187,6 +270,8 @@ main(void)
 		TEST(test_refused),
 		TEST(test_delete),
 		TEST(test_delete_goes_on),
+		TEST(test_standing),
+		TEST(test_shards_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

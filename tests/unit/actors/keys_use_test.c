@@ -358,6 +358,34 @@ test_nothing_decrypts_after_destroy(void **state)
 	fixture_free(&f);
 }
 
+/* A tenant's end takes its parsed keys out of memory at once, nobody else's. */
+static void
+test_a_tenant_ends(void **state)
+{
+	struct fixture f;
+	Ag__TenantEndedOrder order = AG__TENANT_ENDED_ORDER__INIT;
+	const struct cache *cache;
+	uint8_t c[512];
+
+	fixture_new(&f, NULL);
+	contexts();
+	cache = &((const struct keys *)ag_kit_state(f.keys))->cache;
+	(void)encrypt(&f, new_key(&f, SPEC(AES_256), true), c);
+	f.tenant = "acme";
+	(void)encrypt(&f, new_key(&f, SPEC(AES_256), true), c);
+	(void)encrypt(&f, new_key(&f, SPEC(AES_128), true), c);
+	assert_int_equal(cache->parsed_count, 3);
+	order.tenant = (char *)(uintptr_t)"nobody";
+	ag_kit_deliver(f.keys, AG_ROLE_IAM, 0, AG_MSG_TENANT_ENDED_ORDER, NULL,
+	    &order);
+	assert_int_equal(cache->parsed_count, 3);
+	order.tenant = (char *)(uintptr_t)"acme";
+	ag_kit_deliver(f.keys, AG_ROLE_IAM, 0, AG_MSG_TENANT_ENDED_ORDER, NULL,
+	    &order);
+	assert_int_equal(cache->parsed_count, 1);
+	fixture_free(&f);
+}
+
 static void
 test_raw_format(void **state)
 {
@@ -647,6 +675,7 @@ main(void)
 		cmocka_unit_test(test_encrypt_is_bound),
 		cmocka_unit_test(test_old_versions_stay_readable),
 		cmocka_unit_test(test_nothing_decrypts_after_destroy),
+		cmocka_unit_test(test_a_tenant_ends),
 		cmocka_unit_test(test_raw_format),
 		cmocka_unit_test(test_rsa_oaep),
 		cmocka_unit_test(test_data_keys),
