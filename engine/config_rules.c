@@ -137,10 +137,116 @@ check_needed(const struct ag_config *c, const struct complaint *to)
 	return AG_OK;
 }
 
+/* One of the words separated by |. */
+static bool
+is_word_of(const char *words, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *p = words; *p != '\0'; p += *p == '|') {
+		size_t n = strcspn(p, "|");
+
+		if (n == len && memcmp(p, text, n) == 0)
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+/* Which kinds of sinks need a member, and which may have it. */
+static const struct {
+	const char *member, *needs, *may;
+} sink_members[] = {
+	{ "path", "file", "" },
+	{ "url", "webhook|splunk|otlp|syslog|postgres|nats", "" },
+	{ "brokers", "kafka", "" },
+	{ "topic", "", "kafka|nats" },
+	{ "format", "", "kafka|webhook|splunk|otlp|syslog|nats" },
+	{ "key_file", "webhook", "" },
+	{ "token_file", "splunk", "otlp" },
+	{ "user", "", "kafka|nats" },
+	{ "password_file", "", "kafka|postgres|nats" },
+	{ "ca_file", "", "kafka|webhook|splunk|otlp|syslog|postgres|nats" },
+};
+
+static ag_err
+check_sink_members(const struct ag_config *c, const struct complaint *to,
+    unsigned row, const char *where)
+{
+	const char *kind = ag_config_get_str(c, "sinks[].kind", row);
+	char path[AG_CFG_PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(sink_members) / sizeof(sink_members[0]);
+	    i++) {
+		bool needs = is_word_of(sink_members[i].needs, kind);
+		bool may = needs || is_word_of(sink_members[i].may, kind);
+		bool there;
+
+		snprintf(path, sizeof(path), "sinks[].%s", sink_members[i].member);
+		there = has(c, path, row);
+		if (needs != there && (needs || !may))
+			return complain(to, where, path, "given with kind: %s%s%s, "
+			    "and only then", sink_members[i].needs,
+			    sink_members[i].needs[0] != '\0' &&
+			    sink_members[i].may[0] != '\0' ? "|" : "",
+			    sink_members[i].may);
+	}
+	if (is(c, "sinks[].format", row, "protobuf") &&
+	    !is_word_of("kafka|nats", kind))
+		return complain(to, where, "sinks[].format",
+		    "json or ocsf; protobuf is for kafka and nats");
+	if (has(c, "sinks[].user", row) != has(c, "sinks[].password_file", row) &&
+	    !is_word_of("postgres", kind))
+		return complain(to, where, "sinks[].user",
+		    "given with password_file");
+	return AG_OK;
+}
+
+/* What leaves the machine leaves it encrypted, but for syslog over UDP and TCP,
+ * which has no other way with many receivers. */
+static const struct {
+	const char *kinds, *scheme;
+} sink_urls[] = {
+	{ "webhook|splunk|otlp", "https://" },
+	{ "webhook|splunk|otlp", "http://127." },
+	{ "webhook|splunk|otlp", "http://localhost" },
+	{ "webhook|splunk|otlp", "http://[::1]" },
+	{ "syslog", "udp://" }, { "syslog", "tcp://" },
+	{ "syslog", "tls://" }, { "syslog", "unix:/" },
+	{ "postgres", "postgresql://" },
+	{ "nats", "tls://" }, { "nats", "nats://127." },
+	{ "nats", "nats://localhost" }, { "nats", "nats://[::1]" },
+};
+
+static ag_err
+check_sink_url(const struct ag_config *c, const struct complaint *to,
+    unsigned row, const char *where)
+{
+	const char *kind = ag_config_get_str(c, "sinks[].kind", row);
+	const char *url = ag_config_get_str(c, "sinks[].url", row);
+	char right[256] = "";
+	size_t len = 0;
+
+	if (url == NULL)
+		return AG_OK;
+	for (size_t i = 0; i < sizeof(sink_urls) / sizeof(sink_urls[0]); i++) {
+		const char *scheme = sink_urls[i].scheme;
+
+		if (!is_word_of(sink_urls[i].kinds, kind))
+			continue;
+		if (strncmp(url, scheme, strlen(scheme)) == 0)
+			return AG_OK;
+		len += (size_t)snprintf(right + len, sizeof(right) - len, "%s%s",
+		    len > 0 ? ", " : "", scheme);
+	}
+	return complain(to, where, "sinks[].url", "begins with one of %s", right);
+}
+
 static ag_err
 check_sinks(const struct ag_config *c, const struct complaint *to)
 {
 	unsigned n = ag_config_get_count(c, "sinks");
+	ag_err err;
 
 	for (unsigned i = 0; i < n; i++) {
 		const char *name = ag_config_get_str(c, "sinks[].name", i);
@@ -150,9 +256,9 @@ check_sinks(const struct ag_config *c, const struct complaint *to)
 			if (is(c, "sinks[].name", j, name))
 				return complain(to, where, "sinks[].name",
 				    "a name that no other sink has");
-		if (is(c, "sinks[].kind", i, "file") != has(c, "sinks[].path", i))
-			return complain(to, where, "sinks[].path",
-			    "given with kind: file, and only then");
+		if ((err = check_sink_members(c, to, i, where)) != AG_OK ||
+		    (err = check_sink_url(c, to, i, where)) != AG_OK)
+			return err;
 	}
 	return AG_OK;
 }
@@ -187,22 +293,6 @@ check_issuers(const struct ag_config *c, const struct complaint *to)
 			    "given with HS256, and only then");
 	}
 	return AG_OK;
-}
-
-/* One of the words separated by |. */
-static bool
-is_word_of(const char *words, const char *text)
-{
-	size_t len = strlen(text);
-
-	for (const char *p = words; *p != '\0'; p += *p == '|') {
-		size_t n = strcspn(p, "|");
-
-		if (n == len && memcmp(p, text, n) == 0)
-			return true;
-		p += n;
-	}
-	return false;
 }
 
 static ag_err

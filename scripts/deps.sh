@@ -9,11 +9,12 @@ declare -A packages=(
 	[build]="gcc make meson ninja-build pkg-config protobuf-c-compiler
 		libc6-dev libzmq3-dev libczmq-dev libprotobuf-c-dev liblmdb-dev libevent-dev
 		libhttp-parser-dev libjansson-dev libyaml-dev libcurl4-openssl-dev
-		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev"
+		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev
+		librdkafka-dev"
 	[run]="openssl curl python3 procps"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
-		groff mandoc shellcheck zsh fish"
+		groff mandoc shellcheck zsh fish kcat"
 	[bench]="wrk python3"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )
