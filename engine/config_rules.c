@@ -331,7 +331,7 @@ check_retention(const struct ag_config *c, const struct complaint *to)
 /* ------------------------------------------------- keys that go together */
 
 /* The planes over HTTP: each has the same keys in a section of its own. */
-static const char *const http_planes[] = { "rest", "mcp" };
+static const char *const http_planes[] = { "rest", "mcp", "agent" };
 
 static const char *
 of_plane(char path[AG_CFG_PATH_MAX], const char *plane, const char *key)

@@ -69,7 +69,7 @@ doc_rest(void)
 static const struct { const char *name, *op, *what; } tool_rows[] = {
 #define TOOL(name, op, key, hints, left_out, title, description) \
 	{ #name, #op, description },
-#include "../planes/mcp/tools.def"
+#include "../planes/tools/tools.def"
 #undef TOOL
 };
 
@@ -84,6 +84,11 @@ doc_mcp(void)
 		put_scope(operation_called(tool_rows[i].op));
 		putchar('\n');
 	}
+	puts("\nThe plane of functions:\n\n| route | what |\n|---|---|");
+#define ROUTE(method, path, op, location, summary) \
+	puts("| `" #method " " path "` | " summary " |");
+#include "../planes/agent/routes.def"
+#undef ROUTE
 }
 
 /* ---------------------------------------------------------------- errors */

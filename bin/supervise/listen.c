@@ -215,7 +215,7 @@ open_listener(struct supervisor *sup, const char *plane, const char *text,
 int
 ag_listen_open(struct supervisor *sup)
 {
-	static const char *const others[] = { "mcp" };
+	static const char *const others[] = { "mcp", "agent" };
 	const char *text = sup->listen != NULL ? sup->listen :
 	    ag_config_get_str(sup->config, "rest.listen", 0);
 	char path[64];

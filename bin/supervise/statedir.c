@@ -267,8 +267,10 @@ int
 ag_endpoints_write(struct supervisor *sup)
 {
 	const struct listener *mcp = ag_listener_of(sup, "mcp");
-	json_t *root = json_pack("{s:s, s:s?, s:o, s:o}", "rest",
+	const struct listener *agent = ag_listener_of(sup, "agent");
+	json_t *root = json_pack("{s:s, s:s?, s:s?, s:o, s:o}", "rest",
 	    sup->listeners[0].url, "mcp", mcp == NULL ? NULL : mcp->url,
+	    "agent", agent == NULL ? NULL : agent->url,
 	    "broker", json_sprintf("ipc://%s/bus", sup->run_dir),
 	    "topics", json_sprintf("ipc://%s/topics.sock", sup->run_dir));
 	char *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;

@@ -534,6 +534,15 @@ http_field(const struct http_reader *reader, enum http_field field)
 	return at == 0 ? NULL : reader->head + at;
 }
 
+bool
+http_is_json(const struct http_reader *reader)
+{
+	const char *type = http_field(reader, FIELD_CONTENT_TYPE);
+	size_t len = type == NULL ? 0 : strcspn(type, "; \t");
+
+	return len == 16 && strncasecmp(type, "application/json", 16) == 0;
+}
+
 const char *
 http_method(const struct http_reader *reader)
 {

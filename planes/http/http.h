@@ -117,6 +117,8 @@ void http_next(struct http_reader *reader);
 size_t http_feed(struct http_reader *reader, const void *bytes, size_t len);
 /* The field's value, NULL if absent. */
 const char *http_field(const struct http_reader *reader, enum http_field field);
+/* Is its Content-Type application/json? */
+bool http_is_json(const struct http_reader *reader);
 const char *http_method(const struct http_reader *reader);
 /* Path without query, as it came. Borrowed; *len bytes. */
 const char *http_path(const struct http_reader *reader, size_t *len);

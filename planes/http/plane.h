@@ -78,7 +78,8 @@ struct protocol {
 	size_t conn_size;  /* of what begins with struct conn */
 	/* May this request be looked at? False: it refused. NULL: any may. */
 	bool (*check)(struct conn *conn);
-	/* A whole request whose route is no operation. Answers. */
+	/* A whole request whose route is no operation. Answers. NULL: there are no
+	 * such routes. */
 	void (*page)(struct conn *conn);
 	/*
 	 * The message of conn->op, which it may set, from the request: in the

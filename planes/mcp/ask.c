@@ -6,15 +6,6 @@
 #include "mcp.h"
 
 #include <string.h>
-#include <strings.h>
-
-static bool
-is_json(const char *type)
-{
-	size_t len = type == NULL ? 0 : strcspn(type, "; \t");
-
-	return len == 16 && strncasecmp(type, "application/json", 16) == 0;
-}
 
 /* A request of the older era belongs to a session, but for the one that begins
  * it. False: refused. */
@@ -68,7 +59,7 @@ read_bare(struct conn *conn, struct refuse *refuse)
 }
 
 static void
-read_body(struct conn *conn, Ag__Request *request, struct mcp_ask *ask,
+read_body(struct conn *conn, Ag__Request *request, struct tool_ask *ask,
     struct refuse *refuse)
 {
 	const struct mcp_fields fields = {
@@ -79,7 +70,7 @@ read_body(struct conn *conn, Ag__Request *request, struct mcp_ask *ask,
 	};
 	struct call *call = &mcp_conn_of(conn)->call;
 
-	if (!is_json(http_field(&conn->in, FIELD_CONTENT_TYPE))) {
+	if (!http_is_json(&conn->in)) {
 		call->envelope = true;
 		refuse_set(refuse, AG_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type",
 		    "application/json is expected");
@@ -118,7 +109,7 @@ name_route(struct conn *conn, Ag__Request *request)
 void *
 mcp_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 {
-	struct mcp_ask ask = { .op = AG_MSG_TOOL_CONNECT };
+	struct tool_ask ask = { .op = AG_MSG_TOOL_CONNECT };
 	struct refuse other = { .err = AG_OK };
 	bool fine = true;
 

@@ -33,6 +33,35 @@ is_loopback(const char *listen)
 	    strncmp(listen, "[::1]:", 6) == 0;
 }
 
+static const char *
+yes(bool is)
+{
+	return is ? "true" : "false";
+}
+
+/* As tools/list has it. */
+static void
+print_tool(struct text *out, const struct tool *tool)
+{
+	bool read = (tool->hints & TOOL_READ) != 0;
+	char scope[64];
+
+	text_printf(out, "{\"name\":\"%s\",\"title\":", tool->name);
+	text_json(out, tool->title);
+	text_str(out, ",\"description\":");
+	text_json(out, tool->description);
+	text_str(out, ",\"inputSchema\":");
+	tool_input(out, tool);
+	text_str(out, ",\"outputSchema\":");
+	tool_output(out, tool);
+	text_printf(out, ",\"annotations\":{\"readOnlyHint\":%s,"
+	    "\"destructiveHint\":false,\"idempotentHint\":%s,"
+	    "\"openWorldHint\":false},\"_meta\":{\"io.aegis/scope\":", yes(read),
+	    yes((tool->hints & TOOL_AGAIN) != 0));
+	text_json(out, tool_scope(tool, scope));
+	text_str(out, "}}");
+}
+
 static ag_err
 print_tools(struct mcp *mcp)
 {
@@ -45,7 +74,7 @@ print_tools(struct mcp *mcp)
 	if (mcp->definitions == NULL)
 		return AG_NO_MEMORY;
 	for (i = 0; (tool = tool_at(i)) != NULL; i++) {
-		tool_print(&mcp->definitions[i], tool);
+		print_tool(&mcp->definitions[i], tool);
 		if (mcp->definitions[i].failed)
 			return AG_NO_MEMORY;
 	}

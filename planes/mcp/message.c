@@ -362,30 +362,8 @@ refuse_value(struct reading *r, const char *reason, const char *field,
 	refuse_set(r->refuse, AG_INVALID_FIELD, reason, field, "%s", detail);
 }
 
-/* The arguments' `key` is the operation's selector; it stays in the body. */
-static void *
-bind_arguments(struct reading *r, const struct tool *tool, json_t *arguments,
-    struct mcp_ask *ask)
-{
-	const json_t *key = json_object_get(arguments, "key");
-	const char *text = json_string_value(key);
-	size_t len = json_string_length(key);
-
-	if (!tool->key)
-		return codec_bind_object(r->pool, tool_operation(tool)->ask,
-		    arguments, NULL, r->refuse);
-	if (text == NULL || len == 0 || len > AG_NAME_MAX || strlen(text) != len) {
-		refuse_value(r, key == NULL ? "missing" : "wrong_type", "/key",
-		    "a key's id or alias is expected");
-		return NULL;
-	}
-	ask->selector = pool_strndup(r->pool, text, len);
-	return codec_bind_object(r->pool, tool_operation(tool)->ask, arguments,
-	    "key", r->refuse);
-}
-
 static void
-bind_tool(struct reading *r, struct mcp_ask *ask)
+bind_tool(struct reading *r, struct tool_ask *ask)
 {
 	const struct tool *tool = r->name == NULL ? NULL : tool_named(r->name);
 	json_t *arguments = json_object_get(r->params, "arguments");
@@ -396,26 +374,11 @@ bind_tool(struct reading *r, struct mcp_ask *ask)
 		return;
 	}
 	r->call->tool = tool;
-	ask->op = tool->op;
-	if (arguments != NULL && !json_is_object(arguments)) {
-		refuse_value(r, "wrong_type", "/params/arguments",
-		    "the arguments must be an object");
-		return;
-	}
-	if (json_object_get(arguments, tool->left_out[0]) != NULL) {
-		refuse_set(r->refuse, AG_INVALID_FIELD, "unknown_field", NULL,
-		    "this tool does not take %s", tool->left_out[0]);
-		return;
-	}
-	ask->msg = bind_arguments(r, tool, arguments, ask);
-	if (ask->msg != NULL && tool->op == AG_MSG_KEY_DATA_KEY) {
-		((Ag__DataKeyAsk *)ask->msg)->has_without_plaintext = 1;
-		((Ag__DataKeyAsk *)ask->msg)->without_plaintext = 1;
-	}
+	tool_bind(r->pool, tool, arguments, "/params/arguments", ask, r->refuse);
 }
 
 static void
-bind_resource(struct reading *r, struct mcp_ask *ask)
+bind_resource(struct reading *r, struct tool_ask *ask)
 {
 	const struct mcp_resource *resource;
 	unsigned i;
@@ -437,7 +400,7 @@ bind_resource(struct reading *r, struct mcp_ask *ask)
 }
 
 static void
-bind_prompt(struct reading *r, struct mcp_ask *ask)
+bind_prompt(struct reading *r, struct tool_ask *ask)
 {
 	const json_t *arguments = json_object_get(r->params, "arguments");
 	const struct mcp_prompt *prompt;
@@ -466,7 +429,7 @@ bind_prompt(struct reading *r, struct mcp_ask *ask)
 
 /* A list is one page: there is no cursor to go on from. */
 static void
-bind_list(struct reading *r, struct mcp_ask *ask)
+bind_list(struct reading *r, struct tool_ask *ask)
 {
 	const json_t *cursor = json_object_get(r->params, "cursor");
 
@@ -479,7 +442,7 @@ bind_list(struct reading *r, struct mcp_ask *ask)
 }
 
 static void
-bind_initialize(struct reading *r, struct mcp_ask *ask)
+bind_initialize(struct reading *r, struct tool_ask *ask)
 {
 	const char *version = string_of(r->params, "protocolVersion");
 
@@ -494,12 +457,12 @@ bind_initialize(struct reading *r, struct mcp_ask *ask)
 }
 
 static void
-bind_nothing(struct reading *r, struct mcp_ask *ask)
+bind_nothing(struct reading *r, struct tool_ask *ask)
 {
 	ask->msg = nothing(r);
 }
 
-static void (*const binders[CALL_COUNT])(struct reading *, struct mcp_ask *) = {
+static void (*const binders[CALL_COUNT])(struct reading *, struct tool_ask *) = {
 	[CALL_INITIALIZE] = bind_initialize,
 	[CALL_DISCOVER] = bind_nothing,
 	[CALL_PING] = bind_nothing,
@@ -516,7 +479,7 @@ static void (*const binders[CALL_COUNT])(struct reading *, struct mcp_ask *) = {
 
 void
 mcp_read(struct pool *pool, const struct mcp_fields *fields,
-    const uint8_t *body, size_t len, struct call *call, struct mcp_ask *ask,
+    const uint8_t *body, size_t len, struct call *call, struct tool_ask *ask,
     struct refuse *refuse)
 {
 	struct reading r = { .pool = pool, .fields = fields, .call = call,

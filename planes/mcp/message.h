@@ -82,17 +82,10 @@ struct mcp_prompt {
 const struct mcp_resource *mcp_resource_at(unsigned i);
 const struct mcp_prompt *mcp_prompt_at(unsigned i);
 
-/* What a message comes to, in the pool. */
-struct mcp_ask {
-	uint16_t op;
-	void *msg;            /* of that operation; NULL: refused */
-	const char *selector; /* NULL: none */
-};
-
 /* Reads the body. ask->msg NULL: refuse says why, and `call` what is known of
  * it all the same. The pool is not reset. */
 void mcp_read(struct pool *pool, const struct mcp_fields *fields,
-    const uint8_t *body, size_t len, struct call *call, struct mcp_ask *ask,
+    const uint8_t *body, size_t len, struct call *call, struct tool_ask *ask,
     struct refuse *refuse);
 /* "2026-07-28" …, as a JSON array. */
 extern const char mcp_versions[];

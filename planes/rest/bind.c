@@ -7,15 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-static bool
-is_json(const char *type)
-{
-	size_t len = type == NULL ? 0 : strcspn(type, "; \t");
-
-	return len == 16 && strncasecmp(type, "application/json", 16) == 0;
-}
 
 /* Members from headers: where an event stream goes on, and which query
  * parameters are a stream's alone. */
@@ -58,7 +49,7 @@ bind_input(struct conn *conn, const struct ag_operation *op,
 		    "%s takes no body", route_method_name(method));
 		return NULL;
 	}
-	if (in->body_len > 0 && !is_json(http_field(in, FIELD_CONTENT_TYPE))) {
+	if (in->body_len > 0 && !http_is_json(in)) {
 		refuse_set(refuse, AG_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type",
 		    "application/json is expected");
 		return NULL;

@@ -7,7 +7,8 @@ from conftest import CONFIG, Client
 NOW, THEN = "2026-07-28", "2025-11-25"
 META = {"io.modelcontextprotocol/protocolVersion": NOW, "io.modelcontextprotocol/clientCapabilities": {}}
 MIRRORED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-CONFIG_MCP = json.loads(json.dumps(dict(CONFIG, mcp={"listen": "127.0.0.1:0"})))
+CONFIG_MCP = json.loads(json.dumps(dict(CONFIG, mcp={"listen": "127.0.0.1:0"},
+                                    agent={"listen": "127.0.0.1:0"})))
 
 
 class Mcp:

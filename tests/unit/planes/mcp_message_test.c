@@ -15,7 +15,7 @@
 
 static struct pool pool;
 static struct call call;
-static struct mcp_ask ask;
+static struct tool_ask ask;
 static struct refuse refuse;
 
 static int
@@ -314,7 +314,7 @@ static void
 test_definitions_are_json(void **state)
 {
 	const struct tool *tool;
-	json_t *root, *schema;
+	json_t *root;
 	unsigned i;
 
 	(void)state;
@@ -322,15 +322,19 @@ test_definitions_are_json(void **state)
 		struct text text = { 0 };
 
 		assert_non_null(tool_operation(tool));
-		tool_print(&text, tool);
+		tool_input(&text, tool);
 		assert_false(text.failed);
 		root = json_loadb(text.bytes, text.len, JSON_REJECT_DUPLICATES, NULL);
 		assert_non_null(root);
-		schema = json_object_get(root, "inputSchema");
-		assert_string_equal(json_string_value(json_object_get(schema, "type")),
+		assert_string_equal(json_string_value(json_object_get(root, "type")),
 		    "object");
-		assert_true(tool->key == (json_object_get(json_object_get(schema,
+		assert_true(tool->key == (json_object_get(json_object_get(root,
 		    "properties"), "key") != NULL));
+		json_decref(root);
+		text_reset(&text, false);
+		tool_output(&text, tool);
+		root = json_loadb(text.bytes, text.len, JSON_REJECT_DUPLICATES, NULL);
+		assert_non_null(root);
 		json_decref(root);
 		text_fini(&text);
 	}

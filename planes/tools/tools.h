@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tools: tools.def as a table, who may see which, and how each is
- * described. Pure.
+ * What agents use instead of routes: tools.def as a table, who may see which,
+ * how each is described, and what a call of one comes to. For the planes that
+ * agents speak. Pure.
  */
-#ifndef MCP_TOOLS_H
-#define MCP_TOOLS_H
+#ifndef PLANE_TOOLS_H
+#define PLANE_TOOLS_H
 
-#include "memory.h"
-
-#include <aegis/proto.h>
+#include "codec.h"
 
 enum tool_hint {
 	TOOL_READ = 1 << 0,  /* changes nothing */
@@ -38,7 +37,17 @@ const char *tool_scope(const struct tool *tool, char out[64]);
 /* JSON Schema 2020-12 of its arguments, and of what it answers. */
 void tool_input(struct text *out, const struct tool *tool);
 void tool_output(struct text *out, const struct tool *tool);
-/* The whole definition, as tools/list has it. */
-void tool_print(struct text *out, const struct tool *tool);
+/* What a call comes to, in the pool. */
+struct tool_ask {
+	uint16_t op;
+	void *msg;            /* of that operation; NULL: refused */
+	const char *selector; /* NULL: none */
+};
+
+/* The message of the tool's operation from its arguments (NULL: none), which
+ * are taken apart. ask->op is set in any case; ask->msg NULL: refuse says why.
+ * at: where the arguments are, for refusals. */
+void tool_bind(struct pool *pool, const struct tool *tool, json_t *arguments,
+    const char *at, struct tool_ask *ask, struct refuse *refuse);
 
 #endif

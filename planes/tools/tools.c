@@ -3,6 +3,8 @@
 
 #include "schema.h"
 
+#include <aegis/id.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -146,30 +148,50 @@ tool_output(struct text *out, const struct tool *tool)
 	text_char(out, '}');
 }
 
-static const char *
-yes(bool is)
+/* -------------------------------------------------------------------- calls */
+
+/* The arguments' `key` is the operation's selector; it is no member. */
+static void *
+bind_arguments(struct pool *pool, const struct tool *tool, json_t *arguments,
+    struct tool_ask *ask, struct refuse *refuse)
 {
-	return is ? "true" : "false";
+	const json_t *key = json_object_get(arguments, "key");
+	const char *text = json_string_value(key);
+	size_t len = json_string_length(key);
+
+	if (!tool->key)
+		return codec_bind_object(pool, tool_operation(tool)->ask,
+		    arguments, NULL, refuse);
+	if (text == NULL || len == 0 || len > AG_NAME_MAX || strlen(text) != len) {
+		refuse_set(refuse, AG_INVALID_FIELD, key == NULL ? "missing" :
+		    "wrong_type", "/key", "a key's id or alias is expected");
+		return NULL;
+	}
+	ask->selector = pool_strndup(pool, text, len);
+	return codec_bind_object(pool, tool_operation(tool)->ask, arguments,
+	    "key", refuse);
 }
 
 void
-tool_print(struct text *out, const struct tool *tool)
+tool_bind(struct pool *pool, const struct tool *tool, json_t *arguments,
+    const char *at, struct tool_ask *ask, struct refuse *refuse)
 {
-	bool read = (tool->hints & TOOL_READ) != 0;
-	char scope[64];
-
-	text_printf(out, "{\"name\":\"%s\",\"title\":", tool->name);
-	text_json(out, tool->title);
-	text_str(out, ",\"description\":");
-	text_json(out, tool->description);
-	text_str(out, ",\"inputSchema\":");
-	tool_input(out, tool);
-	text_str(out, ",\"outputSchema\":");
-	tool_output(out, tool);
-	text_printf(out, ",\"annotations\":{\"readOnlyHint\":%s,"
-	    "\"destructiveHint\":false,\"idempotentHint\":%s,"
-	    "\"openWorldHint\":false},\"_meta\":{\"io.aegis/scope\":", yes(read),
-	    yes((tool->hints & TOOL_AGAIN) != 0));
-	text_json(out, tool_scope(tool, scope));
-	text_str(out, "}}");
+	ask->op = tool->op;
+	ask->msg = NULL;
+	ask->selector = NULL;
+	if (arguments != NULL && !json_is_object(arguments)) {
+		refuse_set(refuse, AG_INVALID_FIELD, "wrong_type", at,
+		    "the arguments must be an object");
+		return;
+	}
+	if (json_object_get(arguments, tool->left_out[0]) != NULL) {
+		refuse_set(refuse, AG_INVALID_FIELD, "unknown_field", NULL,
+		    "this tool does not take %s", tool->left_out[0]);
+		return;
+	}
+	ask->msg = bind_arguments(pool, tool, arguments, ask, refuse);
+	if (ask->msg != NULL && tool->op == AG_MSG_KEY_DATA_KEY) {
+		((Ag__DataKeyAsk *)ask->msg)->has_without_plaintext = 1;
+		((Ag__DataKeyAsk *)ask->msg)->without_plaintext = 1;
+	}
 }
