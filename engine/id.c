@@ -377,14 +377,19 @@ ag_base64url(const uint8_t *in, size_t len, char *out)
 	    variant);
 }
 
-/* libsodium refuses white space, wrong padding, trailing bits and, as its end
- * is not asked for, anything behind (a NUL, too). */
+/* libsodium 1.0.18 refuses white space, wrong padding, trailing bits and, as
+ * its end is not asked for, anything behind (a NUL, too). But it takes some
+ * bytes over 0x7f, negative as its chars are, for digits. */
 static bool
 base64_parse(const char *text, size_t text_len, uint8_t *out, size_t out_size,
     size_t *len, int variant)
 {
-	return sodium_base642bin(out, out_size, text, text_len, NULL, len, NULL,
-	    variant) == 0;
+	uint8_t seen = 0;
+
+	for (size_t i = 0; i < text_len; i++)
+		seen |= (uint8_t)text[i];
+	return (seen & 0x80) == 0 && sodium_base642bin(out, out_size, text,
+	    text_len, NULL, len, NULL, variant) == 0;
 }
 
 bool

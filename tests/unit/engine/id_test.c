@@ -140,6 +140,29 @@ durations(void **state)
 	assert_false(ag_duration_parse("99999999999999999999", &s));
 }
 
+/* Every byte at every place: the alphabet's 64 are taken, and no other. */
+static void
+base64_takes_its_alphabet_only(void **state)
+{
+	static const char common[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint8_t out[4];
+	size_t len;
+
+	for (int c = 0; c < 256; c++)
+		for (size_t at = 0; at < 4; at++) {
+			bool known = c != 0 && strchr(common, c) != NULL;
+			char text[] = "AAAA";
+
+			text[at] = (char)c;
+			assert_int_equal(ag_base64_parse(text, 4, out,
+			    sizeof(out), &len), known || c == '+' || c == '/' ||
+			    (c == '=' && at == 3)); /* padding */
+			assert_int_equal(ag_base64url_parse(text, 4, out,
+			    sizeof(out), &len), known || c == '-' || c == '_');
+		}
+}
+
 static void
 base64(void **state)
 {
@@ -191,6 +214,7 @@ main(void)
 		cmocka_unit_test(times),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(base64),
+		cmocka_unit_test(base64_takes_its_alphabet_only),
 	};
 
 	return cmocka_run_group_tests_name("id", tests, NULL, NULL);
