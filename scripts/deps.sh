@@ -10,11 +10,11 @@ declare -A packages=(
 		libc6-dev libzmq3-dev libczmq-dev libprotobuf-c-dev liblmdb-dev libevent-dev
 		libhttp-parser-dev libjansson-dev libyaml-dev libcurl4-openssl-dev
 		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev
-		librdkafka-dev"
+		librdkafka-dev libpq-dev libnats-dev"
 	[run]="openssl curl python3 procps"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
-		groff mandoc shellcheck zsh fish kcat"
+		groff mandoc shellcheck zsh fish kcat postgresql nats-server"
 	[bench]="wrk python3"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )

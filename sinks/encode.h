@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An event as sinks send it: JSON (docs/event.schema.json), protobuf (message
- * Event of proto/aegis.proto), or OCSF.
+ * An event as sinks send it: JSON (schema Event of /openapi.json), protobuf
+ * (message Event of proto/aegis.proto), or OCSF.
  */
 #ifndef SINKS_ENCODE_H
 #define SINKS_ENCODE_H
