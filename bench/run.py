@@ -24,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
         "revocation_in_force": "≤ 5 p99", "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
-        "risk_anomaly_event": "≤ 2", "cedar_decide": "≤ 2"}
+        "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
           "risk": {"step_up": 1.0, "deny": 1.0},
           "anomaly": {"rate_spike": {"enabled": False}}, "log": {"level": "warn"}}
@@ -151,6 +151,36 @@ class Bench:
         self.add("fleet_memory_pss", "MB", total / 1024, conditions="%d processes, after the load above"
                  % len(set(pids)))
 
+    def kafka_sink(self):
+        """A log that is there already, sent from its beginning: what the sink does when it catches up."""
+        events = int(self.admin.ok("GET", "/v1/sinks")["head"])
+        if events < 100000:
+            self.fleet.key(self.admin, "bench-kafka")
+            self.wrk("/v1/keys/bench-kafka/sign", {"message_b64": "bQ=="}, 10)
+        for form in ("json", "protobuf"):
+            topic = "bench-" + form
+            mock = subprocess.Popen([os.path.join(self.args.build, "tests", "peers", "kafka-mock"), "4", topic],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            brokers = mock.stdout.readline().strip()
+            self.fleet.stop()
+            self.fleet.configure(dict(CONFIG, sinks=[{"name": form, "kind": "kafka", "brokers": brokers.split(","),
+                                                      "topic": topic, "format": form}]))
+            self.fleet.start()
+            self.admin = self.fleet.admin()
+            begin = first = None
+            while True:
+                sink = self.admin.ok("GET", "/v1/sinks/" + form)
+                if begin is None and sink["sent"] > 0:
+                    begin, first = time.monotonic(), sink["sent"]
+                if sink["sent"] > 0 and sink["lag_events"] < 10:
+                    break
+                time.sleep(0.02)
+            rate = (sink["sent"] - first) / (time.monotonic() - begin)
+            self.add("kafka_sink_" + form, "1/s", rate, conditions="%d events caught up with, one topic of 4 "
+                     "partitions, acks=all, lz4; librdkafka's mock cluster on the same machine" % sink["sent"])
+            mock.stdin.close()
+            mock.wait(10)
+
     def micro(self, name):
         """A C program that prints one number: microseconds a turn."""
         program = os.path.join(self.args.build, "bench", name)
@@ -162,7 +192,7 @@ class Bench:
 
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
-                 "revocation_in_force", "fleet_memory_pss"]
+                 "revocation_in_force", "fleet_memory_pss", "kafka_sink"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
             self.fleet.start()
