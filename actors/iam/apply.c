@@ -15,11 +15,25 @@ enum { REPLAYED_MAX = 1024 };
 typedef ag_err take_fact(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r);
 
+/* The row of what was taken. Without it the fact was not applied: it comes
+ * again, and must not look as if it had been seen. */
+static ag_err
+store_node(struct ag_ctx *ctx, enum iam_table_name table, const char *key,
+    const void *msg, struct iam_node *node, uint64_t before)
+{
+	ag_err err = iam_store_msg(ctx, table, key, msg);
+
+	if (err != AG_OK)
+		node->version = before;
+	return err;
+}
+
 static ag_err
 on_tenant(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 {
 	Ag__TenantFact fact = *(const Ag__TenantFact *)r->fact;
-	const struct iam_tenant *tenant = iam_tenant_find(iam, fact.name);
+	struct iam_tenant *tenant = iam_tenant_find(iam, fact.name);
+	uint64_t before = tenant == NULL ? 0 : tenant->version;
 	ag_err err;
 
 	if (tenant != NULL && tenant->version >= r->version)
@@ -33,7 +47,9 @@ on_tenant(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 	if (iam->ready && (strcmp(fact.state, "deleting") == 0 ||
 	    strcmp(fact.state, "deleted") == 0))
 		iam_tenant_ended(ctx, fact.name);
-	return iam_store_msg(ctx, IAM_T_TENANTS, fact.name, &fact);
+	if ((err = iam_store_msg(ctx, IAM_T_TENANTS, fact.name, &fact)) != AG_OK)
+		iam_tenant_find(iam, fact.name)->version = before;
+	return err;
 }
 
 static ag_err
@@ -43,6 +59,7 @@ on_principal(struct iam *iam, struct ag_ctx *ctx,
 	const Ag__PrincipalFact *fact = r->fact;
 	Ag__Principal p = *fact->principal;
 	struct iam_node *node = iam_node_find(iam, p.id);
+	uint64_t before = node == NULL ? 0 : node->version;
 	ag_err err;
 
 	if (node != NULL && node->version >= r->version)
@@ -50,7 +67,7 @@ on_principal(struct iam *iam, struct ag_ctx *ctx,
 	p.revision = r->version;
 	if ((err = iam_take_principal(iam, &p, &node)) != AG_OK)
 		return err;
-	return iam_store_msg(ctx, IAM_T_PRINCIPALS, p.id, &p);
+	return store_node(ctx, IAM_T_PRINCIPALS, p.id, &p, node, before);
 }
 
 static ag_err
@@ -59,6 +76,7 @@ on_principal_state(struct iam *iam, struct ag_ctx *ctx,
 {
 	const Ag__PrincipalStateFact *fact = r->fact;
 	struct iam_node *node = iam_node_find(iam, fact->id);
+	uint64_t before = node == NULL ? 0 : node->version;
 	Ag__Principal *p;
 	ag_err err;
 
@@ -75,7 +93,7 @@ on_principal_state(struct iam *iam, struct ag_ctx *ctx,
 	p->updated_at = fact->at;
 	if ((err = iam_take_principal(iam, p, &node)) != AG_OK)
 		return err;
-	return iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p);
+	return store_node(ctx, IAM_T_PRINCIPALS, p->id, p, node, before);
 }
 
 static ag_err
@@ -110,6 +128,7 @@ on_agent(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 	const Ag__AgentIssuedFact *fact = r->fact;
 	Ag__Agent agent = *fact->agent;
 	struct iam_node *node = iam_node_find(iam, agent.id);
+	uint64_t before = node == NULL ? 0 : node->version;
 	ag_err err;
 
 	if ((node != NULL ? node->version : iam_ended_version(ctx, agent.id)) >=
@@ -122,7 +141,7 @@ on_agent(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 		return err;
 	ag_metric_set(ctx, IAM_M_AGENTS, iam->agents.count);
 	agent.n_chain = 0;
-	return iam_store_msg(ctx, IAM_T_AGENTS, agent.id, &agent);
+	return store_node(ctx, IAM_T_AGENTS, agent.id, &agent, node, before);
 }
 
 static ag_err
@@ -132,6 +151,7 @@ on_agent_state(struct iam *iam, struct ag_ctx *ctx,
 	const Ag__AgentStateFact *fact = r->fact;
 	struct iam_node *node = iam_node_find(iam, fact->agent_id);
 	Ag__Agent *agent;
+	uint64_t before;
 	ag_err err;
 
 	if ((node != NULL ? node->version : iam_ended_version(ctx,
@@ -155,11 +175,12 @@ on_agent_state(struct iam *iam, struct ag_ctx *ctx,
 		agent->revoked_by = fact->by;
 		agent->revoke_reason = fact->reason;
 	}
+	before = node->version;
 	if ((err = iam_take_agent(iam, agent, &node)) != AG_OK)
 		return err;
 	node->state_at = fact->at;
 	node->by_responder = fact->has_by_responder && fact->by_responder;
-	return iam_store_msg(ctx, IAM_T_AGENTS, agent->id, agent);
+	return store_node(ctx, IAM_T_AGENTS, agent->id, agent, node, before);
 }
 
 static ag_err

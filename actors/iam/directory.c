@@ -289,14 +289,14 @@ keep_packed(struct iam_node *node, const void *msg)
 	return AG_OK;
 }
 
+/* A word that this build does not know lets nobody through. */
 static enum iam_state
 state_of(const char *word)
 {
-	if (strcmp(word, "suspended") == 0)
-		return IAM_SUSPENDED;
-	if (strcmp(word, "deleted") == 0 || strcmp(word, "revoked") == 0)
-		return IAM_GONE;
-	return IAM_LIVE;
+	if (strcmp(word, "active") == 0 || strcmp(word, "live") == 0 ||
+	    strcmp(word, "expired") == 0)
+		return IAM_LIVE;
+	return strcmp(word, "suspended") == 0 ? IAM_SUSPENDED : IAM_GONE;
 }
 
 static void
@@ -317,32 +317,44 @@ make_link(struct iam_node *node)
 	node->chain_len = n + 1;
 }
 
-/* Allocated, in the tables that every node is in. */
 static ag_err
-node_new(struct iam *iam, const char *id, const char *name,
-    struct iam_tenant *tenant, struct iam_list *list, struct iam_node **out)
+node_new(const char *id, const char *name, struct iam_tenant *tenant,
+    struct iam_node **out)
 {
 	struct iam_node *node;
-	ag_err err;
 
 	if (strlen(id) >= AG_ID_SIZE || strlen(id) < 5)
 		return AG_CORRUPT;
-	if ((err = list_reserve(list)) != AG_OK)
-		return err;
 	node = calloc(1, sizeof(*node));
 	if (node == NULL)
 		return AG_NO_MEMORY;
 	strcpy(node->id, id);
 	node->tenant = tenant;
 	node->name = strdup(name);
-	err = node->name == NULL ? AG_NO_MEMORY :
-	    iam_table_add(&iam->nodes, "", node->id, node);
-	if (err != AG_OK) {
+	if (node->name == NULL) {
 		node_free(node);
+		return AG_NO_MEMORY;
+	}
+	*out = node;
+	return AG_OK;
+}
+
+/* Into its list and both tables, or into none: a fact that failed is applied
+ * again, and must find what it found. */
+static ag_err
+node_enter(struct iam *iam, struct iam_node *node, struct iam_list *list,
+    struct iam_table *other, const char *scope, const char *key, void *item)
+{
+	ag_err err;
+
+	if ((err = list_reserve(list)) != AG_OK ||
+	    (err = iam_table_add(&iam->nodes, "", node->id, node)) != AG_OK)
+		return err;
+	if ((err = iam_table_add(other, scope, key, item)) != AG_OK) {
+		iam_table_del(&iam->nodes, "", node->id, node);
 		return err;
 	}
 	iam_list_insert(list, node);
-	*out = node;
 	return AG_OK;
 }
 
@@ -367,37 +379,46 @@ take_roles(struct iam *iam, struct iam_node *node, const Ag__Principal *p)
 	}
 }
 
-ag_err
-iam_take_principal(struct iam *iam, const Ag__Principal *p,
-    struct iam_node **out)
+static ag_err
+principal_new(struct iam *iam, const Ag__Principal *p, struct iam_node **out)
 {
 	struct iam_tenant *tenant = iam_tenant_find(iam, p->tenant);
-	struct iam_node *node = iam_node_find(iam, p->id);
 	ag_err err;
 
 	if (tenant == NULL)
 		return AG_CORRUPT;
-	if (node == NULL) {
-		err = node_new(iam, p->id, p->name, tenant, &iam->principals,
-		    &node);
-		if (err != AG_OK)
-			return err;
-		node->kind = p->kind;
-		node->root = node;
-		make_link(node);
-		err = iam_table_add(&iam->names, tenant->name, node->name, node);
-		if (err != AG_OK)
-			return err;
-		iam_quota_count(iam, tenant, IAM_C_PRINCIPALS, true);
+	if ((err = node_new(p->id, p->name, tenant, out)) != AG_OK)
+		return err;
+	(*out)->kind = p->kind;
+	(*out)->root = *out;
+	make_link(*out);
+	if ((err = node_enter(iam, *out, &iam->principals, &iam->names,
+	    tenant->name, (*out)->name, *out)) != AG_OK) {
+		node_free(*out);
+		return err;
 	}
-	node->version = p->revision;
+	iam_quota_count(iam, tenant, IAM_C_PRINCIPALS, true);
+	return AG_OK;
+}
+
+ag_err
+iam_take_principal(struct iam *iam, const Ag__Principal *p,
+    struct iam_node **out)
+{
+	struct iam_node *node = iam_node_find(iam, p->id);
+	ag_err err;
+
+	if (node == NULL && (err = principal_new(iam, p, &node)) != AG_OK)
+		return err;
 	node->state = state_of(p->state);
 	node->state_at = p->updated_at;
 	take_roles(iam, node, p);
 	*out = node;
-	if ((err = iam_external_take(iam, node, p->external)) != AG_OK)
+	if ((err = iam_external_take(iam, node, p->external)) != AG_OK ||
+	    (err = keep_packed(node, p)) != AG_OK)
 		return err;
-	return keep_packed(node, p);
+	node->version = p->revision; /* last: now there is nothing to repeat */
+	return AG_OK;
 }
 
 static ag_err
@@ -428,8 +449,8 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	if (parent == NULL || parent->depth >= IAM_DEPTH_MAX ||
 	    strlen(agent->jti) >= sizeof(node->token.jti))
 		return AG_CORRUPT;
-	if ((err = node_new(iam, agent->id, agent->label, parent->tenant,
-	    &iam->agents, &node)) != AG_OK)
+	if ((err = node_new(agent->id, agent->label, parent->tenant, &node)) !=
+	    AG_OK)
 		return err;
 	node->kind = AG__KIND__V__agent;
 	node->parent = parent;
@@ -437,24 +458,28 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	node->depth = parent->depth + 1;
 	node->max_depth = agent->max_depth;
 	node->max_uses = agent->has_max_uses ? agent->max_uses : 0;
-	iam_quota_count(iam, node->tenant, IAM_C_AGENTS, true);
-	node->next_sibling = parent->first_child;
-	if (node->next_sibling != NULL)
-		node->next_sibling->prev_sibling = node;
-	parent->first_child = node;
-	if (agent->model != NULL && (node->model = strdup(agent->model)) == NULL)
-		return AG_NO_MEMORY;
 	make_link(node);
 	strcpy(node->token.jti, agent->jti);
 	node->token.node = node;
 	node->token.issued_at = agent->issued_at;
 	node->token.expires_at = agent->expires_at;
-	if ((err = iam_scopes_make(agent->scopes, agent->n_scopes,
-	    &node->scopes)) != AG_OK || (err = take_networks(node, agent)) !=
-	    AG_OK)
+	if (agent->model != NULL && (node->model = strdup(agent->model)) == NULL)
+		err = AG_NO_MEMORY;
+	if (err != AG_OK || (err = iam_scopes_make(agent->scopes,
+	    agent->n_scopes, &node->scopes)) != AG_OK ||
+	    (err = take_networks(node, agent)) != AG_OK ||
+	    (err = node_enter(iam, node, &iam->agents, &iam->tokens, "",
+	    node->token.jti, &node->token)) != AG_OK) {
+		node_free(node);
 		return err;
+	}
+	iam_quota_count(iam, node->tenant, IAM_C_AGENTS, true);
+	node->next_sibling = parent->first_child;
+	if (node->next_sibling != NULL)
+		node->next_sibling->prev_sibling = node;
+	parent->first_child = node;
 	*out = node;
-	return iam_table_add(&iam->tokens, "", node->token.jti, &node->token);
+	return AG_OK;
 }
 
 ag_err
@@ -466,7 +491,6 @@ iam_take_agent(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 
 	if (node == NULL && (err = agent_new(iam, agent, &node)) != AG_OK)
 		return err;
-	node->version = agent->revision;
 	node->state = state_of(agent->state);
 	node->expired = strcmp(agent->state, "expired") == 0;
 	node->state_at = agent->has_revoked_at ? agent->revoked_at :
@@ -476,7 +500,10 @@ iam_take_agent(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	    agent->cause_event_id != NULL;
 	*out = node;
 	bare.n_chain = 0;
-	return keep_packed(node, &bare);
+	if ((err = keep_packed(node, &bare)) != AG_OK)
+		return err;
+	node->version = agent->revision;
+	return AG_OK;
 }
 
 /* ---------------------------------------------------------------- tokens */
@@ -588,12 +615,15 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 	err = iam_key_labels(key, fact->labels, fact->n_labels);
 	if (err == AG_OK)
 		err = iam_table_add(&iam->keys, "", key->id, key);
+	if (err == AG_OK && key->target.alias != NULL &&
+	    (err = iam_table_add(&iam->aliases, tenant->name, key->alias, key)) !=
+	    AG_OK)
+		iam_table_del(&iam->keys, "", key->id, key);
 	if (err != AG_OK) {
 		free(key->labels);
 		free(key);
 		return err;
 	}
 	iam_quota_count(iam, tenant, IAM_C_KEYS, true);
-	return key->target.alias == NULL ? AG_OK :
-	    iam_table_add(&iam->aliases, tenant->name, key->alias, key);
+	return AG_OK;
 }

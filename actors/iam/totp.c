@@ -81,6 +81,18 @@ take(struct iam_node *node, const Ag__TotpFact *fact)
 	return AG_OK;
 }
 
+static ag_err
+totp_store(struct ag_ctx *ctx, const struct iam_node *node,
+    const Ag__TotpFact *fact)
+{
+	ag_err err;
+
+	if (node->totp != NULL)
+		return iam_store_msg(ctx, IAM_T_TOTP, node->id, fact);
+	err = ag_store_del(ctx, IAM_T_TOTP, node->id, strlen(node->id));
+	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+}
+
 ag_err
 iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
@@ -88,11 +100,12 @@ iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
 	const Ag__TotpFact *fact = r->fact;
 	struct iam_node *node = iam_node_find(iam, fact->principal_id);
 	Ag__Principal *p;
+	uint64_t before;
 	ag_err err;
 
 	if (node == NULL || node->parent != NULL)
 		return AG_CORRUPT;
-	if (node->version >= r->version)
+	if ((before = node->version) >= r->version)
 		return AG_OK;
 	if ((p = iam_principal_view(ctx, node)) == NULL)
 		return AG_NO_MEMORY;
@@ -101,12 +114,10 @@ iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
 	p->updated_at = fact->at;
 	if ((err = take(node, fact)) != AG_OK ||
 	    (err = iam_take_principal(iam, p, &node)) != AG_OK ||
-	    (err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK)
-		return err;
-	if (node->totp != NULL)
-		return iam_store_msg(ctx, IAM_T_TOTP, node->id, fact);
-	err = ag_store_del(ctx, IAM_T_TOTP, node->id, strlen(node->id));
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+	    (err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK ||
+	    (err = totp_store(ctx, node, fact)) != AG_OK)
+		node->version = before; /* it comes again, as if never seen */
+	return err;
 }
 
 struct loading {
