@@ -558,6 +558,7 @@ const struct ag_actor ag_actor_anomaly = {
 	.init = init,
 	.ready = ready,
 	.on_audit = on_audit,
+	.audit_skips = ag_event_reasons,
 	.audit_pace_ms = 2,
 	.flush = flush,
 	.fini = fini,

@@ -10,6 +10,8 @@
  */
 #include "iam/iam.h"
 
+#include <aegis/event.h>
+
 #include <stdio.h>
 
 enum { SWEEP_MS = 250, KEYS_TICK_MS = 200, CLOCK_LOOK_MS = 1000 };
@@ -193,6 +195,7 @@ const struct ag_actor ag_actor_iam = {
 	.station = iam_station,
 	.apply = iam_apply,
 	.on_audit = iam_on_audit,
+	.audit_skips = ag_event_reasons,
 	.audit_pace_ms = 25,
 	.flush = iam_flush,
 	.told = iam_told,

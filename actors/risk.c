@@ -10,6 +10,7 @@
  * of habits. And whom the responder wants a second factor of (step_up).
  */
 #include <aegis/aegis.h>
+#include <aegis/event.h>
 
 #include <string.h>
 
@@ -512,6 +513,7 @@ const struct ag_actor ag_actor_risk = {
 	.ready = ready,
 	.station = on_operation,
 	.on_audit = on_audit,
+	.audit_skips = ag_event_reasons,
 	.audit_pace_ms = 25,
 	.fini = fini,
 	.tables = tables,

@@ -236,4 +236,13 @@ int64_t ag_clock_held(const struct ag_clock *clock, int64_t wall_ms,
 int64_t ag_clock_jump(const struct ag_clock *clock, int64_t wall_ms,
     uint64_t mono_ms);
 
+/* ---- wire.c */
+/*
+ * The packed message without its top-level fields of these numbers (skips ends
+ * with 0); what cannot be read as fields is kept as it is. Returns its length;
+ * out has room for len. A number of two bytes (above 127) cannot be skipped.
+ */
+size_t ag_wire_without(const uint8_t *bytes, size_t len, const uint8_t *skips,
+    uint8_t *out);
+
 #endif

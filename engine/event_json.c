@@ -9,6 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
+const uint8_t ag_event_reasons[] = {
+	20, /* risk */
+	60, /* reach */
+	70, 71, /* policy, policy_change */
+	0,
+};
+
 void
 ag_event_shown(const Ag__Event *event, Ag__Event *out)
 {

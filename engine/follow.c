@@ -134,19 +134,36 @@ follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 
 /* ----------------------------------------------------------- the audit log */
 
+static const Ag__Event *
+unpack_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len)
+{
+	const uint8_t *skips = ctx->actor->audit_skips;
+	uint8_t *brief;
+
+	if (skips != NULL) {
+		if ((brief = ag_alloc(ctx, len)) == NULL)
+			return NULL;
+		len = ag_wire_without(bytes, len, skips, brief);
+		bytes = brief;
+	}
+	return ag_unpack(ctx, &ag__event__descriptor, bytes, len);
+}
+
 ag_err
 follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
     uint64_t pos)
 {
-	const Ag__Event *event = ag_unpack(ctx, &ag__event__descriptor, bytes,
-	    len);
-	ag_err err;
+	const struct ag_actor *actor = ctx->actor;
+	const Ag__Event *event;
+	ag_err err = AG_OK;
 
-	if (event == NULL)
-		return AG_CORRUPT;
-	ctx->audit_bytes = bytes;
-	ctx->audit_len = len;
-	err = ctx->actor->on_audit(ctx->state, ctx, event, pos);
+	if (actor->audit_wanted == NULL || actor->audit_wanted(ctx->state)) {
+		if ((event = unpack_event(ctx, bytes, len)) == NULL)
+			return AG_CORRUPT;
+		ctx->audit_bytes = bytes;
+		ctx->audit_len = len;
+		err = actor->on_audit(ctx->state, ctx, event, pos);
+	}
 	ctx->audit_bytes = NULL;
 	if (err == AG_OK)
 		ctx->audit_pos = pos + 1;

@@ -122,6 +122,7 @@ enum { FEED_STATE_BYTES = 16384 }; /* checked by feed_init */
 		.init = feed_init_##actor_name, \
 		.ready = feed_ready, \
 		.on_audit = feed_on_audit, \
+		.audit_skips = ag_event_reasons, \
 		.audit_pace_ms = 10, \
 		.flush = feed_flush, \
 		.drain = feed_drain, \

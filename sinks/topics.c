@@ -28,8 +28,10 @@ struct topics {
 /* Nobody subscribed: nothing to pack. Looking is a system call, and a turn has
  * hundreds of events. */
 static bool
-is_wanted(struct topics *topics)
+is_wanted(void *state)
 {
+	struct topics *topics = state;
+
 	if (!topics->looked)
 		topics->wanted = ag_topics_wanted(topics->socket);
 	topics->looked = true;
@@ -45,8 +47,6 @@ on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event, uint64_t pos)
 	uint8_t *bytes;
 	size_t len;
 
-	if (!is_wanted(topics))
-		return AG_OK;
 	topic = ag_printf(ctx, "audit.%s.%s", event->tenant, event->operation);
 	ag_event_shown(event, &shown);
 	bytes = ag_pack(ctx, &shown, &len);
@@ -92,6 +92,7 @@ const struct ag_actor ag_actor_topics = {
 	.state_size = sizeof(struct topics),
 	.init = init,
 	.on_audit = on_audit,
+	.audit_wanted = is_wanted,
 	.audit_pace_ms = 10,
 	.flush = flush,
 	.fini = fini,

@@ -108,6 +108,11 @@ struct ag_actor {
 	 * stops the cursor there; it is tried again after a back-off. */
 	ag_err (*on_audit)(void *state, struct ag_ctx *ctx,
 	    const Ag__Event *event, uint64_t pos);
+	/* Numbers of Event's optional fields that it has no use for, 0 behind the
+	 * last: they are absent, which spares most of the unpacking. NULL: none. */
+	const uint8_t *audit_skips;
+	/* Whether anybody wants events now; false: they pass by. NULL: always. */
+	bool (*audit_wanted)(void *state);
 	/* Under load it pulls at most once in this time, and more at once; a
 	 * single event after a pause comes without delay. 0: every time. */
 	unsigned audit_pace_ms;

@@ -9,6 +9,7 @@
 #include <aegis/proto.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct json_t;
 
@@ -19,6 +20,12 @@ struct json_t;
  * the caller (json_decref); NULL without memory.
  */
 struct json_t *ag_json_message(const ProtobufCMessage *msg);
+
+/*
+ * For ag_actor.audit_skips: how the decision came about (risk, reach, policy),
+ * the larger half of an event, which only readers and replays want.
+ */
+extern const uint8_t ag_event_reasons[];
 
 /* A shallow copy without the members that readers do not see. Borrows all of
  * event's strings. */
