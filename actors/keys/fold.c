@@ -33,10 +33,12 @@ fold_version(const Ag__KeyStored *stored, uint32_t version)
 	return key->versions[version - 1];
 }
 
-static char *
-dup_text(struct ag_ctx *ctx, const char *s)
+/* What is absent stays absent; false: no memory. */
+static bool
+dup_text(struct ag_ctx *ctx, const char *from, char **to)
 {
-	return s == NULL ? NULL : ag_strdup(ctx, s);
+	*to = from == NULL ? NULL : ag_strdup(ctx, from);
+	return from == NULL || *to != NULL;
 }
 
 static bool
@@ -94,7 +96,7 @@ add_version(struct ag_ctx *ctx, Ag__KeyStored *s, Ag__KeyState__V state,
 	v->created_at = at;
 	v->has_activated_at = state == STATE(Active);
 	v->activated_at = at;
-	if ((v->origin = dup_text(ctx, origin)) == NULL ||
+	if (!dup_text(ctx, origin, &v->origin) ||
 	    !dup_bytes(ctx, has_der, der, &ders[n]))
 		return AG_NO_MEMORY;
 	rows[n] = v;
@@ -122,9 +124,8 @@ set_labels(struct ag_ctx *ctx, Ag__Key *key, Ag__Pair *const *labels, size_t n)
 		if ((pair = ag_alloc(ctx, sizeof(*pair))) == NULL)
 			return AG_NO_MEMORY;
 		ag__pair__init(pair);
-		pair->key = dup_text(ctx, labels[i]->key);
-		pair->value = dup_text(ctx, labels[i]->value);
-		if (pair->key == NULL || pair->value == NULL)
+		if (!dup_text(ctx, labels[i]->key, &pair->key) ||
+		    !dup_text(ctx, labels[i]->value, &pair->value))
 			return AG_NO_MEMORY;
 		key->labels[key->n_labels++] = pair;
 	}
@@ -190,12 +191,11 @@ on_created(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 	ag__key_stored__init(s);
 	ag__key__init(key);
 	s->key = key;
-	key->id = dup_text(ctx, f->key_id);
-	key->alias = dup_text(ctx, f->alias);
-	key->tenant = dup_text(ctx, f->tenant);
-	key->rot = dup_text(ctx, f->rot);
-	key->created_by = dup_text(ctx, f->created_by);
-	if (key->id == NULL || key->tenant == NULL || key->rot == NULL)
+	if (!dup_text(ctx, f->key_id, &key->id) ||
+	    !dup_text(ctx, f->alias, &key->alias) ||
+	    !dup_text(ctx, f->tenant, &key->tenant) ||
+	    !dup_text(ctx, f->rot, &key->rot) ||
+	    !dup_text(ctx, f->created_by, &key->created_by))
 		return AG_NO_MEMORY;
 	key->key_spec = f->key_spec;
 	key->created_at = key->updated_at = f->at;
@@ -206,9 +206,11 @@ on_created(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 	    (err = set_labels(ctx, key, f->labels, f->n_labels)) != AG_OK ||
 	    (err = set_rotation(ctx, key, f->rotation)) != AG_OK)
 		return err;
-	*stored = s;
-	return add_version(ctx, s, f->active ? STATE(Active) : STATE(PreActive),
-	    f->origin, f->has_public_key_der, &f->public_key_der, f->at);
+	if ((err = add_version(ctx, s, f->active ? STATE(Active) :
+	    STATE(PreActive), f->origin, f->has_public_key_der,
+	    &f->public_key_der, f->at)) == AG_OK)
+		*stored = s;
+	return err;
 }
 
 static ag_err
@@ -225,7 +227,8 @@ on_version(struct ag_ctx *ctx, Ag__KeyStored **stored, const void *fact)
 		old->has_deactivated_at = true;
 		old->deactivated_at = f->at;
 	}
-	s->rotated_by = dup_text(ctx, f->by);
+	if (!dup_text(ctx, f->by, &s->rotated_by))
+		return AG_NO_MEMORY;
 	return add_version(ctx, s, STATE(Active), "generated", f->has_public_key_der,
 	    &f->public_key_der, f->at);
 }
