@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test bench detection asan fuzz timing lint deps install clean mutation coverage
+.PHONY: all demo up test interop bench detection asan fuzz timing lint deps install clean mutation coverage
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -25,6 +25,11 @@ up: deps all
 
 test: deps all
 	@tests/run $(BUILD)
+
+# What needs other registries than Debian's: Apache Kafka, from Maven Central.
+interop: deps all
+	@scripts/deps.sh interop
+	@tests/interop/run $(BUILD)
 
 bench: deps all
 	@scripts/deps.sh bench

@@ -2,6 +2,7 @@
 """The Kafka sink, against librdkafka's mock cluster (tests/peers): what a
 subscriber sees, and what an outage under load does to it. tests/interop has
 the same against Apache Kafka."""
+import io
 import json
 import os
 import signal
@@ -31,12 +32,11 @@ class Mock:
         form = r"%p\t%k\t%h\t%S\n%s\n"
         done = subprocess.run(["kcat", "-C", "-b", self.brokers, "-t", topic, "-o", "beginning", "-e", "-q", "-f", form],
                               capture_output=True, timeout=60)
-        found, rest = [], done.stdout
-        while rest:
-            head, _, rest = rest.partition(b"\n")
-            partition, key, headers, size = head.decode().split("\t")
-            found.append((int(partition), key, dict(h.split("=", 1) for h in headers.split(",")), rest[:int(size)]))
-            rest = rest[int(size) + 1:]
+        found, rest = [], io.BytesIO(done.stdout)
+        for head in iter(rest.readline, b""):
+            partition, key, headers, size = head.decode().rstrip("\n").split("\t")
+            found.append((int(partition), key, dict(h.split("=", 1) for h in headers.split(",")), rest.read(int(size))))
+            rest.readline()
         return found
 
     def stop(self):
@@ -127,7 +127,7 @@ def test_an_outage_under_load_loses_nothing(fresh_fleet, mock):
         wait_for(lambda: admin.ok("GET", "/v1/sinks/bus")["lag_events"] > 300, 60, what="a lag")
         assert admin.ok("GET", "/v1/sinks/everything")["state"] == "running"
         mock.order("up")
-        wait_for(lambda: admin.ok("GET", "/v1/sinks/bus")["state"] == "running", 60, what="trouble to end")
+        wait_for(lambda: admin.ok("GET", "/v1/sinks/bus")["state"] == "running", 120, what="trouble to end")
         os.kill(fleet.processes()["kafka.bus"], signal.SIGKILL)
         wait_for(lambda: admin.ok("GET", "/v1/sinks/bus")["sent"] > 100, 60, what="the next process to send")
     finally:
