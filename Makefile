@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test interop bench detection asan fuzz timing lint deps install clean mutation coverage
+.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -34,6 +34,11 @@ interop: deps all
 bench: deps all
 	@scripts/deps.sh bench
 	@$(PYTHON) bench/run.py $(BUILD)
+
+# A flood of bad credentials, and what good clients feel of it.
+flood: deps all
+	@scripts/deps.sh bench
+	@$(PYTHON) bench/flood.py $(BUILD)
 
 # A simulated month under the detectors; the same for the same SEED.
 SEED ?= 1

@@ -9,6 +9,7 @@
  * codes, which are in the snapshot only; and challenges, in memory only.
  */
 #include "iam/iam.h"
+#include "iam/rates.h"
 
 #include <aegis/event.h>
 
@@ -16,27 +17,12 @@
 
 enum { SWEEP_MS = 250, KEYS_TICK_MS = 200, CLOCK_LOOK_MS = 1000 };
 
-static void
-read_limit(struct ag_ctx *ctx, const char *rate, const char *window,
-    struct iam_limit *out)
-{
-	out->rate = (uint32_t)ag_config_int(ctx, rate);
-	out->window_ms = (uint32_t)ag_config_int(ctx, window) * 1000;
-}
-
 static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
 	struct iam *iam = state;
 	ag_err err;
 
-	read_limit(ctx, "limits.principal.rate", "limits.principal.window_s",
-	    &iam->principal_limit);
-	read_limit(ctx, "limits.key.rate", "limits.key.window_s",
-	    &iam->key_limit);
-	snprintf(iam->policy_text, sizeof(iam->policy_text),
-	    "\"principal\";q=%u;w=%u", iam->principal_limit.rate,
-	    iam->principal_limit.window_ms / 1000);
 	snprintf(iam->audience, sizeof(iam->audience), "%s",
 	    ag_config_str(ctx, "auth.audience", 0));
 	if (ag_dev_identity(ctx))
@@ -52,6 +38,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
 	    (err = iam_issuers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_guard_init(iam, ctx)) != AG_OK ||
+	    (err = iam_rates_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -78,6 +65,7 @@ fini(void *state, struct ag_ctx *ctx)
 	ag_secret_free(&iam->totp_key);
 	iam_issuers_fini(iam);
 	iam_guard_fini(iam);
+	iam_rates_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);

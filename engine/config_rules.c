@@ -97,6 +97,7 @@ static const struct {
 	{ "audit.redact", "field" },
 	{ "auth.issuers", "issuer" },
 	{ "auth.issuers", "algorithms" },
+	{ "limits.rules", "rate" },
 	{ "responder.rules", "detector" },
 	{ "responder.rules", "action" },
 	{ "sinks", "name" },

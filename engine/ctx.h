@@ -202,7 +202,7 @@ struct ag_ctx {
 	bool connected; /* the broker has greeted us */
 	bool ready;
 	char said[AG_WORD_MAX + 1]; /* the last line to the supervisor */
-	char word[64]; /* of the supervisor's, as it arrives */
+	char word[AG_WORD_MAX + 1]; /* of the supervisor's, as it arrives */
 	size_t word_len;
 	bool stopping;
 	bool draining;

@@ -237,8 +237,8 @@ say_room(struct call *c, const struct iam_room *room)
 	c->grant.n_rate = 2;
 }
 
-static ag_err
-limited(struct call *c, const char *reason, const struct iam_room *room)
+ag_err
+iam_limited(struct call *c, const char *reason, const struct iam_room *room)
 {
 	ag_metric_add(c->ctx, IAM_M_LIMITED, 1);
 	ag_refuse_retry(c->ctx, room->retry_s);
@@ -256,8 +256,9 @@ iam_limit_principal(struct call *c)
 		return AG_OK;
 	room = iam_window_look(&c->node->window, limit, c->mono, c->items);
 	say_room(c, &room);
+	c->principal_left = room.left;
 	if (!room.ok)
-		return limited(c, "principal", &room);
+		return iam_limited(c, "principal", &room);
 	iam_window_take(&c->node->window, limit, c->mono, c->items);
 	return AG_OK;
 }
@@ -271,5 +272,5 @@ iam_limit_key(struct call *c)
 		return AG_OK;
 	room = iam_window_look(&c->key->window, &c->iam->key_limit, c->mono,
 	    c->items);
-	return room.ok ? AG_OK : limited(c, "key", &room);
+	return room.ok ? AG_OK : iam_limited(c, "key", &room);
 }

@@ -32,6 +32,7 @@ struct call {
 	char new_id[AG_ID_SIZE];
 	char *rate[2];
 	char rate_text[RATE_TEXT];
+	uint32_t principal_left; /* of limits.principal */
 	uint8_t body_digest[32], step_up_digest[32];
 };
 
@@ -61,6 +62,9 @@ ag_err iam_uses_ready(struct call *c) AG_MUST;
 ag_err iam_check_uses(struct call *c) AG_MUST;
 ag_err iam_check_networks(struct call *c) AG_MUST;
 ag_err iam_limit_principal(struct call *c) AG_MUST;
+/* 429; reason: whose rate it is. */
+ag_err iam_limited(struct call *c, const char *reason,
+    const struct iam_room *room) AG_MUST;
 /* Only looked at: a refusal below must not use up others' share. */
 ag_err iam_limit_key(struct call *c) AG_MUST;
 /* The tenant's policies, above the floor of scopes. */

@@ -9,18 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 8192, PROBES = 8, KEY_BYTES = 16 };
-
-struct row {
-	uint8_t key[KEY_BYTES]; /* of a hash: addresses are chosen by others */
-	bool used;
-	struct iam_window window;
-};
-
 struct iam_guard {
 	struct iam_limit limit;
-	uint8_t seed[16];
-	struct row rows[ROWS];
+	struct iam_windows windows;
 };
 
 ag_err
@@ -35,7 +26,7 @@ iam_guard_init(struct iam *iam, struct ag_ctx *ctx)
 		return AG_NO_MEMORY;
 	iam->guard->limit.rate = (uint32_t)rate;
 	iam->guard->limit.window_ms = (uint32_t)window_s * 1000;
-	ag_uuid7(ag_now_ms(ctx), iam->guard->seed);
+	iam_windows_init(&iam->guard->windows, ag_now_ms(ctx));
 	return AG_OK;
 }
 
@@ -46,49 +37,16 @@ iam_guard_fini(struct iam *iam)
 	iam->guard = NULL;
 }
 
-/* When it was last counted up, for want of a better one to give up. */
-static struct row *
-find(struct iam_guard *guard, const char *kind, const char *name, bool add)
-{
-	char text[AG_ID_SIZE + 64];
-	uint8_t hash[32];
-	struct row *oldest = NULL;
-	uint32_t at;
-	size_t n = 16;
-
-	memcpy(text, guard->seed, n);
-	n += strlen(strcpy(text + n, kind));
-	if (strlen(name) > sizeof(text) - n - 1)
-		return NULL;
-	n += strlen(strcpy(text + n, name));
-	ag_sha256(text, n, hash);
-	memcpy(&at, hash + KEY_BYTES, sizeof(at));
-	for (unsigned i = 0; i < PROBES; i++) {
-		struct row *row = &guard->rows[(at + i) % ROWS];
-
-		if (row->used && memcmp(row->key, hash, KEY_BYTES) == 0)
-			return row;
-		if (oldest == NULL || !row->used || (oldest->used &&
-		    row->window.epoch < oldest->window.epoch))
-			oldest = row;
-	}
-	if (!add)
-		return NULL;
-	memset(oldest, 0, sizeof(*oldest));
-	memcpy(oldest->key, hash, KEY_BYTES);
-	oldest->used = true;
-	return oldest;
-}
-
 static ag_err
 look(struct call *c, const char *kind, const char *name, const char *reason)
 {
-	struct row *row = find(c->iam->guard, kind, name, false);
+	struct iam_window *window = iam_windows_find(&c->iam->guard->windows,
+	    kind, name, false);
 	struct iam_room room;
 
-	if (row == NULL)
+	if (window == NULL)
 		return AG_OK;
-	room = iam_window_look(&row->window, &c->iam->guard->limit, c->mono, 1);
+	room = iam_window_look(window, &c->iam->guard->limit, c->mono, 1);
 	if (room.ok)
 		return AG_OK;
 	ag_metric_add(c->ctx, IAM_M_REFUSED, 1);
@@ -101,9 +59,11 @@ look(struct call *c, const char *kind, const char *name, const char *reason)
 static void
 count(struct call *c, const char *kind, const char *name)
 {
-	struct row *row = find(c->iam->guard, kind, name, true);
+	struct iam_window *window = iam_windows_find(&c->iam->guard->windows,
+	    kind, name, true);
 
-	iam_window_take(&row->window, &c->iam->guard->limit, c->mono, 1);
+	if (window != NULL)
+		iam_window_take(window, &c->iam->guard->limit, c->mono, 1);
 }
 
 ag_err
@@ -124,8 +84,7 @@ iam_guard_failed(struct call *c)
 {
 	if (c->iam->guard == NULL)
 		return;
-	if (c->rq->source_address != NULL &&
-	    strlen(c->rq->source_address) < 48)
+	if (c->rq->source_address != NULL)
 		count(c, "a", c->rq->source_address);
 	if (c->token != NULL && c->token->node != NULL)
 		count(c, "n", c->token->node->id);

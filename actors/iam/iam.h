@@ -18,6 +18,7 @@
 #include "rules.h"
 #include "scope.h"
 #include "usage.h"
+#include "windows.h"
 
 enum {
 	/* In memory, of all tenants together; quota.c says what one may have. */
@@ -56,7 +57,6 @@ enum {
 	IAM_FOREIGN_KEYS_MAX = 32, /* of one */
 	IAM_SKEW_MS = 30 * 1000,
 	IAM_REASON_MAX = 256,     /* bytes of a reason given by people */
-	IAM_WINDOW_PARTS = 10,    /* sub-buckets of a rate window */
 	IAM_ADMIN_TOKEN_S = 30 * 86400,
 	IAM_ROT_TIMEOUT_MS = 1500,
 	IAM_KEYS_SETTLE_MS = 400,  /* two ticks: the issuer's new keys are here */
@@ -111,27 +111,6 @@ ag_err iam_table_add(struct iam_table *t, const char *scope, const char *key,
     void *item) AG_MUST;
 void iam_table_del(struct iam_table *t, const char *scope, const char *key,
     const void *item);
-
-/* ---- limits.c: rate windows; pure */
-struct iam_window {
-	uint64_t epoch; /* number of the newest part */
-	uint32_t parts[IAM_WINDOW_PARTS + 1];
-};
-struct iam_limit {
-	uint32_t rate; /* 0: none */
-	uint32_t window_ms;
-};
-struct iam_room {
-	bool ok;
-	uint32_t left;    /* after the take, or as it stands when refused */
-	unsigned reset_s; /* until the oldest use no longer counts */
-	unsigned retry_s; /* when refused: until n might pass */
-};
-/* Is there room for n? Counts nothing. */
-struct iam_room iam_window_look(struct iam_window *w,
-    const struct iam_limit *limit, uint64_t now_ms, uint32_t n);
-void iam_window_take(struct iam_window *w, const struct iam_limit *limit,
-    uint64_t now_ms, uint32_t n);
 
 /* What quotas are about. */
 enum iam_count {
@@ -313,6 +292,8 @@ struct iam {
 	struct iam_keyring ring;
 	struct iam_cache cache;
 	struct iam_limit principal_limit, key_limit;
+	struct iam_rates *rates; /* NULL: no rules */
+	char *rates_told;        /* new ones, as they arrive */
 	int64_t clock_jump_s; /* as it was said */
 	char policy_text[64]; /* RateLimit-Policy */
 	char audience[64];

@@ -6,6 +6,7 @@
  * recorded like every other token that is issued.
  */
 #include "iam.h"
+#include "rates.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,10 @@ iam_told(void *state, struct ag_ctx *ctx, const char *word)
 	struct iam_node *node;
 	ag_err err;
 
+	if (strncmp(word, "limits ", 7) == 0) {
+		iam_rates_told(iam, ctx, word + 7);
+		return;
+	}
 	if (strcmp(word, "admin-token") != 0) {
 		ag_log(ctx, AG_WARN, "WORD-UNKNOWN", "%s", word);
 		return;

@@ -6,6 +6,7 @@
  * rate, what the plane found wrong, the key's rate, scope, policies, existence.
  */
 #include "call.h"
+#include "rates.h"
 
 #include <string.h>
 
@@ -390,7 +391,7 @@ judge(struct call *c)
 	typedef ag_err check(struct call *c);
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
-		check_op, iam_limit_key, check_honey, check_people, check_scope,
+		check_op, iam_limit_key, iam_rates_look, check_honey, check_people, check_scope,
 		iam_check_step_up, iam_check_policies, check_existence,
 		check_quota, say_reach, say_idem, iam_check_wanted,
 		iam_check_uses,
@@ -403,6 +404,7 @@ judge(struct call *c)
 	if (c->key != NULL)
 		iam_window_take(&c->key->window, &c->iam->key_limit, c->mono,
 		    c->items);
+	iam_rates_take(c);
 	return pass(c);
 }
 
@@ -425,6 +427,7 @@ iam_station(void *state, struct ag_ctx *ctx, const void *msg)
 	c->rq = env->request;
 	c->now = ag_now_ms(ctx);
 	c->mono = ag_mono_ms(ctx);
+	c->principal_left = UINT32_MAX;
 	c->items = c->rq->has_items && c->rq->items > 0 ? c->rq->items : 1;
 	grant_begin(c);
 	if ((err = iam_authenticate(c)) != AG_OK)

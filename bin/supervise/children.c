@@ -418,6 +418,7 @@ ag_child_start(struct supervisor *sup, struct child *child)
 	child->state = CHILD_STARTING;
 	if (sup->level[0] != '\0')
 		ag_child_level(sup, child, sup->level);
+	ag_child_limits(sup, child);
 	ag_log_plain(AG_DEBUG, "CHILD-STARTED", "name=%s pid=%d generation=%u",
 	    child->name, (int)child->pid, child->generation);
 }

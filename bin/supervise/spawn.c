@@ -276,6 +276,41 @@ ag_child_level(struct supervisor *sup, struct child *child, const char *level)
 	}
 }
 
+/* A line of ag_config_pack without the place in the file, which may be long. */
+static void
+tell_limit(struct child *child, char *line)
+{
+	char *row = strchr(line, '\t'), *where, *value, text[AG_WORD_MAX + 1];
+	int n;
+
+	if (strncmp(line, "limits.", 7) != 0 || row == NULL ||
+	    (where = strchr(row + 1, '\t')) == NULL ||
+	    (value = strchr(where + 1, '\t')) == NULL)
+		return;
+	n = snprintf(text, sizeof(text), "limits %.*s\t-%s", (int)(where - line),
+	    line, value);
+	if (n < 0 || (size_t)n >= sizeof(text))
+		ag_log_plain(AG_WARN, "LIMIT-UNTOLD", "%s", line);
+	else
+		ag_child_tell(child, text);
+}
+
+void
+ag_child_limits(struct supervisor *sup, struct child *child)
+{
+	char *text, *rest = NULL;
+
+	if (sup->limits == NULL || strcmp(child->name, "iam") != 0 ||
+	    (text = strdup(sup->limits)) == NULL)
+		return;
+	ag_child_tell(child, "limits begin");
+	for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+	    line = strtok_r(NULL, "\n", &rest))
+		tell_limit(child, line);
+	ag_child_tell(child, "limits end");
+	free(text);
+}
+
 /* ------------------------------------------------------------- in the child */
 
 static _Noreturn void

@@ -143,6 +143,7 @@ struct supervisor {
 	struct ag_config *config;
 	char *config_text;
 	char level[8]; /* log.level as it was read again; "": never */
+	char *limits;  /* the packed configuration of that time; NULL: never */
 	int64_t clock_wall_ms;  /* both clocks at the start */
 	uint64_t clock_mono_ms;
 	uint8_t mac_key[32];
@@ -222,6 +223,8 @@ char *ag_program_find(const char *name, char *tried, size_t tried_size);
 /* A line to a child; not to the broker. */
 void ag_child_tell(struct child *child, const char *line);
 /* Tells it the least that it is to log from now on. */
+/* Tells iam its limits, as they were read again. */
+void ag_child_limits(struct supervisor *sup, struct child *child);
 void ag_child_level(struct supervisor *sup, struct child *child,
     const char *level);
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;

@@ -343,10 +343,24 @@ reap(struct supervisor *sup)
 				ag_child_ended(sup, &sup->children[i], status);
 }
 
-/* SIGUSR1: log.level is read again, for this process and all its children.
- * A file that cannot be read changes nothing. */
+/* The file's limits, for iam; kept for when it is started again. */
 static void
-reload_level(struct supervisor *sup)
+reload_limits(struct supervisor *sup, const struct ag_config *config)
+{
+	char *text = NULL;
+
+	if (ag_config_pack(config, &text) != AG_OK)
+		return;
+	free(sup->limits);
+	sup->limits = text;
+	for (unsigned i = 0; i < sup->count; i++)
+		ag_child_limits(sup, &sup->children[i]);
+}
+
+/* SIGUSR1: log.level is read again, for this process and all its children, and
+ * limits. A file that cannot be read changes nothing. */
+static void
+reload(struct supervisor *sup)
 {
 	struct ag_config *config = NULL;
 	char message[1024] = "";
@@ -358,6 +372,7 @@ reload_level(struct supervisor *sup)
 	}
 	ag_sup_copy(sup->level, sizeof(sup->level),
 	    ag_config_get_str(config, "log.level", 0));
+	reload_limits(sup, config);
 	ag_config_free(&config);
 	ag_log_turn(sup->level);
 	for (unsigned i = 0; i < sup->count; i++)
@@ -371,7 +386,7 @@ take_signals(struct supervisor *sup)
 
 	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1) {
-			reload_level(sup);
+			reload(sup);
 			continue;
 		}
 		if (info.ssi_signo == SIGCHLD ||
@@ -460,6 +475,7 @@ finish(struct supervisor *sup)
 	ag_children_free(sup);
 	ag_config_free(&sup->config);
 	free(sup->config_text);
+	free(sup->limits);
 }
 
 /* ------------------------------------------------------------------- --detach */

@@ -186,6 +186,12 @@ conn_done(struct conn *conn)
 	}
 	http_next(&conn->in);
 	conn->own.err = AG_OK;
+	if (conn->limited >= LIMIT_TOLD_MAX) {
+		conn->deaf = true;
+		bufferevent_disable(conn->bev, EV_READ);
+		conn_place(conn, CONN_CALM);
+		return;
+	}
 	conn_place(conn, CONN_IDLE);
 	if (conn->gone == NULL &&
 	    evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
@@ -403,6 +409,15 @@ body_late(struct conn *conn)
 	request_refuse_framing(conn);
 }
 
+/* It was told often enough to come back later: now it is heard again. */
+static void
+conn_again(struct conn *conn)
+{
+	conn_place(conn, CONN_IDLE);
+	if (evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
+		conn_pump(conn);
+}
+
 static void
 stream_late(struct conn *conn)
 {
@@ -416,6 +431,7 @@ static void (*const ends[CONN_STATES])(struct conn *) = {
 	[CONN_IDLE] = conn_drop,
 	[CONN_HEAD] = head_late,
 	[CONN_BODY] = body_late,
+	[CONN_CALM] = conn_again,
 	[CONN_CREDIT] = request_overloaded,
 	[CONN_ASKED] = request_timeout,
 	[CONN_ASKED_SLOW] = request_timeout,
@@ -449,7 +465,8 @@ conn_drain(struct plane *plane)
 		evconnlistener_free(plane->listener);
 	plane->listener = NULL;
 	while ((conn = TAILQ_FIRST(&plane->lists[CONN_FRESH])) != NULL ||
-	    (conn = TAILQ_FIRST(&plane->lists[CONN_IDLE])) != NULL)
+	    (conn = TAILQ_FIRST(&plane->lists[CONN_IDLE])) != NULL ||
+	    (conn = TAILQ_FIRST(&plane->lists[CONN_CALM])) != NULL)
 		conn_drop(conn);
 	while ((conn = TAILQ_FIRST(&plane->lists[CONN_STREAM])) != NULL)
 		plane->protocol->stream->end(conn, "Unavailable");

@@ -104,6 +104,7 @@ read_config(struct plane *plane)
 		[CONN_IDLE] = PLANE_IDLE_MS,
 		[CONN_HEAD] = header_ms,
 		[CONN_BODY] = body_ms,
+		[CONN_CALM] = LIMIT_CALM_MS,
 		[CONN_CREDIT] = PLANE_CREDIT_WAIT_MS,
 		[CONN_ASKED] = deadline_ms,
 		[CONN_ASKED_SLOW] = deadline_ms * AG_SLOW_FACTOR,

@@ -43,6 +43,8 @@ enum {
 	PLANE_USER_AGENT_MAX = 256,
 	LIMIT_ADDRESSES_MAX = 4096,
 	LIMIT_REPORT_MS = 10000,
+	LIMIT_TOLD_MAX = 64,      /* refusals in a row; then it is not read for a while: */
+	LIMIT_CALM_MS = 200,
 };
 
 enum plane_metric {
@@ -59,6 +61,7 @@ enum conn_state {
 	CONN_IDLE,   /* between requests */
 	CONN_HEAD,
 	CONN_BODY,
+	CONN_CALM,   /* over its address's limit again and again: not read */
 	CONN_CREDIT, /* waits for admission */
 	CONN_ASKED,  /* at iam and beyond */
 	CONN_ASKED_SLOW, /* the same, for what may take longer (AG_OP_SLOW) */
@@ -133,6 +136,7 @@ struct conn {
 	size_t credit;     /* bytes taken; 0: none */
 	struct refuse own; /* what we told audit */
 	unsigned retry_after_s;
+	unsigned limited;  /* refusals for the address's limit in a row */
 	size_t counted;    /* of plane->unsent */
 };
 TAILQ_HEAD(conn_list, conn);

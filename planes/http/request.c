@@ -461,8 +461,11 @@ request_admit_waiting(struct plane *plane)
 static bool
 request_limited(struct conn *conn)
 {
-	if (limit_allows(conn, &conn->retry_after_s))
+	if (limit_allows(conn, &conn->retry_after_s)) {
+		conn->limited = 0;
 		return false;
+	}
+	conn->limited++;
 	/* Recorded with the others of this address, not by itself. */
 	refuse_set(&conn->own, AG_RATE_LIMITED, "address", NULL,
 	    "too many requests from this address");

@@ -27,7 +27,8 @@ SANITIZED = "asan" in os.path.basename(os.path.abspath(BUILD))
 # Limits that a test never meets by accident.
 HIGH = {"rate": 1000000, "window_s": 60}
 # The sink shows every tenant's events, those of nobody (tenant `system`) among them.
-CONFIG = {"limits": {"address": dict(HIGH), "principal": dict(HIGH), "key": dict(HIGH)},
+CONFIG = {"limits": {"address": dict(HIGH), "principal": dict(HIGH), "key": dict(HIGH),
+                     "authentication": dict(HIGH)},
           "sinks": [{"name": "everything", "kind": "file", "path": "everything.jsonl"}]}
 
 
