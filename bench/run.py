@@ -24,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
         "revocation_in_force": "≤ 5 p99", "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
-        "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "kafka_sink_protobuf": "≥ 50000"}
+        "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
           "risk": {"step_up": 1.0, "deny": 1.0},
           "anomaly": {"rate_spike": {"enabled": False}}, "log": {"level": "warn"}}
@@ -202,7 +202,7 @@ class Bench:
                     getattr(self, name)()
         finally:
             self.fleet.leave()
-        for name in ("token_check_cached", "risk_anomaly_event", "cedar_decide"):
+        for name in ("token_check_cached", "risk_anomaly_event", "cedar_decide", "policy_decide"):
             if self.args.only in (None, name):
                 self.micro(name)
         path = os.path.join(self.args.build, "bench.json")

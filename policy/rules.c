@@ -113,6 +113,19 @@ ag_rules_name(const struct ag_rules *rules, size_t i)
 	return rules->policies[i].name;
 }
 
+void
+ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
+    const char **reason, uint32_t *line, uint32_t *column)
+{
+	struct ag_cedar_policy_info info;
+
+	ag_cedar_policy_info(rules->set, i, &info);
+	*forbid = info.forbid;
+	*reason = rules->policies[i].reason;
+	*line = info.line;
+	*column = info.column;
+}
+
 /* ----------------------------------------------------------------- decide */
 
 /* deny > step_up > allow over all policies that determined the answer. */

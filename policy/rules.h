@@ -77,6 +77,9 @@ AG_CEDAR_MUST enum ag_cedar_err ag_rules_new(const struct ag_rules_doc *docs,
     size_t count, struct ag_rules **out);
 void ag_rules_free(struct ag_rules **rules);
 size_t ag_rules_count(const struct ag_rules *rules);
+/* Where the i-th policy begins in its document, and whether it forbids. */
+void ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
+    const char **reason, uint32_t *line, uint32_t *column);
 /* "<document>/<@id or number>" of the i-th policy. */
 const char *ag_rules_name(const struct ag_rules *rules, size_t i);
 

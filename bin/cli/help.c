@@ -34,6 +34,8 @@ static const struct { const char *noun, *help; } nouns[] = {
 	{ "principal", "people and services" },
 	{ "role", "what a role may do" },
 	{ "tenant", "walls between customers" },
+	{ "policy", "what the house allows, in Cedar" },
+	{ "authz", "what would be decided" },
 	{ "audit", "who did what, and on whose behalf" },
 	{ "sink", "who gets the events" },
 	{ "recommendation", "what the detectors saw" },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay: what iam decided about scope and risk about oddity, made again with
- * the same pure functions (policy/scope.c, policy/weigh.c) from what the event
- * recorded, and compared bit for bit. It takes the log's word for the inputs;
+ * replay: what iam decided about scope and by policies, and risk about oddity,
+ * made again with the same pure functions (policy/scope.c, rules.c, weigh.c)
+ * from what the event recorded, and compared bit for bit. It takes the log's word for the inputs;
  * that nobody changed them is what `aegis audit verify` shows.
  */
 #include "replay.h"
@@ -252,12 +252,12 @@ struct sums {
 static void
 print_json(const Ag__Event *e, const struct replay_event *r)
 {
-	json_t *line = json_pack("{s:s,s:I,s:s,s:s,s:s,s:s?,s:s,s:s,s:s?}",
+	json_t *line = json_pack("{s:s,s:I,s:s,s:s,s:s,s:s?,s:s,s:s,s:s,s:s?}",
 	    "event_id", e->event_id, "seq", (json_int_t)e->seq, "tenant", e->tenant,
 	    "operation", e->operation, "outcome",
 	    ag_enum_name(&ag__outcome_kind__v__descriptor, (int)e->outcome),
 	    "reason_code", e->reason_code, "scope", results[r->scope], "risk",
-	    results[r->risk], "why", r->why[0] == '\0' ? NULL : r->why);
+	    results[r->risk], "policy", results[r->policy], "why", r->why[0] == '\0' ? NULL : r->why);
 	char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
 
 	puts(text == NULL ? "{}" : text);
@@ -273,11 +273,13 @@ print_event(const struct replay_options *o, const Ag__Event *e,
 		print_json(e, r);
 		return;
 	}
-	printf("%s %s %s%s%s: scope %s, risk %s%s%s\n", e->event_id, e->operation,
+	printf("%s %s %s%s%s: scope %s, risk %s%s%s%s%s\n", e->event_id, e->operation,
 	    ag_enum_name(&ag__outcome_kind__v__descriptor, (int)e->outcome),
 	    e->reason_code == NULL ? "" : " ",
 	    e->reason_code == NULL ? "" : e->reason_code, results[r->scope],
-	    results[r->risk], r->why[0] == '\0' ? "" : ": ", r->why);
+	    results[r->risk], r->policy == REPLAY_NONE ? "" : ", policy ",
+	    r->policy == REPLAY_NONE ? "" : results[r->policy],
+	    r->why[0] == '\0' ? "" : ": ", r->why);
 }
 
 static bool
@@ -293,17 +295,22 @@ is_meant(const struct replay_options *o, const Ag__Event *e)
 }
 
 static void
-take(const struct replay_options *o, const Ag__Event *e, struct sums *sums)
+take(const struct replay_options *o, struct replay_books *books,
+    const Ag__Event *e, struct sums *sums)
 {
 	struct replay_event r;
 
 	replay_event(e, &r);
+	replay_policy(books, e, &r);
 	sums->events++;
-	if (r.scope == REPLAY_DIFFERENT || r.risk == REPLAY_DIFFERENT)
+	if (r.scope == REPLAY_DIFFERENT || r.risk == REPLAY_DIFFERENT ||
+	    r.policy == REPLAY_DIFFERENT)
 		sums->different++;
-	else if (r.scope == REPLAY_UNKNOWN || r.risk == REPLAY_UNKNOWN)
+	else if (r.scope == REPLAY_UNKNOWN || r.risk == REPLAY_UNKNOWN ||
+	    r.policy == REPLAY_UNKNOWN)
 		sums->unknown++;
-	else if (r.scope == REPLAY_EQUAL || r.risk == REPLAY_EQUAL)
+	else if (r.scope == REPLAY_EQUAL || r.risk == REPLAY_EQUAL ||
+	    r.policy == REPLAY_EQUAL)
 		sums->equal++;
 	else
 		sums->none++;
@@ -319,8 +326,33 @@ mentions(const struct ag_seg_record *record, const char *text)
 	    memmem(record->body, record->body_len, text, strlen(text)) != NULL;
 }
 
+/* Changes of policies, of the whole log: a change whose outcome was said again
+ * after a crash may stand behind what it decided. */
 static ag_err
-walk(const struct replay_options *o, struct ag_segs *segs, struct sums *sums)
+learn(struct ag_segs *segs, struct replay_books *books)
+{
+	struct ag_seg_record record;
+	ag_err err;
+
+	while ((err = ag_segs_next(segs, &record)) == AG_OK) {
+		Ag__Event *event;
+
+		if (record.kind != AG_SEG_EVENT || !mentions(&record, "policy."))
+			continue;
+		event = ag__event__unpack(NULL, record.body_len, record.body);
+		if (event == NULL)
+			return AG_CORRUPT;
+		err = replay_learn(books, event);
+		ag__event__free_unpacked(event, NULL);
+		if (err != AG_OK)
+			return err;
+	}
+	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+}
+
+static ag_err
+walk(const struct replay_options *o, struct replay_books *books,
+    struct ag_segs *segs, struct sums *sums)
 {
 	struct ag_seg_record record;
 	ag_err err;
@@ -335,7 +367,7 @@ walk(const struct replay_options *o, struct ag_segs *segs, struct sums *sums)
 		if (event == NULL)
 			return AG_CORRUPT;
 		if (is_meant(o, event))
-			take(o, event, sums);
+			take(o, books, event, sums);
 		ag__event__free_unpacked(event, NULL);
 		if (o->event != NULL && sums->events > 0)
 			return AG_OK;
@@ -343,28 +375,43 @@ walk(const struct replay_options *o, struct ag_segs *segs, struct sums *sums)
 	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
 }
 
+/* Twice through the log: what changed, then what was decided. */
+static ag_err
+both(const struct replay_options *o, struct sums *sums, char *why, size_t size)
+{
+	struct replay_books *books = replay_books_new();
+	struct ag_segs *segs = NULL;
+	const uint64_t *firsts;
+	size_t count = 0;
+	ag_err err = books == NULL ? AG_NO_MEMORY : AG_OK;
+
+	for (int pass = 0; pass < 2 && err == AG_OK; pass++) {
+		if ((err = ag_segs_open(o->dir, &segs)) == AG_OK)
+			err = ag_segs_list(segs, &firsts, &count);
+		if (err == AG_OK && count == 0)
+			err = AG_ITEM_NOT_FOUND;
+		if (err == AG_OK)
+			err = pass == 0 ? learn(segs, books) :
+			    walk(o, books, segs, sums);
+		if (err != AG_OK)
+			snprintf(why, size, "%s", ag_segs_why(segs));
+		ag_segs_close(&segs);
+	}
+	replay_books_free(&books);
+	return err;
+}
+
 enum replay_exit
 replay_log(const struct replay_options *o)
 {
 	struct sums sums = { 0 };
-	struct ag_segs *segs = NULL;
-	const uint64_t *firsts;
-	size_t count = 0;
-	ag_err err = ag_segs_open(o->dir, &segs);
+	char why[512] = "";
+	ag_err err = both(o, &sums, why, sizeof(why));
 
-	if (err == AG_OK)
-		err = ag_segs_list(segs, &firsts, &count);
-	if (err == AG_OK && count == 0) {
+	if (err == AG_ITEM_NOT_FOUND)
 		fprintf(stderr, "aegis: %s: there is no audit log\n", o->dir);
-		ag_segs_close(&segs);
-		return REPLAY_BAD_INPUT;
-	}
-	if (err == AG_OK)
-		err = walk(o, segs, &sums);
-	if (err != AG_OK)
-		fprintf(stderr, "aegis: %s: the log is damaged: %s\n", o->dir,
-		    ag_segs_why(segs));
-	ag_segs_close(&segs);
+	else if (err != AG_OK)
+		fprintf(stderr, "aegis: %s: the log is damaged: %s\n", o->dir, why);
 	if (err != AG_OK)
 		return REPLAY_BAD_INPUT;
 	if (sums.events == 0) {
@@ -373,7 +420,7 @@ replay_log(const struct replay_options *o)
 	}
 	if (!o->json)
 		printf("replay: %llu events, %llu equal, %llu different, "
-		    "%llu not recorded, %llu without a decision of scope or risk\n",
+		    "%llu not recorded, %llu without a decision\n",
 		    (unsigned long long)sums.events, (unsigned long long)sums.equal,
 		    (unsigned long long)sums.different,
 		    (unsigned long long)sums.unknown, (unsigned long long)sums.none);

@@ -17,12 +17,23 @@ enum replay_result {
 };
 
 struct replay_event {
-	enum replay_result scope, risk;
+	enum replay_result scope, risk, policy;
 	char why[160]; /* what is different; empty if nothing is */
 };
 
-/* Pure. */
+/* Pure. Scope and risk. */
 void replay_event(const Ag__Event *event, struct replay_event *out);
+
+/* ---- replay_policy.c: the tenants' policies, as the log saw them change */
+struct replay_books;
+struct replay_books *replay_books_new(void); /* NULL: no memory */
+void replay_books_free(struct replay_books **books);
+/* Takes the change that the event reports, if it reports one. */
+ag_err replay_learn(struct replay_books *books, const Ag__Event *event) AG_MUST;
+/* Decides again, with the documents of the version that the event names; the
+ * changes are all learned. Sets out->policy, and out->why if it is empty. */
+void replay_policy(struct replay_books *books, const Ag__Event *event,
+    struct replay_event *out);
 
 struct replay_options {
 	const char *dir;   /* of the log */

@@ -2,10 +2,12 @@
 """Policies in Cedar, above the floor of scopes: documents with versions, decisions on every call, and that nobody
 is locked out by one."""
 import hashlib
+import json
+import os
 
 import pytest
 
-from conftest import b64, wait_for
+from conftest import ROOT, b64, wait_for
 from test_stepup import enrol
 
 SIGN = {"message_b64": b64(b"x")}
@@ -303,3 +305,57 @@ def test_policies_outlive_a_restart(fresh_fleet):
     refused(sign(boss, "k"), "no_matching_rule", "stop/0")
     assert boss.ok("GET", "/v1/keys/k")["alias"] == "k"
     assert boss.ok("POST", "/v1/policies/base/rollback", {"version": 1, "reason": "x"})["policy_version"] == 3
+
+
+# ------------------------------------------------------------------ P23: files
+
+def test_files(fleet, tenant, tmp_path):
+    """pull and push round-trip byte for byte; diff says 0, 1 or 2; a push of a bad file sends nothing."""
+    token = tmp_path / "token"
+    token.write_text(tenant.token)
+    token.chmod(0o600)
+    run = lambda *words: fleet.run("policy", *words, token=str(token))
+    text = "// as it is:\ttab, \u00e9, no newline at the end\n" + ALL.strip()
+    put(tenant, "base", text)
+    put(tenant, "second", ALL)
+    folder = tmp_path / "policies"
+    assert run("pull", str(folder)).returncode == 0
+    assert (folder / "base.cedar").read_bytes() == text.encode()
+    assert run("diff", str(folder)).returncode == 0
+    assert run("push", str(folder)).returncode == 0
+    assert tenant.ok("GET", "/v1/policies/base")["version"] == 1  # nothing differs, nothing is sent
+    (folder / "base.cedar").write_text("// changed\n" + ALL)
+    (folder / "new.cedar").write_text(ALL)
+    changed = run("diff", str(folder))
+    assert (changed.returncode, changed.stdout.split("\n")[:2]) == (1, ["~ base", "+ new"])
+    (folder / "second.cedar").write_text("permit (principal, action);")
+    bad = run("push", str(folder))
+    assert bad.returncode == 2 and "second.cedar:1:26: error:" in bad.stdout, bad
+    assert tenant.ok("GET", "/v1/policies/base")["version"] == 1
+    assert run("diff", str(tmp_path / "nothing")).returncode == 2
+    assert run("validate", str(folder / "base.cedar")).returncode == 0
+    (folder / "second.cedar").write_text(ALL)
+    assert run("push", str(folder), "--reason", "moved").returncode == 0
+    assert tenant.ok("GET", "/v1/policies/base")["reason"] == "moved"
+    assert [p["version"] for p in tenant.items("/v1/policies")] == [2, 1, 1]
+    (folder / "base.cedar").write_text("permit(principal,action,resource);")
+    assert run("format", "--check", str(folder)).returncode == 1
+    assert run("format", str(folder)).returncode == 0
+    assert run("format", "--check", str(folder)).returncode == 0
+    assert run("show", "base", "--version", "1").stdout == text
+    assert run("show", "gone").returncode == 4
+
+
+def test_test_files(fleet, tmp_path):
+    """Tests run without a server, and fail when they are not met."""
+    golden = os.path.join(ROOT, "tests", "vectors", "policy.json")
+    done = fleet.run("policy", "test", golden, check=0)
+    assert "697 requests, 0 not as expected" in done.stdout
+    data = json.load(open(golden))
+    data["cases"][0]["requests"][0]["expect"] = "deny"
+    bent = tmp_path / "bent.json"
+    bent.write_text(json.dumps(data))
+    done = fleet.run("policy", "test", str(bent), check=1)
+    assert "everything/1: expected deny" in done.stdout and "1 not as expected" in done.stdout
+    bent.write_text("{")
+    fleet.run("policy", "test", str(bent), check=2)

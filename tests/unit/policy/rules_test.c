@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What Aegis makes of Cedar: the schema, what a document may say, decisions. */
 #include "rules.h"
+#include "vectors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -353,8 +354,80 @@ test_sets(void **state)
 	assert_null(rules);
 }
 
+/* --------------------------------------------------------------- vectors */
+
+static const char *vectors_file;
+
+static void
+bad_vector(void *arg, const struct ag_vector_result *r)
+{
+	if (!r->good)
+		print_error("%s/%zu: want %s by %s, got %s by %s %s\n", r->name,
+		    r->index, r->want == NULL ? "-" : r->want,
+		    r->want_rule == NULL ? "any" : r->want_rule,
+		    r->got == NULL ? "-" : r->got,
+		    r->got_rule == NULL ? "none" : r->got_rule,
+		    r->problem == NULL ? "" : r->problem);
+}
+
+/* The golden ones, which tests/vectors/make_policy.py made without us. */
+static void
+test_golden(void **state)
+{
+	static char text[1 << 20];
+	struct ag_vector_sums sums = { 0 };
+	char problem[256] = "";
+	FILE *in = fopen(vectors_file, "r");
+	size_t len;
+
+	assert_non_null(in);
+	len = fread(text, 1, sizeof(text), in);
+	(void)fclose(in);
+	if (!ag_vectors_run(schema, text, len, bad_vector, NULL, &sums, problem))
+		fail_msg("%s", problem);
+	assert_true(sums.cases >= 15 && sums.requests >= 300);
+	assert_int_equal(sums.bad, 0);
+}
+
+/* A test that cannot be asked, or is not met, is bad; a file that is none is
+ * refused. */
+static void
+test_bad_vectors(void **state)
+{
+	static const char world[] = "{\"world\":{\"principals\":{\"a\":{\"kind\":"
+	    "\"human\"}}},\"cases\":[{\"name\":\"n\",\"policies\":{\"d\":"
+	    "\"permit(principal,action,resource);\"},\"requests\":[%s]}]}";
+	static const struct {
+		const char *request;
+		size_t bad;
+	} rows[] = {
+		{ "{\"principal\":\"a\",\"action\":\"key.list\",\"expect\":\"allow\"}", 0 },
+		{ "{\"principal\":\"a\",\"action\":\"key.list\",\"expect\":\"deny\"}", 1 },
+		{ "{\"principal\":\"a\",\"action\":\"key.list\",\"expect\":\"allow\",\"rule\":\"d/1\"}", 1 },
+		{ "{\"principal\":\"b\",\"action\":\"key.list\",\"expect\":\"allow\"}", 1 },
+		{ "{\"principal\":\"a\",\"action\":\"key.lost\",\"expect\":\"allow\"}", 1 },
+		{ "{\"principal\":\"a\",\"action\":\"key.list\",\"expect\":\"allow\",\"contxt\":{}}", 1 },
+		{ "{\"principal\":\"a\",\"action\":\"key.list\",\"expect\":\"allow\",\"context\":{\"at\":\"noon\"}}", 1 },
+		{ "7", 1 },
+		{ "", 1 },
+	};
+	struct ag_vector_sums sums;
+	char text[1024], problem[256];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(&sums, 0, sizeof(sums));
+		(void)snprintf(text, sizeof(text), world, rows[i].request);
+		assert_true(ag_vectors_run(schema, text, strlen(text), NULL, NULL,
+		    &sums, problem));
+		if (sums.bad != rows[i].bad)
+			fail_msg("row %zu: %zu bad", i, sums.bad);
+	}
+	assert_false(ag_vectors_run(schema, "{", 1, NULL, NULL, &sums, problem));
+	assert_false(ag_vectors_run(schema, "{}", 2, NULL, NULL, &sums, problem));
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schema),
@@ -366,7 +439,11 @@ main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_parties),
 		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_bad_vectors),
 	};
+
+	vectors_file = argc > 1 ? argv[1] : "tests/vectors/policy.json";
 
 	return cmocka_run_group_tests_name("policy_rules", tests, setup, teardown);
 }

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tenants' policies as the log saw them change, and their decisions made
+ * again (policy/rules.c) with the documents of the version that decided.
+ */
+#include "replay.h"
+
+#include <rules.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROLES_MAX = 64, LABELS_MAX = 64 };
+
+struct change {
+	char *tenant, *name, *text; /* text NULL: deleted */
+	uint64_t version;           /* of the tenant's documents */
+};
+
+struct replay_books {
+	struct change *changes;
+	size_t count;
+	uint8_t *scratch;
+	/* The set that was made last. */
+	char *tenant;
+	uint64_t version;
+	bool whole; /* all changes up to it are known */
+	struct ag_rules *rules;
+};
+
+struct replay_books *
+replay_books_new(void)
+{
+	struct replay_books *b = calloc(1, sizeof(*b));
+
+	if (b != NULL && (b->scratch = aligned_alloc(16, AG_RULES_SCRATCH)) ==
+	    NULL) {
+		free(b);
+		b = NULL;
+	}
+	return b;
+}
+
+void
+replay_books_free(struct replay_books **books)
+{
+	struct replay_books *b = *books;
+
+	if (b == NULL)
+		return;
+	for (size_t i = 0; i < b->count; i++) {
+		free(b->changes[i].tenant);
+		free(b->changes[i].name);
+		free(b->changes[i].text);
+	}
+	free(b->changes);
+	free(b->scratch);
+	free(b->tenant);
+	ag_rules_free(&b->rules);
+	free(b);
+	*books = NULL;
+}
+
+ag_err
+replay_learn(struct replay_books *b, const Ag__Event *e)
+{
+	const Ag__PolicyChange *said = e->policy_change;
+	struct change *grown, *c;
+
+	if (said == NULL)
+		return AG_OK;
+	for (size_t i = 0; i < b->count; i++) /* said again after a crash */
+		if (b->changes[i].version == said->policy_version &&
+		    strcmp(b->changes[i].tenant, e->tenant) == 0)
+			return AG_OK;
+	grown = realloc(b->changes, (b->count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return AG_NO_MEMORY;
+	b->changes = grown;
+	c = &grown[b->count++];
+	memset(c, 0, sizeof(*c));
+	c->version = said->policy_version;
+	c->tenant = strdup(e->tenant);
+	c->name = strdup(said->name);
+	c->text = said->text == NULL ? NULL : strdup(said->text);
+	return c->tenant == NULL || c->name == NULL ||
+	    (said->text != NULL && c->text == NULL) ? AG_NO_MEMORY : AG_OK;
+}
+
+/* --------------------------------------------------------------------- set */
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct ag_rules_doc *)a)->name,
+	    ((const struct ag_rules_doc *)b)->name);
+}
+
+/* Is another change of the same document nearer to the version? */
+static bool
+is_last(const struct replay_books *b, const struct change *c, uint64_t version)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		const struct change *o = &b->changes[i];
+
+		if (o->version > c->version && o->version <= version &&
+		    strcmp(o->tenant, c->tenant) == 0 &&
+		    strcmp(o->name, c->name) == 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+set_make(struct replay_books *b, const char *tenant, uint64_t version)
+{
+	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
+	uint64_t seen = 0;
+	size_t n = 0;
+
+	if (b->tenant != NULL && b->version == version &&
+	    strcmp(b->tenant, tenant) == 0)
+		return;
+	ag_rules_free(&b->rules);
+	free(b->tenant);
+	b->tenant = strdup(tenant);
+	b->version = version;
+	for (size_t i = 0; i < b->count; i++) {
+		const struct change *c = &b->changes[i];
+
+		if (c->version > version || strcmp(c->tenant, tenant) != 0)
+			continue;
+		seen++;
+		if (c->text != NULL && is_last(b, c, version) &&
+		    n < AG_RULES_DOCS_MAX)
+			docs[n++] = (struct ag_rules_doc){ c->name, c->text,
+				strlen(c->text) };
+	}
+	qsort(docs, n, sizeof(docs[0]), by_name);
+	b->whole = seen == version && b->tenant != NULL;
+	if (b->whole && ag_rules_new(docs, n, &b->rules) != AG_CEDAR_OK)
+		b->rules = NULL; /* as iam: everything is denied */
+}
+
+/* ----------------------------------------------------------------- the ask */
+
+struct room {
+	struct ag_rules_label labels[LABELS_MAX];
+};
+
+/* chain: root first, self last. */
+static void
+party(Ag__Link *const *chain, size_t count, char *const *models,
+    size_t model_count, char *const *roles, size_t role_count,
+    struct ag_rules_party *out)
+{
+	size_t agents = 0;
+
+	for (size_t i = count; i-- > 0 && out->count < AG_RULES_CHAIN_MAX;) {
+		struct ag_rules_link *l = &out->links[out->count++];
+
+		l->kind = chain[i]->kind == AG__KIND__V__agent ? AG_RULES_AGENT :
+		    chain[i]->kind == AG__KIND__V__service ? AG_RULES_SERVICE :
+		    AG_RULES_HUMAN;
+		l->id = chain[i]->id;
+		l->name = chain[i]->name;
+		if (l->kind == AG_RULES_AGENT && agents < model_count &&
+		    models[agents++][0] != '\0')
+			l->model = models[agents - 1];
+	}
+	out->roles = (const char *const *)roles;
+	out->role_count = role_count < ROLES_MAX ? role_count : ROLES_MAX;
+}
+
+static void
+ask_of(const Ag__Event *e, struct room *room, struct ag_rules_ask *out)
+{
+	const Ag__PolicyInput *in = e->policy;
+	struct ag_rules_resource *r = &out->resource;
+
+	memset(out, 0, sizeof(*out));
+	out->tenant = e->tenant;
+	out->action = in->action;
+	party(e->chain, e->n_chain, in->models, in->n_models, in->roles,
+	    in->n_roles, &out->principal);
+	r->about = in->about <= AG_RULES_TOOL ? (enum ag_rules_about)in->about :
+	    AG_RULES_TENANT;
+	r->unknown = in->has_unknown && in->unknown;
+	r->id = in->id;
+	r->name = in->name;
+	r->spec = in->spec;
+	for (size_t i = 0; i < in->n_labels && i < LABELS_MAX; i++)
+		room->labels[r->label_count++] = (struct ag_rules_label){
+			in->labels[i]->key, in->labels[i]->value };
+	r->labels = room->labels;
+	party(in->party, in->n_party, in->party_models, in->n_party_models,
+	    in->party_roles, in->n_party_roles, &r->party);
+	if (r->about == AG_RULES_PARTY && r->unknown)
+		r->party.links[0].kind = strncmp(in->action, "agent.", 6) == 0 ?
+		    AG_RULES_AGENT : AG_RULES_HUMAN;
+	out->at_ms = in->at;
+	out->source = e->source_address;
+	out->plane = in->plane;
+	out->credential_age_ms = in->credential_age_ms;
+	out->stepped_up = in->stepped_up;
+	out->items = in->items;
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static void
+differ(struct replay_event *out, const char *what, const char *comes_to,
+    const char *recorded)
+{
+	out->policy = REPLAY_DIFFERENT;
+	if (out->why[0] == '\0')
+		(void)snprintf(out->why, sizeof(out->why),
+		    "%s comes to %.48s, recorded is %.48s", what,
+		    comes_to == NULL ? "none" : comes_to,
+		    recorded == NULL ? "none" : recorded);
+}
+
+void
+replay_policy(struct replay_books *b, const Ag__Event *e,
+    struct replay_event *out)
+{
+	const Ag__PolicyInput *in = e->policy;
+	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
+	struct ag_rules_ask ask;
+	struct room room;
+	bool denied = e->reason_code != NULL &&
+	    strcmp(e->reason_code, "no_matching_rule") == 0;
+
+	out->policy = REPLAY_NONE;
+	if (in == NULL) {
+		if (denied)
+			differ(out, "policy", "not asked", "denied");
+		return;
+	}
+	set_make(b, e->tenant, in->version);
+	if (!b->whole) {
+		out->policy = REPLAY_UNKNOWN; /* the log was cut before it */
+		return;
+	}
+	out->policy = REPLAY_EQUAL;
+	ask_of(e, &room, &ask);
+	if (b->rules != NULL)
+		ag_rules_decide(b->rules, &ask, b->scratch, &answer);
+	if (!same(ag_rules_decision_name(answer.decision), in->decision))
+		differ(out, "policy", ag_rules_decision_name(answer.decision),
+		    in->decision);
+	else if (!same(answer.rule, in->rule))
+		differ(out, "the rule", answer.rule, in->rule);
+	else if (denied != (answer.decision == AG_RULES_DENY))
+		differ(out, "policy", ag_rules_decision_name(answer.decision),
+		    e->reason_code);
+}
