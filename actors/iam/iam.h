@@ -42,8 +42,9 @@ enum {
 	IAM_ROLE_SCOPES_MAX = 512, /* of a role and all that it inherits */
 	IAM_INHERITS_MAX = 16,
 	IAM_LABELS_MAX = 32,
-	IAM_DOCS_EVER_MAX = 256,  /* names of policy documents of a tenant */
-	IAM_DOC_VERSIONS_MAX = 64, /* kept of one document */
+	IAM_DOCS_EVER_MAX = 128,  /* names of policy documents of a tenant */
+	IAM_DOC_VERSIONS_MAX = 64, /* kept of one document, while they have … */
+	IAM_DOC_KEPT_BYTES_MAX = 1 << 20, /* … no more bytes together */
 	IAM_RULES_BYTES_MAX = 64 << 20, /* of all tenants' documents */
 	IAM_DEPTH_MAX = 11,       /* of an agent; 1 is right below a person */
 	IAM_TOKEN_BYTES_MAX = 4096,
@@ -128,6 +129,8 @@ struct iam_tenant {
 	struct iam_role *roles;    /* its own, deleted ones included */
 	unsigned role_count;
 	struct iam_rulebook *book; /* NULL: it never had a policy */
+	struct ag_rules *offered;  /* a set that may be needed soon, or NULL */
+	uint8_t offered_digest[32]; /* of the documents that it is made of */
 };
 struct iam_scopes {
 	size_t count;
@@ -404,6 +407,8 @@ struct iam_doc {
 	size_t len;
 	uint32_t policies;
 	uint64_t version;
+	uint64_t first; /* the oldest version that is kept */
+	size_t kept;    /* bytes of those */
 	struct iam_doc *next; /* by name */
 };
 struct iam_rulebook {
@@ -418,6 +423,12 @@ ag_err iam_rules_init(struct iam *iam) AG_MUST;
 void iam_rules_fini(struct iam *iam);
 ag_err iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact) AG_MUST;
 struct iam_doc *iam_doc_find(const struct iam_tenant *tenant, const char *name);
+/* Takes the set that was made of these documents, for when they are in force. */
+void iam_rules_offer(struct iam_tenant *tenant, struct ag_rules **rules,
+    const uint8_t digest[32]);
+/* Of documents in the order of their names. Pure. */
+void iam_rules_digest(const struct ag_rules_doc *docs, size_t count,
+    uint8_t out[32]);
 /* The set in force; NULL: it makes none. The tenant has a book. */
 const struct ag_rules *iam_rules_of(struct iam *iam, struct ag_ctx *ctx,
     struct iam_tenant *tenant);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Policy documents: listed, shown, put, deleted, rolled back. A document is
- * checked on the worker thread, since a long one takes a while, and refused
- * whole with the place of the first error; what was in force stays. Changes of
- * one tenant go one by one, so that its version counts them.
+ * checked, and the set that it makes with the others compiled, on the worker
+ * thread, since that takes a while; it is refused whole with the place of the
+ * first error, and what was in force stays. Changes of one tenant go one by
+ * one, so that its version counts them, and its other documents stay put while
+ * the worker reads them.
  */
 #include "iam.h"
 
@@ -114,8 +116,7 @@ iam_on_policy_read(void *state, struct ag_ctx *ctx, const void *msg)
 	    ask->has_version ? ask->version : doc->version, &fact);
 	if (err == AG_ITEM_NOT_FOUND)
 		return ag_refuse(ctx, err, NULL, "?version",
-		    "There is no such version, or it is older than the last %d.",
-		    IAM_DOC_VERSIONS_MAX);
+		    "There is no such version, or it is no longer kept.");
 	if (err != AG_OK)
 		return err;
 	view = view_of(ctx, fact, true);
@@ -186,7 +187,7 @@ iam_on_policy_versions(void *state, struct ag_ctx *ctx, const void *msg)
 		return AG_NO_MEMORY;
 	after = iam_after(&page);
 	version = after == NULL ? doc->version + 1 : strtoull(after, NULL, 10);
-	while (--version > 0 && version + IAM_DOC_VERSIONS_MAX > doc->version) {
+	while (--version >= doc->first) {
 		Ag__PolicyFact *fact;
 
 		if (reply.n_items == page.limit) {
@@ -226,9 +227,16 @@ iam_on_policy_schema(void *state, struct ag_ctx *ctx, const void *msg)
 struct job {
 	const struct ag_cedar_schema *schema;
 	char name[AG_NAME_MAX + 1];
-	char *text, *reason; /* reason NULL: none was given */
+	char *text, *reason; /* text NULL: it is deleted; reason NULL: none */
 	uint64_t restored_from; /* 0: it is a new text */
 	struct ag_rules_findings found;
+	/* What the set is to be made of; none: only the text is checked. The
+	 * directory's, under the tenant's lock. */
+	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
+	size_t doc_count;
+	bool compiles;
+	struct ag_rules *rules;
+	uint8_t digest[32];
 };
 
 static void
@@ -236,6 +244,7 @@ job_free(struct job *job)
 {
 	if (job == NULL)
 		return;
+	ag_rules_free(&job->rules);
 	free(job->text);
 	free(job->reason);
 	free(job);
@@ -251,22 +260,43 @@ job_new(const struct iam *iam, const char *name, const char *text,
 		return NULL;
 	job->schema = iam->schema;
 	snprintf(job->name, sizeof(job->name), "%s", name);
-	job->text = strdup(text);
+	job->text = text == NULL ? NULL : strdup(text);
 	job->reason = reason == NULL ? NULL : strdup(reason);
-	if (job->text != NULL && (reason == NULL || job->reason != NULL))
+	if ((text == NULL || job->text != NULL) &&
+	    (reason == NULL || job->reason != NULL))
 		return job;
 	job_free(job);
 	return NULL;
+}
+
+/* In the order of names: of several policies that decide, the first is named. */
+static void
+insert(struct job *job, const struct ag_rules_doc *doc)
+{
+	size_t i = job->doc_count++;
+
+	for (; i > 0 && strcmp(job->docs[i - 1].name, doc->name) > 0; i--)
+		job->docs[i] = job->docs[i - 1];
+	job->docs[i] = *doc;
 }
 
 static ag_err
 work(void *arg)
 {
 	struct job *job = arg;
-	struct ag_rules_doc doc = { job->name, job->text, strlen(job->text) };
+	struct ag_rules_doc doc = { job->name, job->text,
+		job->text == NULL ? 0 : strlen(job->text) };
 
-	return ag_rules_check(job->schema, &doc, &job->found) == AG_CEDAR_OK ?
-	    AG_OK : AG_NO_MEMORY;
+	if (job->text != NULL && ag_rules_check(job->schema, &doc,
+	    &job->found) != AG_CEDAR_OK)
+		return AG_NO_MEMORY;
+	if (!job->compiles || job->found.errors > 0)
+		return AG_OK;
+	if (job->text != NULL)
+		insert(job, &doc);
+	iam_rules_digest(job->docs, job->doc_count, job->digest);
+	return ag_rules_new(job->docs, job->doc_count, &job->rules) ==
+	    AG_CEDAR_OK ? AG_OK : AG_NO_MEMORY;
 }
 
 static ag_err
@@ -367,8 +397,9 @@ check_room(const struct iam *iam, struct ag_ctx *ctx,
     const struct iam_tenant *tenant, const struct iam_doc *doc,
     const struct job *job)
 {
-	size_t bytes = strlen(job->text), all = iam->rules_bytes + bytes,
-	    policies = job->found.policies, docs = 1;
+	size_t bytes = job->text == NULL ? 0 : strlen(job->text),
+	    all = iam->rules_bytes + bytes, policies = job->found.policies,
+	    docs = 1;
 	const struct iam_doc *d = tenant->book == NULL ? NULL :
 	    tenant->book->docs;
 
@@ -392,6 +423,31 @@ check_room(const struct iam *iam, struct ag_ctx *ctx,
 	return all > IAM_RULES_BYTES_MAX ? AG_FULL : AG_OK;
 }
 
+static ag_then on_checked;
+
+/* To the worker, with the other documents that are in force. */
+static ag_err
+change(struct iam *iam, struct ag_ctx *ctx, const struct iam_tenant *tenant,
+    const struct iam_doc *doc, struct job *job)
+{
+	const struct iam_doc *d = tenant->book == NULL ? NULL :
+	    tenant->book->docs;
+	ag_err err;
+
+	if (job == NULL)
+		return AG_NO_MEMORY;
+	if ((err = check_room(iam, ctx, tenant, doc, job)) != AG_OK) {
+		job_free(job);
+		return err;
+	}
+	for (; d != NULL; d = d->next)
+		if (d != doc && d->text != NULL)
+			job->docs[job->doc_count++] = (struct ag_rules_doc){
+				d->name, d->text, d->len };
+	job->compiles = true;
+	return start(ctx, job, on_checked);
+}
+
 static ag_err
 persist(struct ag_ctx *ctx, const struct iam_caller *caller,
     const struct iam_doc *doc, Ag__PolicyFact *fact)
@@ -400,7 +456,9 @@ persist(struct ag_ctx *ctx, const struct iam_caller *caller,
 	uint64_t version = doc == NULL ? 0 : doc->version;
 	const char *stream = ag_printf(ctx, "policy:%s/%s",
 	    caller->tenant->name, fact->name);
-	struct ag_fact facts[1];
+	const char *all = ag_printf(ctx, "policies:%s", caller->tenant->name);
+	Ag__NameTakenFact counted = AG__NAME_TAKEN_FACT__INIT;
+	struct ag_fact facts[2];
 	Ag__Policy *view;
 
 	fact->tenant = caller->tenant->name;
@@ -409,18 +467,28 @@ persist(struct ag_ctx *ctx, const struct iam_caller *caller,
 	fact->policy_version = (book == NULL ? 0 : book->version) + 1;
 	fact->revision = version + 1;
 	view = view_of(ctx, fact, true);
-	if (stream == NULL || view == NULL)
+	if (stream == NULL || all == NULL || view == NULL)
+		return AG_NO_MEMORY;
+	/* A change that was given up for lost and committed after all took the
+	 * number: then this one conflicts. */
+	counted.tenant = caller->tenant->name;
+	counted.name = fact->name;
+	counted.id = ag_printf(ctx, "%llu",
+	    (unsigned long long)fact->policy_version);
+	if (counted.id == NULL)
 		return AG_NO_MEMORY;
 	ag_note_param(ctx, "sha256_before", doc == NULL || doc->text == NULL ?
 	    NULL : sha_of(ctx, doc->text));
 	ag_note_param(ctx, "sha256_after", fact->text == NULL ? NULL :
 	    view->sha256);
 	facts[0] = (struct ag_fact){ stream, version, AG_MSG_POLICY_FACT, fact };
-	return ag_persist(ctx, facts, 1, ag_type(ctx), view, NULL, NULL, NULL, 0);
+	facts[1] = (struct ag_fact){ all, fact->policy_version - 1,
+		AG_MSG_NAME_TAKEN_FACT, &counted };
+	return ag_persist(ctx, facts, 2, ag_type(ctx), view, NULL, NULL, NULL, 0);
 }
 
 static ag_err
-keep(struct iam *iam, struct ag_ctx *ctx, const struct job *job)
+keep(struct iam *iam, struct ag_ctx *ctx, struct job *job)
 {
 	Ag__PolicyFact fact = AG__POLICY_FACT__INIT;
 	const struct iam_doc *doc;
@@ -435,15 +503,16 @@ keep(struct iam *iam, struct ag_ctx *ctx, const struct job *job)
 		return refuse_found(ctx, &job->found);
 	if ((err = check_room(iam, ctx, caller.tenant, doc, job)) != AG_OK)
 		return err;
+	iam_rules_offer(caller.tenant, &job->rules, job->digest);
 	fact.name = (char *)name;
-	fact.state = (char *)"active";
-	fact.text = ag_strdup(ctx, job->text);
+	fact.state = (char *)(job->text == NULL ? "deleted" : "active");
+	fact.text = job->text == NULL ? NULL : ag_strdup(ctx, job->text);
 	fact.reason = job->reason == NULL ? NULL : ag_strdup(ctx, job->reason);
-	fact.has_policies = true;
+	fact.has_policies = job->text != NULL;
 	fact.policies = (uint32_t)job->found.policies;
 	fact.has_restored_from = job->restored_from != 0;
 	fact.restored_from = job->restored_from;
-	if (fact.text == NULL)
+	if (job->text != NULL && fact.text == NULL)
 		return AG_NO_MEMORY;
 	return persist(ctx, &caller, doc, &fact);
 }
@@ -471,8 +540,8 @@ iam_on_policy_set(void *state, struct ag_ctx *ctx, const void *msg)
 		return err;
 	if ((err = subject(state, ctx, &caller, &name, &doc)) != AG_OK)
 		return err;
-	return start(ctx, job_new(state, name, ask->text, ask->reason),
-	    on_checked);
+	return change(state, ctx, caller.tenant, doc, job_new(state, name,
+	    ask->text, ask->reason));
 }
 
 ag_err
@@ -494,8 +563,8 @@ iam_on_policy_rollback(void *state, struct ag_ctx *ctx, const void *msg)
 	err = row_of(ctx, caller.tenant->name, name, ask->version, &old);
 	if (err == AG_ITEM_NOT_FOUND)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
-		    "/version", "There is no such version, or it is older than "
-		    "the last %d.", IAM_DOC_VERSIONS_MAX);
+		    "/version",
+		    "There is no such version, or it is no longer kept.");
 	if (err != AG_OK)
 		return err;
 	if (old->text == NULL)
@@ -503,14 +572,13 @@ iam_on_policy_rollback(void *state, struct ag_ctx *ctx, const void *msg)
 		    "/version", "That version is the deletion; DELETE does it.");
 	if ((job = job_new(state, name, old->text, ask->reason)) != NULL)
 		job->restored_from = ask->version;
-	return start(ctx, job, on_checked);
+	return change(state, ctx, caller.tenant, doc, job);
 }
 
 ag_err
 iam_on_policy_delete(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__ReasonAsk *ask = msg;
-	Ag__PolicyFact fact = AG__POLICY_FACT__INIT;
 	const struct iam_doc *doc;
 	struct iam_caller caller;
 	const char *name;
@@ -521,8 +589,6 @@ iam_on_policy_delete(void *state, struct ag_ctx *ctx, const void *msg)
 		return err;
 	if (doc == NULL || doc->text == NULL)
 		return no_such_policy(ctx);
-	fact.name = (char *)name;
-	fact.state = (char *)"deleted";
-	fact.reason = ask->reason;
-	return persist(ctx, &caller, doc, &fact);
+	return change(state, ctx, caller.tenant, doc, job_new(state, name, NULL,
+	    ask->reason));
 }

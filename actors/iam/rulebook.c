@@ -48,8 +48,10 @@ book_free(struct iam_rulebook *book)
 void
 iam_rules_fini(struct iam *iam)
 {
-	for (size_t i = 0; i < iam->tenant_count; i++)
+	for (size_t i = 0; i < iam->tenant_count; i++) {
 		book_free(iam->tenant_list[i]->book);
+		ag_rules_free(&iam->tenant_list[i]->offered);
+	}
 	ag_cedar_schema_free(&iam->schema);
 	free(iam->rules_scratch);
 }
@@ -112,6 +114,9 @@ iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact)
 	doc->len = text == NULL ? 0 : strlen(text);
 	doc->policies = fact->policies;
 	doc->version = fact->revision;
+	if (doc->first == 0)
+		doc->first = doc->version;
+	doc->kept += doc->len;
 	iam->rules_bytes += doc->len;
 	tenant->book->stale = true;
 	if (tenant->book->version < fact->policy_version)
@@ -126,13 +131,43 @@ row_key(char key[ROW_KEY_MAX], const Ag__PolicyFact *fact, uint64_t version)
 	    (unsigned long long)version);
 }
 
+/* Old versions go, when there are too many or they are too long. */
+static ag_err
+drop_old(struct ag_ctx *ctx, struct iam_doc *doc, const Ag__PolicyFact *fact)
+{
+	while (doc->first < doc->version && (doc->version - doc->first >=
+	    IAM_DOC_VERSIONS_MAX || doc->kept > IAM_DOC_KEPT_BYTES_MAX)) {
+		const Ag__PolicyFact *old;
+		const uint8_t *bytes;
+		char key[ROW_KEY_MAX];
+		size_t len;
+		ag_err err;
+
+		row_key(key, fact, doc->first);
+		err = ag_store_get(ctx, IAM_T_POLICIES, key, strlen(key), &bytes,
+		    &len);
+		if (err == AG_OK) {
+			old = ag_unpack(ctx, &ag__policy_fact__descriptor, bytes,
+			    len);
+			if (old == NULL)
+				return AG_CORRUPT;
+			doc->kept -= old->text == NULL ? 0 : strlen(old->text);
+			err = ag_store_del(ctx, IAM_T_POLICIES, key, strlen(key));
+		}
+		if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+			return err;
+		doc->first++;
+	}
+	return AG_OK;
+}
+
 ag_err
 iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
 {
 	Ag__PolicyFact fact = *(const Ag__PolicyFact *)r->fact;
 	const struct iam_tenant *tenant = iam_tenant_find(iam, fact.tenant);
-	const struct iam_doc *doc = tenant == NULL ? NULL :
+	struct iam_doc *doc = tenant == NULL ? NULL :
 	    iam_doc_find(tenant, fact.name);
 	char key[ROW_KEY_MAX];
 	ag_err err;
@@ -144,15 +179,26 @@ iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
 	if ((err = iam_take_policy(iam, &fact)) != AG_OK)
 		return err;
 	row_key(key, &fact, r->version);
-	if ((err = iam_store_msg(ctx, IAM_T_POLICIES, key, &fact)) != AG_OK ||
-	    r->version <= IAM_DOC_VERSIONS_MAX)
+	if ((err = iam_store_msg(ctx, IAM_T_POLICIES, key, &fact)) != AG_OK)
 		return err;
-	row_key(key, &fact, r->version - IAM_DOC_VERSIONS_MAX);
-	err = ag_store_del(ctx, IAM_T_POLICIES, key, strlen(key));
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+	return drop_old(ctx, iam_doc_find(tenant, fact.name), &fact);
 }
 
 /* --------------------------------------------------------------------- set */
+
+/* Of the digests, so that no text runs into the next. */
+void
+iam_rules_digest(const struct ag_rules_doc *docs, size_t count,
+    uint8_t out[32])
+{
+	uint8_t all[2 * AG_RULES_DOCS_MAX][32] = { { 0 } };
+
+	for (size_t i = 0; i < count; i++) {
+		ag_sha256(docs[i].name, strlen(docs[i].name), all[2 * i]);
+		ag_sha256(docs[i].text, docs[i].len, all[2 * i + 1]);
+	}
+	ag_sha256(all, count * 64, out);
+}
 
 static void
 compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
@@ -160,6 +206,7 @@ compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
 	struct iam_rulebook *book = tenant->book;
 	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
 	struct ag_rules *rules = NULL;
+	uint8_t digest[32];
 	enum ag_cedar_err err = AG_CEDAR_OK;
 	size_t n = 0;
 
@@ -172,8 +219,14 @@ compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
 		}
 		docs[n++] = (struct ag_rules_doc){ d->name, d->text, d->len };
 	}
-	if (err == AG_CEDAR_OK)
+	iam_rules_digest(docs, n, digest);
+	if (tenant->offered != NULL && memcmp(digest, tenant->offered_digest,
+	    sizeof(digest)) == 0) {
+		rules = tenant->offered;
+		tenant->offered = NULL;
+	} else if (err == AG_CEDAR_OK) {
 		err = ag_rules_new(docs, n, &rules);
+	}
 	book->broken = err != AG_CEDAR_OK;
 	book->stale = false;
 	ag_rules_free(&book->rules);
@@ -183,6 +236,16 @@ compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
 	    "documents=%zu policies=%zu", tenant->name,
 	    (unsigned long long)book->version, n,
 	    rules == NULL ? 0 : ag_rules_count(rules));
+}
+
+void
+iam_rules_offer(struct iam_tenant *tenant, struct ag_rules **rules,
+    const uint8_t digest[32])
+{
+	ag_rules_free(&tenant->offered);
+	tenant->offered = *rules;
+	memcpy(tenant->offered_digest, digest, 32);
+	*rules = NULL;
 }
 
 const struct ag_rules *

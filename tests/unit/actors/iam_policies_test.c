@@ -125,6 +125,27 @@ test_versions_are_bounded(void **state)
 	    .selector = "base"), &ask), AG_OK, NULL);
 }
 
+/* Long versions go sooner; the one in force never. */
+static void
+test_long_versions(void **state)
+{
+	static char text[AG_RULES_TEXT_MAX];
+	Ag__PolicyReadAsk ask = AG__POLICY_READ_ASK__INIT;
+
+	memset(text, ' ', sizeof(text) - 1);
+	memcpy(text, ALL, sizeof(ALL) - 1);
+	for (int i = 0; i < 7; i++)
+		expect(put(f->admin, "base", text), AG_OK, NULL);
+	ask.has_version = true;
+	ask.version = 3;
+	expect(request(f, AG_MSG_POLICY_READ, ASK(.token = f->admin,
+	    .selector = "base"), &ask), AG_ITEM_NOT_FOUND, NULL);
+	ask.version = 7 - IAM_DOC_KEPT_BYTES_MAX / AG_RULES_TEXT_MAX + 1;
+	expect(request(f, AG_MSG_POLICY_READ, ASK(.token = f->admin,
+	    .selector = "base"), &ask), AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), NULL, 7);
+}
+
 /* Scopes stay underneath: a policy never gives. */
 static void
 test_the_floor_stays(void **state)
@@ -233,6 +254,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		T(test_life), T(test_refused), T(test_versions_are_bounded),
+		T(test_long_versions),
 		T(test_the_floor_stays), T(test_keys), T(test_tenants),
 		T(test_restart), T(test_nobody_is_locked_out),
 	};
