@@ -169,19 +169,25 @@ iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
 	const struct iam_tenant *tenant = iam_tenant_find(iam, fact.tenant);
 	struct iam_doc *doc = tenant == NULL ? NULL :
 	    iam_doc_find(tenant, fact.name);
+	uint64_t before = doc == NULL ? 0 : doc->version;
 	char key[ROW_KEY_MAX];
 	ag_err err;
 
-	if (doc != NULL && doc->version >= r->version)
+	if (before >= r->version)
 		return AG_OK;
 	fact.has_revision = true;
 	fact.revision = r->version;
 	if ((err = iam_take_policy(iam, &fact)) != AG_OK)
 		return err;
 	row_key(key, &fact, r->version);
-	if ((err = iam_store_msg(ctx, IAM_T_POLICIES, key, &fact)) != AG_OK)
+	doc = iam_doc_find(tenant, fact.name);
+	if ((err = iam_store_msg(ctx, IAM_T_POLICIES, key, &fact)) != AG_OK) {
+		/* Not applied: it comes again, and must not look as if seen. */
+		doc->version = before;
+		doc->kept -= doc->len;
 		return err;
-	return drop_old(ctx, iam_doc_find(tenant, fact.name), &fact);
+	}
+	return drop_old(ctx, doc, &fact);
 }
 
 /* --------------------------------------------------------------------- set */
