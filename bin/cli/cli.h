@@ -182,6 +182,13 @@ enum cli_exit cli_http(struct cli *cli, const char *method, const char *path,
 enum cli_exit cli_http_lines(struct cli *cli, const char *path,
     bool (*line)(void *arg, const char *text), void *arg);
 
+/* POSTs text with more fields (NULL at the end), over one kept connection.
+ * NULL, *status and *answer (malloc'd; NULL: empty), and the value of the
+ * answer's field `wanted` if it fits; or what went wrong. */
+const char *cli_http_post(struct cli *cli, const char *path,
+    const char *const *fields, const char *body, long *status, char **answer,
+    const char *wanted, char *value, size_t size);
+
 /* GET without a token at cli->url. NULL, *status and *answer (may be NULL); or
  * why there was no answer. */
 const char *cli_http_probe(struct cli *cli, const char *path, long *status,
@@ -241,7 +248,8 @@ enum cli_exit cli_man_files(const char *dir); /* every page, aegis-NOUN.1 */
 /* ---- the verbs' own files */
 extern const struct cli_verb cli_verbs_fleet[], cli_verbs_tls[],
     cli_verbs_identity[], cli_verbs_keys[], cli_verbs_agents[],
-    cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_system[], cli_verbs_policy[], cli_verbs_rot[], cli_verbs_backup[];
+    cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_mcp[], cli_verbs_system[], cli_verbs_policy[], cli_verbs_rot[],
+    cli_verbs_backup[];
 
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_audit_health(struct cli *cli);

@@ -358,6 +358,40 @@ cli_http_probe(struct cli *cli, const char *path, long *status, json_t **answer)
 	return rc == CURLE_OK ? NULL : curl_easy_strerror(rc);
 }
 
+const char *
+cli_http_post(struct cli *cli, const char *path, const char *const *fields,
+    const char *body, long *status, char **answer, const char *wanted,
+    char *value, size_t size)
+{
+	static CURL *kept; /* its connection stays open for the next one */
+	struct curl_slist *headers = headers_of(cli, true);
+	char url[2 * CLI_URL_MAX];
+	struct curl_header *field;
+	struct answer a = { 0 };
+	CURLcode rc;
+
+	if (kept == NULL)
+		kept = curl_easy_init();
+	if (kept == NULL || timeout_ms(cli) <= 0) {
+		curl_slist_free_all(headers);
+		return "--timeout: say 10s, 2m";
+	}
+	for (; *fields != NULL; fields++)
+		headers = curl_slist_append(headers, *fields);
+	a.curl = kept;
+	(void)snprintf(url, sizeof(url), "%s%s", cli->url, path);
+	curl_easy_reset(kept);
+	set_up(cli, &a, "POST", url, headers, body);
+	rc = curl_easy_perform(kept);
+	(void)curl_easy_getinfo(kept, CURLINFO_RESPONSE_CODE, status);
+	if (curl_easy_header(kept, wanted, 0, CURLH_HEADER, -1, &field) ==
+	    CURLHE_OK && strlen(field->value) < size)
+		(void)snprintf(value, size, "%s", field->value);
+	curl_slist_free_all(headers);
+	*answer = a.bytes;
+	return rc == CURLE_OK ? NULL : curl_easy_strerror(rc);
+}
+
 enum cli_exit
 cli_http(struct cli *cli, const char *method, const char *path,
     const json_t *body, json_t **answer)

@@ -9,6 +9,7 @@
 static const struct cli_verb *const tables[] = {
 	cli_verbs_fleet,
 	cli_verbs_tls,
+	cli_verbs_mcp,
 	cli_verbs_system,
 	cli_verbs_identity,
 	cli_verbs_keys,
