@@ -17,8 +17,10 @@ $(BUILD)/build.ninja: | deps
 deps:
 	@scripts/deps.sh build run test
 
+# The story over REST, or with PLANE=mcp over MCP.
+PLANE ?= rest
 demo: deps all
-	@examples/demo.sh $(BUILD)
+	@PLANE=$(PLANE) examples/demo.sh $(BUILD)
 
 up: deps all
 	@$(BUILD)/aegis up --state $(STATE)

@@ -3,7 +3,9 @@
 # An agent goes rogue and is stopped before anything else of it succeeds: the
 # whole fleet on its defaults, the public socket, and the aegis command as a
 # user would type it. Any deviation ends it with a message and a status of 1.
-#   examples/demo.sh [BUILD]
+# With PLANE=mcp the agent uses its keys as tools, over MCP; the story and the
+# last line are the same.
+#   [PLANE=rest|mcp] examples/demo.sh [BUILD]
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,6 +14,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/aegis-demo.XXXXXX")
 export PATH="$build:$PATH" XDG_CONFIG_HOME="$work/home" AEGIS_STATE="$work/state"
 unset AEGIS_TOKEN AEGIS_TOKEN_FILE AEGIS_SERVER AEGIS_CONTEXT AEGIS_CA_FILE 2>/dev/null || true
 invoices=49
+plane=${PLANE:-rest}
 agent_label=claude-invoice-batch-q2
 fleet_pid=
 
@@ -43,11 +46,70 @@ for line in sys.stdin:
     row = json.loads(line)
     print(*[row.get(m) if not "." in m else (row.get(m.split(".")[0]) or {}).get(m.split(".")[1]) for m in sys.argv[1:]])' "$@"; }
 
+# ---- the agent, over its plane: it signs a file, and it reaches for more
+
+sign_rest() { aegis --token-file agent.token key sign invoice-2026 --in "$1" --out "$2"; }
+attack_rest() {
+	printf '{"message_b64":"%s"}' "$(printf 'all the money' | base64)" >theft.json
+	run curl -sS --no-progress-meter --max-time 10 -w '%{http_code} %{num_connects} ' -o first.json -K agent.header \
+		-H 'Content-Type: application/json' --data-binary @theft.json "$server/v1/keys/treasury-master/sign" \
+		--next -sS --max-time 10 -w '%{http_code} %{num_connects}\n' -o second.json -K agent.header \
+		-H 'Content-Type: application/json' --data-binary @theft.json "$server/v1/keys/invoice-2026/sign" >codes
+}
+
+# tools/call of sign, as 2026-07-28 says it: the fields repeat the body.
+call_of() { # KEY FILE
+	printf '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"sign","arguments":{"key":"%s",' "$1"
+	printf '"message_b64":"%s"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",' "$(base64 -w0 <"$2")"
+	printf '"io.modelcontextprotocol/clientCapabilities":{}}}}'
+}
+mcp_fields=(-H 'Content-Type: application/json' -H 'MCP-Protocol-Version: 2026-07-28' -H 'Mcp-Method: tools/call'
+	-H 'Mcp-Name: sign')
+# The problem of a tool's result, or of HTTP; a signature goes to a file.
+result_of() { /usr/bin/python3 -c '
+import base64, json, sys
+answer = json.load(open(sys.argv[1]))
+result = answer.get("result", {})
+problem = answer if "code" in answer else json.loads(result["content"][0]["text"]) if result["isError"] else None
+if problem is not None:
+    json.dump(problem, open(sys.argv[1], "w"))
+    sys.exit(0 if len(sys.argv) == 2 else 1)
+if len(sys.argv) == 2:
+    sys.exit("it succeeded")
+open(sys.argv[2], "wb").write(base64.b64decode(result["structuredContent"]["signature_b64"]))' "$@"; }
+sign_mcp() {
+	call_of invoice-2026 "$1" >call.json
+	curl -sS --max-time 10 -o answer.json -K agent.header "${mcp_fields[@]}" --data-binary @call.json "$mcp/mcp" &&
+		result_of answer.json "$2"
+}
+attack_mcp() {
+	printf 'all the money' >theft
+	call_of treasury-master theft >theft.json
+	call_of invoice-2026 theft >again.json
+	run curl -sS --no-progress-meter --max-time 10 -w '%{http_code} %{num_connects} ' -o first.json -K agent.header \
+		"${mcp_fields[@]}" --data-binary @theft.json "$mcp/mcp" \
+		--next -sS --max-time 10 -w '%{http_code} %{num_connects}\n' -o second.json -K agent.header \
+		"${mcp_fields[@]}" --data-binary @again.json "$mcp/mcp" >codes
+	# A tool says no in its result, which HTTP brings as 200.
+	read -r _ first_connects second second_connects <codes
+	result_of first.json || fail "the treasury's key was used: $(cat first.json)"
+	echo "$(members status <first.json) $first_connects $second $second_connects" >codes
+}
+
+case $plane in
+rest) up_options=() ;;
+mcp)
+	up_options=(--config "$work/aegis.yaml")
+	printf 'mcp: {listen: "127.0.0.1:0"}\n' >"$work/aegis.yaml"
+	;;
+*) fail "PLANE=$plane: rest or mcp" ;;
+esac
+
 cd "$work"
 
 say "0. The fleet, on its defaults"
 printf '%s$ aegis up%s\n' "$dim" "$plain" >&2
-setsid aegis up --listen 127.0.0.1:0 >up.out 2>fleet.log &
+setsid aegis up --listen 127.0.0.1:0 "${up_options[@]}" >up.out 2>fleet.log &
 fleet_pid=$!
 for _ in $(seq 600); do
 	grep -q '^ready: ' up.out && break
@@ -57,6 +119,7 @@ done
 grep -q '^ready: ' up.out || fail "the fleet was not ready after 30 s"
 cat up.out
 server=$(sed -n 's/^ready: //p' up.out)
+mcp=$(members mcp <state/run/endpoints.json)
 run aegis status
 run aegis login --token-file state/admin.token
 
@@ -73,15 +136,20 @@ run aegis agent issue --scope key:invoice-2026:sign --ttl 1h --label $agent_labe
 run aegis key public invoice-2026 --out invoice-2026.pem
 grep -q 'BEGIN PUBLIC KEY' invoice-2026.pem || fail "the exported public key is not PEM"
 
+# The token is in a 0600 file: curl's command line is for all to see.
+umask 077
+{ printf 'header = "Authorization: Bearer '; tr -d '\n' <agent.token; printf '"\n'; } >agent.header
+umask 022
+
 say "2. The agent signs $invoices invoices; openssl verifies each"
 signed=0
 for n in $(seq -w 1 $invoices); do
 	printf 'Invoice 2026-%s\nAmount: %d.00 EUR\n' "$n" $((10#$n * 137)) >"invoice-$n.txt"
 	if [ "$n" = 01 ]; then
-		run aegis --token-file agent.token key sign invoice-2026 --in "invoice-$n.txt" --out "invoice-$n.sig"
+		run sign_$plane "invoice-$n.txt" "invoice-$n.sig"
 		run openssl dgst -sha256 -verify invoice-2026.pem -signature "invoice-$n.sig" "invoice-$n.txt"
 	else
-		aegis --token-file agent.token key sign invoice-2026 --in "invoice-$n.txt" --out "invoice-$n.sig" ||
+		sign_$plane "invoice-$n.txt" "invoice-$n.sig" ||
 			fail "invoice $n was not signed"
 		openssl dgst -sha256 -verify invoice-2026.pem -signature "invoice-$n.sig" "invoice-$n.txt" >/dev/null ||
 			fail "openssl does not accept the signature of invoice $n"
@@ -91,16 +159,8 @@ done
 echo "… $signed signed, $signed verified"
 
 say "3. The agent reaches for the treasury, and at once for an invoice again, on the same connection"
-# --next is a second request on the connection of the first. The token is in a
-# 0600 file: curl's command line is for all to see.
-umask 077
-{ printf 'header = "Authorization: Bearer '; tr -d '\n' <agent.token; printf '"\n'; } >agent.header
-umask 022
-printf '{"message_b64":"%s"}' "$(printf 'all the money' | base64)" >theft.json
-run curl -sS --no-progress-meter --max-time 10 -w '%{http_code} %{num_connects} ' -o first.json -K agent.header \
-	-H 'Content-Type: application/json' --data-binary @theft.json "$server/v1/keys/treasury-master/sign" \
-	--next -sS --max-time 10 -w '%{http_code} %{num_connects}\n' -o second.json -K agent.header \
-	-H 'Content-Type: application/json' --data-binary @theft.json "$server/v1/keys/invoice-2026/sign" >codes
+# --next is a second request on the connection of the first.
+attack_$plane
 read -r first first_connects second second_connects <codes
 echo "$first $(members code reason_code <first.json)"
 echo "$second $(members code reason_code <second.json)"
@@ -118,12 +178,12 @@ run aegis recommendation list
 
 # The numbers, from the record.
 aegis audit --json >audit.json
-/usr/bin/python3 - "$agent_label" >numbers <<'COUNT' || fail "the record says something else than what was seen"
+/usr/bin/python3 - "$agent_label" "$plane" >numbers <<'COUNT' || fail "the record says something else than what was seen"
 import json, sys
 events = [json.loads(line) for line in open("audit.json")]
 mine = [e for e in events if (e["actor"] or {}).get("label") == sys.argv[1] and e["event_type"] == "request"]
 refusal = [e for e in mine if e["reason_code"] == "scope_missing"]
-signed = [e for e in mine if e["operation"] == "key.sign" and e["outcome"] == "allowed"]
+signed = [e for e in mine if e["operation"] == "key.sign" and e["outcome"] == "allowed" and e["plane"] == sys.argv[2]]
 after = [e for e in signed if refusal and e["seq"] > refusal[0]["seq"]]
 found = [e for e in events if e["operation"] == "detection.scope_violation"]
 done = [e for e in events if e["operation"] == "response.revoke_agent"]

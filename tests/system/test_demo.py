@@ -5,15 +5,18 @@ import re
 import subprocess
 import time
 
+import pytest
+
 from conftest import BUILD, ROOT, SANITIZED
 
 LAST = re.compile(r"^demo: 49 signed, 1 refused, revoked in \d+\.\d ms, 0 succeeded after, audit verified \d+$")
 
 
-def test_demo_ends_with_its_line():
+@pytest.mark.parametrize("plane", ["rest", "mcp"])
+def test_demo_ends_with_its_line(plane):
     begin = time.monotonic()
     done = subprocess.run([os.path.join(ROOT, "examples", "demo.sh"), BUILD], capture_output=True, text=True,
-                          timeout=120, env=dict(os.environ, NO_COLOR="1"))
+                          timeout=120, env=dict(os.environ, NO_COLOR="1", PLANE=plane))
     took = time.monotonic() - begin
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     lines = done.stdout.splitlines()
