@@ -382,3 +382,46 @@ def test_labels_are_data(fleet, admin, person, unique):
     content, _, got = person.call("describe_key", key=key)
     assert content["labels"]["note"] == evil
     assert json.loads(json.loads(got.data)["result"]["content"][0]["text"])["labels"]["note"] == evil
+
+
+# ---- one agent on several planes
+
+def test_limits_are_counted_over_all_planes(fresh_fleet):
+    """Spreading over planes buys nothing: the window is the agent's, not the plane's."""
+    config = json.loads(json.dumps(CONFIG_MCP))
+    config["limits"]["principal"] = {"rate": 20, "window_s": 600}
+    config["responder"] = {"dry_run": True}
+    f = fresh_fleet(config)
+    boss = f.admin()
+    f.key(boss, "shared")
+    made = f.agent(boss, ["key:shared:sign"])
+    mcp, functions = Mcp(f, made.token), Client(f.endpoints["agent"], made.token)
+    body = {"message_b64": b64(b"m")}
+    done, refused = 0, set()
+    for n in range(30):
+        if n % 3 == 0:
+            got = made.post("/v1/keys/shared/sign", body)
+            problem = got.json if got.status != 200 else None
+        elif n % 3 == 1:
+            problem = mcp.call("sign", key="shared", **body)[1]
+        else:
+            got = functions.post("/v1/agent/call", {"name": "sign", "arguments": dict(body, key="shared")})
+            problem = got.json if got.status != 200 else None
+        done += problem is None
+        if problem is not None:
+            refused.add((problem["code"], problem["reason_code"]))
+    assert done == 20 and refused == {("RateLimited", "principal")}
+
+
+def test_a_hold_is_on_all_planes(fleet, admin, unique):
+    key, other = unique("key"), unique("other")
+    fleet.key(admin, key)
+    fleet.key(admin, other)
+    who = agent(fleet, admin, ["key:%s:sign" % key])
+    http = fleet.client(who.token)
+    functions = Client(fleet.endpoints["agent"], who.token)
+    assert http.post("/v1/keys/%s/sign" % key, {"message_b64": b64(b"m")}).status == 200
+    assert who.call("sign", key=other, message_b64=b64(b"m"))[1]["reason_code"] == "scope_missing"
+    for got in (http.post("/v1/keys/%s/sign" % key, {"message_b64": b64(b"m")}),
+                functions.post("/v1/agent/call", {"name": "my_scopes"}), who.ask("tools/list")):
+        assert got.status in (401, 403, 503), got
