@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- One POST again and again; counts what was not a success.
--- wrk … -s bench/request.lua URL -- PATH TOKEN_FILE BODY_FILE
+-- wrk … -s bench/request.lua URL -- PATH TOKEN_FILE BODY_FILE [NAME=VALUE]…
 local bad = 0
 function init(args)
 	local token = io.open(args[2]):read("*l")
@@ -10,6 +10,10 @@ function init(args)
 	wrk.body = body
 	wrk.headers["Authorization"] = "Bearer " .. token
 	wrk.headers["Content-Type"] = "application/json"
+	for i = 4, #args do
+		local name, value = args[i]:match("^([^=]*)=(.*)$")
+		wrk.headers[name] = value
+	end
 	request_text = wrk.format()
 end
 function request()

@@ -23,7 +23,8 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
-        "revocation_in_force": "≤ 5 p99", "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
+        "revocation_in_force": "≤ 5 p99", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
+        "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
           "risk": {"step_up": 1.0, "deny": 1.0},
@@ -55,6 +56,8 @@ class Bench:
         from conftest import Fleet, b64
         self.args, self.rows, self.b64 = args, [], b64
         self.fleet = Fleet(config=CONFIG)
+        # A fleet of its own: another plane would share the credit of the first.
+        self.agents = Fleet(config=dict(CONFIG, mcp={"listen": "127.0.0.1:0"}))
         self.work = tempfile.mkdtemp(prefix="aegis-bench-")
         self.machine = "%d cores, %s, Linux %s" % (os.cpu_count(), cpu_model(), platform.release())
 
@@ -72,10 +75,11 @@ class Bench:
             out.write(text)
         return path
 
-    def wrk(self, path, body, seconds, connections=64):
-        token, file = self.put("token", self.fleet.token()), self.put("body", json.dumps(body))
+    def wrk(self, path, body, seconds, connections=64, fleet=None, url=None, fields=()):
+        fleet = fleet or self.fleet
+        token, file = self.put("token", fleet.token()), self.put("body", json.dumps(body))
         done = subprocess.run(["wrk", "-t1", "-c%d" % connections, "-d%ds" % seconds, "--latency", "-s",
-                               os.path.join(ROOT, "bench", "request.lua"), self.fleet.url, "--", path, token, file],
+                               os.path.join(ROOT, "bench", "request.lua"), url or fleet.url, "--", path, token, file, *fields],
                               capture_output=True, text=True)
         line = [r for r in done.stdout.splitlines() if r.startswith("RESULT ")]
         if not line:
@@ -85,16 +89,16 @@ class Bench:
             sys.exit("bench: %d answers were errors, %d connections failed, at %s" % (bad, broken, path))
         return n / (us / 1e6), p50 / 1e3, p99 / 1e3
 
-    def load(self, name, path, body, conditions, times=1):
-        self.wrk(path, body, 2)  # warm-up
+    def load(self, name, path, body, conditions, times=1, connections=64, **more):
+        self.wrk(path, body, 2, connections, **more)  # warm-up
         found, worst = [], 0.0
         for _ in range(self.args.rounds):
             with Stalls() as stalls:
-                found.append(self.wrk(path, body, self.args.seconds))
+                found.append(self.wrk(path, body, self.args.seconds, connections, **more))
             worst = max(worst, stalls.worst)
         rate, p50, p99 = (statistics.median(column) for column in zip(*found))
-        self.add(name, "1/s", rate * times, p50, p99, "wrk -t1 -c64, median of %d × %d s, audit fdatasync, worst "
-                 "stall of the machine %.0f ms; %s" % (self.args.rounds, self.args.seconds, worst * 1e3, conditions))
+        self.add(name, "1/s", rate * times, p50, p99, "wrk -t1 -c%d, median of %d × %d s, audit fdatasync, worst "
+                 "stall of the machine %.0f ms; %s" % (connections, self.args.rounds, self.args.seconds, worst * 1e3, conditions))
 
     # ------------------------------------------------------------- the rows
 
@@ -113,14 +117,42 @@ class Bench:
         body = {"operation": "encrypt", "items": [{"plaintext_b64": self.b64(b"x" * 256)}] * 100}
         self.load("batch100_aes256gcm", "/v1/keys/bench-batch/batch", body, "100 × 256 bytes a request", times=100)
 
+    def idle(self, name, path, body, conditions, **more):
+        self.wrk(path, body, 2, connections=1, **more)  # warm-up
+        rounds = [self.wrk(path, body, self.args.seconds, connections=1, **more) for _ in range(self.args.rounds)]
+        _, p50, p99 = (statistics.median(column) for column in zip(*rounds))
+        self.add(name, "ms", p50, p50, p99, "wrk -t1 -c1, %s, median of %d × %d s"
+                 % (conditions, self.args.rounds, self.args.seconds))
+
     def idle_request(self):
         self.fleet.key(self.admin, "bench-idle")
-        body, path = {"message_b64": self.b64(b"x" * 64)}, "/v1/keys/bench-idle/sign"
-        self.wrk(path, body, 2, connections=1)  # warm-up
-        rounds = [self.wrk(path, body, self.args.seconds, connections=1) for _ in range(self.args.rounds)]
-        _, p50, p99 = (statistics.median(column) for column in zip(*rounds))
-        self.add("idle_request", "ms", p50, p50, p99, "wrk -t1 -c1, P-256 sign, median of %d × %d s"
-                 % (self.args.rounds, self.args.seconds))
+        self.idle("idle_request", "/v1/keys/bench-idle/sign", {"message_b64": self.b64(b"x" * 64)}, "P-256 sign")
+
+    def mcp_call(self, key):
+        """tools/call of sign in 2026-07-28: the body, and where and with which fields it goes."""
+        if self.agents.process is None:
+            self.agents.start()
+        self.agents.key(self.agents.admin(), key)
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "sign", "arguments": {"key": key, "message_b64": self.b64(b"x" * 64)}, "_meta": meta}}
+        fields = ["MCP-Protocol-Version=2026-07-28", "Mcp-Method=tools/call", "Mcp-Name=sign"]
+        # A tool says no in a result, which HTTP calls a success.
+        client = self.agents.client(self.agents.token())
+        client.connection.port = int(self.agents.endpoints["mcp"].rsplit(":", 1)[1])
+        got = client.ok("POST", "/mcp", body, headers=dict(f.split("=") for f in fields))
+        if got["result"]["isError"]:
+            sys.exit("bench: the tool refuses: %r" % got)
+        return body, {"fleet": self.agents, "url": self.agents.endpoints["mcp"], "fields": fields}
+
+    def mcp_sign_p256_c16(self):
+        body, more = self.mcp_call("bench-mcp")
+        self.load("mcp_sign_p256_c16", "/mcp", body, "MCP tools/call sign, EC_P256, 64 bytes", connections=16, **more)
+
+    def mcp_idle_call(self):
+        body, more = self.mcp_call("bench-mcp-idle")
+        self.idle("mcp_idle_call", "/mcp", body, "MCP tools/call sign", **more)
 
     def revocation_in_force(self):
         """From the 200 of the revocation to the answer of the first request that is refused."""
@@ -192,7 +224,7 @@ class Bench:
 
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
-                 "revocation_in_force", "fleet_memory_pss", "kafka_sink"]
+                 "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "fleet_memory_pss", "kafka_sink"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
             self.fleet.start()
@@ -202,6 +234,7 @@ class Bench:
                     getattr(self, name)()
         finally:
             self.fleet.leave()
+            self.agents.leave()
         for name in ("token_check_cached", "risk_anomaly_event", "cedar_decide", "policy_decide"):
             if self.args.only in (None, name):
                 self.micro(name)
