@@ -92,11 +92,11 @@ dead_put(struct dead *dead, struct ag_ctx *ctx, const struct feed_item *item,
 	int fd = text == NULL ? -1 : open(dead->path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	off_t before = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-	ag_err err = fd >= 0 && before >= 0 && write_line(fd, text) ? AG_OK :
-	    AG_IO;
+	bool room = before >= 0 && before < DEAD_BYTES_MAX;
+	ag_err err = room && write_line(fd, text) ? AG_OK : AG_IO;
 
 	/* Half a line would be in the way of the next one. */
-	if (err != AG_OK && before >= 0 && ftruncate(fd, before) != 0)
+	if (err != AG_OK && room && ftruncate(fd, before) != 0)
 		ag_log(ctx, AG_ERROR, "DEAD-LETTER", "path=%s error=%s",
 		    dead->path, strerror(errno));
 	if (fd >= 0)

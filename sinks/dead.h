@@ -10,6 +10,9 @@
 
 #include "feed.h"
 
+/* Of the file of one sink: past it the sink waits, and nothing is lost. */
+#define DEAD_BYTES_MAX (INT64_C(1) << 30)
+
 struct dead {
 	char path[FEED_PATH_MAX];  /* new ones */
 	char again[FEED_PATH_MAX]; /* being sent again */
@@ -21,7 +24,7 @@ struct dead {
 /* The folder, and how many there are from before. */
 ag_err dead_open(struct dead *dead, struct ag_ctx *ctx, const char *name)
     AG_MUST;
-/* One more, on the disk when it returns AG_OK. */
+/* One more, on the disk when it returns AG_OK. AG_IO: not written, or full. */
 ag_err dead_put(struct dead *dead, struct ag_ctx *ctx,
     const struct feed_item *item, const char *error) AG_MUST;
 /* What there is now is to be sent again. AG_OK also when there is nothing. */

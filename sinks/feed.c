@@ -67,6 +67,7 @@ struct feed {
 	bool again;                /* it is of dead letters */
 	bool waiting;              /* for the end of a pause between tries */
 	bool paused, ready, tend, hup, failing;
+	bool troubled; /* by feed_trouble: only a delivery ends it */
 	atomic_bool stopping;
 	struct dead dead;
 	struct event *hup_event;
@@ -296,7 +297,7 @@ show_well(struct feed *feed)
 	if (!feed->failing)
 		return;
 	ag_log(feed->ctx, AG_INFO, "SINK-WORKS", "tries=%u", feed->tries);
-	feed->failing = false;
+	feed->failing = feed->troubled = false;
 	ag_metric_set(feed->ctx, FEED_FAILING, 0);
 	ag_set_degraded(feed->ctx, NULL);
 }
@@ -365,7 +366,7 @@ refused(struct feed *feed, size_t left)
 	}
 	if (dead_put(&feed->dead, feed->ctx,
 	        &feed->flight[feed->batch.done], feed->batch.error) != AG_OK) {
-		show_trouble(feed, "the dead-letter file cannot be written");
+		show_trouble(feed, "the dead-letter file is full or cannot be written");
 		wait_a_little(feed);
 		return;
 	}
@@ -436,8 +437,10 @@ on_delivered(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		else if (status != AG_OK)
 			wait_a_little(feed);
 	}
-	if (status == AG_OK) {
+	/* One that only looked after itself may not know of its trouble. */
+	if (status == AG_OK && (feed->batch.count > 0 || !feed->troubled))
 		show_well(feed);
+	if (status == AG_OK) {
 		feed->limit = feed->limit * 2 < feed->max ? feed->limit * 2 :
 		    feed->max;
 	}
@@ -580,8 +583,10 @@ on_tick(void *state, struct ag_ctx *ctx)
 	memcpy(trouble, feed->trouble, sizeof(trouble));
 	feed->trouble[0] = '\0';
 	pthread_mutex_unlock(&feed->lock);
-	if (trouble[0] != '\0')
+	if (trouble[0] != '\0') {
 		show_trouble(feed, trouble);
+		feed->troubled = true;
+	}
 }
 
 /* Only so that a turn ends, and flush looks around. */

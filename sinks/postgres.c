@@ -22,6 +22,8 @@ enum {
 	SQL_MAX = 512,
 };
 
+#define URI_SECRET "password" /* the member of a URI that must not be there */
+
 static const char *const migrations[] = {
 	/* 1 */
 	"CREATE TABLE aegis_audit.event ("
@@ -89,7 +91,7 @@ check_url(struct postgres *pg, const char *url)
 	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
 		if (o->val == NULL)
 			continue;
-		if (strcmp(o->keyword, "password") == 0)
+		if (strcmp(o->keyword, URI_SECRET) == 0)
 			why = "the password belongs in password_file";
 		if (strcmp(o->keyword, "host") == 0)
 			host = o->val;

@@ -54,6 +54,22 @@ static const struct feed_sink sink = {
 
 FEED_ACTOR(peer, sink);
 
+/* It looks after itself, and says what it finds then. */
+static ag_err
+idle_deliver(void *own, struct feed_batch *batch)
+{
+	if (peer.answer != AG_OK)
+		feed_trouble(batch->feed, "nobody there");
+	return AG_OK;
+}
+
+static const struct feed_sink idle_sink = {
+	.own_size = 1, .batch_max = 8, .tends = true, .open = peer_open,
+	.deliver = idle_deliver,
+};
+
+FEED_ACTOR(idle, idle_sink);
+
 static const char plain[] =
     "sinks:\n  - {name: plain, kind: file, path: x, attempts: 2}\n";
 static const char only_responses[] =
@@ -298,6 +314,26 @@ only_some_types(void **state)
 	ag_kit_free(&kit);
 }
 
+/* Trouble that it is told of in between lasts until something is delivered. */
+static void
+trouble_without_events(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_idle, plain, NULL);
+
+	pass(kit, 3000);
+	assert_int_equal(metric(kit, "sink_failing"), 0);
+	peer.answer = AG_UNAVAILABLE;
+	pass(kit, 4000);
+	assert_int_equal(metric(kit, "sink_failing"), 1);
+	peer.answer = AG_OK;
+	pass(kit, 4000);
+	assert_int_equal(metric(kit, "sink_failing"), 1);
+	arrive(kit, 1, 1);
+	pass(kit, 100);
+	assert_int_equal(metric(kit, "sink_failing"), 0);
+	ag_kit_free(&kit);
+}
+
 int
 main(void)
 {
@@ -309,6 +345,7 @@ main(void)
 		cmocka_unit_test_setup(paused, forget),
 		cmocka_unit_test_setup(orders_of_others, forget),
 		cmocka_unit_test_setup(only_some_types, forget),
+		cmocka_unit_test_setup(trouble_without_events, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
