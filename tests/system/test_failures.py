@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -109,3 +110,26 @@ def test_damaged_key_material(fresh_fleet):
     assert got.status >= 500
     generic(got)
     assert lines_of(fleet, got.headers["x-request-id"])
+
+
+def test_broker_and_journal_away_together(fresh_fleet, unique):
+    """What iam knows is served for a lease, and then nobody; when the journal is back, everybody."""
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    key = unique("k")
+    fleet.key(admin, key)
+    sign = lambda: fleet.client(admin.token).post("/v1/keys/%s/sign" % key, {"message_b64": b64(b"x")})
+    assert sign().status == 200
+    pids = fleet.processes()
+    os.kill(pids["journal"], signal.SIGSTOP)  # there, but says nothing to the new broker
+    try:
+        os.kill(pids["broker"], signal.SIGKILL)
+        begin = time.monotonic()
+        wait_for(lambda: sign().status == 200, 9, what="signatures within the lease")
+        refused = fleet.client(admin.token, timeout_s=30).post("/v1/keys", {"key_spec": "EC_P256"})
+        assert refused.status in (503, 504)  # a change needs the journal
+        wait_for(lambda: sign().status == 503, 30, what="the lease's end")
+        assert time.monotonic() - begin > 5 and sign().reason == "starting"
+    finally:
+        os.kill(pids["journal"], signal.SIGCONT)
+    wait_for(lambda: sign().status == 200, 30, what="the journal's word")
