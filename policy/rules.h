@@ -150,8 +150,4 @@ struct ag_rules_answer {
 void ag_rules_decide(const struct ag_rules *rules,
     const struct ag_rules_ask *ask, void *scratch, struct ag_rules_answer *out);
 
-/* The request as Cedar sees it: {"principal","action","resource","context",
- * "entities"} as text; malloc'd, NULL: no memory. For people and tests. */
-char *ag_rules_ask_json(const struct ag_rules_ask *ask, void *scratch);
-
 #endif

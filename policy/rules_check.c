@@ -17,7 +17,6 @@ enum {
 };
 
 struct checking {
-	const struct ag_rules_doc *doc;
 	struct ag_cedar_set *set;
 	struct ag_rules_findings *out;
 };
@@ -200,7 +199,7 @@ enum ag_cedar_err
 ag_rules_check(const struct ag_cedar_schema *schema,
     const struct ag_rules_doc *doc, struct ag_rules_findings *out)
 {
-	struct checking c = { .doc = doc, .out = out };
+	struct checking c = { .out = out };
 	struct ag_cedar_problem problem;
 	char prefix[AG_RULES_NAME_MAX + 2];
 	size_t errors = 0;

@@ -6,8 +6,6 @@
  */
 #include "rules_request.h"
 
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { FIELDS_MAX = 8, PARENTS_MAX = 64 /* roles, or the one above */ };
@@ -220,34 +218,4 @@ rules_request_make(struct rules_request *r, const struct ag_rules_ask *ask,
 		return false;
 	r->request.principal = link_uid(&ask->principal.links[0]);
 	return ag_cedar_entities_close(r->entities, NULL) == AG_CEDAR_OK;
-}
-
-/* -------------------------------------------------------------- for people */
-
-static json_t *
-uid_json(const struct ag_cedar_uid *u)
-{
-	return json_pack("{s:s%,s:s%}", "type", u->type.p, u->type.len, "id",
-	    u->id.p, u->id.len);
-}
-
-char *
-ag_rules_ask_json(const struct ag_rules_ask *ask, void *scratch)
-{
-	struct rules_request r;
-	char *context_text, *text;
-	json_t *out;
-
-	if (!rules_request_make(&r, ask, scratch, AG_RULES_SCRATCH))
-		return NULL;
-	context_text = ag_cedar_value_json(&r.request.context);
-	out = json_pack("{s:o,s:o,s:o,s:o}", "principal",
-	    uid_json(&r.request.principal), "action",
-	    uid_json(&r.request.action), "resource",
-	    uid_json(&r.request.resource), "context",
-	    context_text == NULL ? NULL : json_loads(context_text, 0, NULL));
-	free(context_text);
-	text = out == NULL ? NULL : json_dumps(out, JSON_COMPACT);
-	json_decref(out);
-	return text;
 }
