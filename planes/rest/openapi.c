@@ -77,8 +77,10 @@ print_query_params(struct text *out, const ProtobufCMessageDescriptor *d,
 static void
 print_header_param(struct text *out, const char *name)
 {
-	text_printf(out, ",{\"name\":\"%s\",\"in\":\"header\",\"required\":false,"
-	    "\"schema\":{\"type\":\"string\"}}", name);
+	bool first = out->len > 0 && out->bytes[out->len - 1] == '[';
+
+	text_printf(out, "%s{\"name\":\"%s\",\"in\":\"header\",\"required\":false,"
+	    "\"schema\":{\"type\":\"string\"}}", first ? "" : ",", name);
 }
 
 static void
@@ -96,10 +98,12 @@ print_operation(struct text *out, struct schemas *schemas,
 	print_path_params(out, route->path);
 	if (query)
 		print_query_params(out, op->ask, strchr(route->path, '{') == NULL);
-	if ((op->flags & AG_OP_IDEM) != 0 && strchr(route->path, '{') != NULL) {
+	if ((op->flags & AG_OP_IDEM) != 0)
 		print_header_param(out, "Idempotency-Key");
+	if ((op->flags & AG_OP_IDEM) != 0 && strchr(route->path, '{') != NULL)
 		print_header_param(out, "If-Match");
-	}
+	/* Any request may score so that it wants a second factor. */
+	print_header_param(out, "Aegis-Step-Up");
 	text_char(out, ']');
 	if (body) {
 		text_str(out, ",\"requestBody\":{\"content\":{\"application/json\":"

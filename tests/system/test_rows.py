@@ -186,6 +186,16 @@ def test_openapi_is_the_table_of_routes(fleet):
             assert op["responses"] and all(re.fullmatch(r"[1-5](\d\d|XX)|default", code) for code in op["responses"])
 
 
+def test_openapi_lists_the_headers(fleet):
+    spec = fleet.client().get("/openapi.json").json
+    headers = lambda method, path: {p["name"] for p in spec["paths"][path][method].get("parameters", [])
+                                    if p["in"] == "header"}
+    assert headers("post", "/v1/keys") == {"Idempotency-Key", "Aegis-Step-Up"}
+    assert headers("post", "/v1/keys/{key}/rotate") == {"Idempotency-Key", "If-Match", "Aegis-Step-Up"}
+    assert headers("get", "/v1/whoami") == headers("post", "/v1/keys/{key}/sign") == {"Aegis-Step-Up"}
+    assert headers("get", "/healthz/live") == set()
+
+
 def test_every_403_names_its_rule(fleet, admin, unique):
     key, trap = unique("k"), unique("trap")
     fleet.key(admin, key)
