@@ -68,9 +68,11 @@ SAMPLE ?= 1
 mutation: deps all
 	@tests/mutation/run.py $(BUILD) --sample $(SAMPLE)
 
+# All tests, or COVERAGE=some: those that run most of the code in minutes.
+COVERAGE ?= all
 coverage: deps
 	@scripts/deps.sh check
-	@tests/coverage
+	@tests/coverage $(COVERAGE)
 
 lint: deps all
 	@scripts/deps.sh check

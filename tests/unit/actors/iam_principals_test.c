@@ -414,6 +414,120 @@ test_jwks(void **state)
 	assert_int_equal(strlen(reply->keys[0]->x), 43);
 }
 
+/* What is asked for must be one of what there is. */
+static void
+test_filters_are_words(void **state)
+{
+	Ag__PrincipalListAsk ask = AG__PRINCIPAL_LIST_ASK__INIT;
+
+	ask.state = (char *)"asleep";
+	expect(request(f, AG_MSG_PRINCIPAL_LIST, ASK(.token = f->admin), &ask),
+	    AG_INVALID_FIELD, "unknown_value");
+	ask.state = NULL;
+	ask.role = (char *)"nothing-like-it";
+	expect(request(f, AG_MSG_PRINCIPAL_LIST, ASK(.token = f->admin), &ask),
+	    AG_INVALID_FIELD, "unknown_value");
+}
+
+/* A page ends where it was told to, and the next begins there. */
+static void
+test_pages(void **state)
+{
+	Ag__PrincipalListAsk ask = AG__PRINCIPAL_LIST_ASK__INIT;
+	Ag__PrincipalListReply *page;
+	char *cursor, *first;
+	struct ended e;
+
+	free(person(f, f->admin, AG__KIND__V__human, "page-one", NULL));
+	free(person(f, f->admin, AG__KIND__V__human, "page-two", NULL));
+	ask.has_limit = true;
+	ask.limit = 1;
+	e = request(f, AG_MSG_PRINCIPAL_LIST, ASK(.token = f->admin), &ask);
+	page = e.reply;
+	assert_int_equal(page->n_items, 1);
+	assert_non_null(page->next_cursor);
+	cursor = strdup(page->next_cursor);
+	first = strdup(page->items[0]->id);
+	ended_free(&e);
+	ask.cursor = cursor;
+	e = request(f, AG_MSG_PRINCIPAL_LIST, ASK(.token = f->admin), &ask);
+	page = e.reply;
+	assert_int_equal(page->n_items, 1);
+	assert_string_not_equal(page->items[0]->id, first);
+	ended_free(&e);
+	/* It is of that question only. */
+	ask.state = (char *)"active";
+	expect(request(f, AG_MSG_PRINCIPAL_LIST, ASK(.token = f->admin), &ask),
+	    AG_INVALID_FIELD, "bad_cursor");
+	free(cursor);
+	free(first);
+}
+
+static void
+test_too_many(void **state)
+{
+	enum { ROLES = 33, LABELS = 32 };
+	Ag__PrincipalCreateAsk create_ask = AG__PRINCIPAL_CREATE_ASK__INIT;
+	Ag__PrincipalUpdateAsk ask = AG__PRINCIPAL_UPDATE_ASK__INIT;
+	char *who = person(f, f->admin, AG__KIND__V__human, "many", NULL);
+	char *roles[ROLES], names[LABELS + 1][8];
+	Ag__Pair pairs[LABELS + 1], *list[LABELS + 1];
+
+	for (unsigned i = 0; i < ROLES; i++)
+		roles[i] = (char *)"auditor";
+	create_ask.kind = AG__KIND__V__human;
+	create_ask.name = (char *)"many-roles";
+	create_ask.roles = roles;
+	create_ask.n_roles = ROLES;
+	expect(request(f, AG_MSG_PRINCIPAL_CREATE, ASK(.token = f->admin),
+	    &create_ask), AG_INVALID_FIELD, "out_of_range");
+	create_ask.n_roles = 2; /* the same one twice */
+	expect(request(f, AG_MSG_PRINCIPAL_CREATE, ASK(.token = f->admin),
+	    &create_ask), AG_INVALID_FIELD, "conflicting_fields");
+	for (unsigned i = 0; i <= LABELS; i++) {
+		ag__pair__init(&pairs[i]);
+		snprintf(names[i], sizeof(names[i]), "l%u", i);
+		pairs[i].key = names[i];
+		pairs[i].value = (char *)"v";
+		list[i] = &pairs[i];
+	}
+	ask.labels = list;
+	ask.n_labels = LABELS;
+	expect(request(f, AG_MSG_PRINCIPAL_UPDATE, ASK(.token = f->admin,
+	    .selector = who), &ask), AG_OK, NULL);
+	ask.labels = list + LABELS;
+	ask.n_labels = 1;
+	expect(request(f, AG_MSG_PRINCIPAL_UPDATE, ASK(.token = f->admin,
+	    .selector = who), &ask), AG_INVALID_FIELD, "out_of_range");
+	free(who);
+}
+
+/* Nothing of who is deleted is changed, and no role is taken that is not held. */
+static void
+test_the_deleted_stay_as_they_were(void **state)
+{
+	Ag__PrincipalUpdateAsk ask = AG__PRINCIPAL_UPDATE_ASK__INIT;
+	Ag__RoleGrantAsk role = AG__ROLE_GRANT_ASK__INIT;
+	Ag__Pair a = AG__PAIR__INIT, *pairs[1] = { &a };
+	char *who = person(f, f->admin, AG__KIND__V__human, "over", NULL);
+
+	role.role = (char *)"auditor";
+	expect(request(f, AG_MSG_ROLE_UNGRANT, ASK(.token = f->admin,
+	    .selector = who), &role), AG_ITEM_NOT_FOUND, NULL);
+	because(f, AG_MSG_PRINCIPAL_DELETE, f->admin, who, AG_OK, NULL);
+	a.key = (char *)"team";
+	a.value = (char *)"pay";
+	ask.labels = pairs;
+	ask.n_labels = 1;
+	expect(request(f, AG_MSG_PRINCIPAL_UPDATE, ASK(.token = f->admin,
+	    .selector = who), &ask), AG_ILLEGAL_OPERATION, "transition");
+	because(f, AG_MSG_PRINCIPAL_SUSPEND, f->admin, who,
+	    AG_ILLEGAL_OPERATION, "transition");
+	expect(request(f, AG_MSG_ROLE_GRANT, ASK(.token = f->admin,
+	    .selector = who), &role), AG_ILLEGAL_OPERATION, "transition");
+	free(who);
+}
+
 int
 main(void)
 {
@@ -432,6 +546,10 @@ main(void)
 		cmocka_unit_test(test_tenants),
 		cmocka_unit_test(test_agent_token_by_jti),
 		cmocka_unit_test(test_jwks),
+		cmocka_unit_test(test_filters_are_words),
+		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_the_deleted_stay_as_they_were),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
