@@ -15,10 +15,13 @@
 static bool
 is_local_host(const char *host)
 {
-	size_t len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-	const char *port = host + len;
-	size_t digits = *port == ':' ? strspn(port + 1, "0123456789") : 0;
+	size_t len = strcspn(host, *host == '[' ? "]" : ":"), digits;
+	const char *port;
 
+	if (*host == '[' && host[len++] != ']')
+		return false;
+	port = host + len;
+	digits = *port == ':' ? strspn(port + 1, "0123456789") : 0;
 	if (*port != '\0' && (digits == 0 || port[1 + digits] != '\0'))
 		return false;
 	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) ||

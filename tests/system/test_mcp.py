@@ -328,7 +328,8 @@ def test_without_a_credential(fleet):
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Origin": "null"},
                                      {"Origin": "http://localhost.evil.example"}, {"Host": "evil.example"},
-                                     {"Host": "127.0.0.1.evil.example:80"}])
+                                     {"Host": "127.0.0.1.evil.example:80"}, {"Host": "["},
+                                     {"Host": "[::1"}, {"Origin": "http://["}])
 def test_a_page_from_elsewhere_is_refused(fleet, person, headers):
     got = person.ask("tools/list", headers=headers)
     assert got.status == 403 and "id" not in got.json
