@@ -16,9 +16,9 @@
 #include <string.h>
 
 enum {
-	CHANGES_MAX = 256,          /* per append */
+	CHANGES_MAX = 10240,        /* per append: a bulk revocation has 10,000 */
 	FACT_BYTES_MAX = 256 << 10,
-	APPEND_BYTES_MAX = 1 << 20, /* facts, reply and outcome together */
+	APPEND_BYTES_MAX = 4 << 20, /* facts, reply and outcome together */
 	TENANT_MAX = 63,
 	AUTHOR_MAX = 63,
 	PULL_MAX = 1024,

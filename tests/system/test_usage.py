@@ -139,3 +139,18 @@ def test_a_budget_that_is_exceeded(fresh_fleet, unique):
     assert found["details"]["operation"] == "key.batch" and found["details"]["count"] == "48"
     counted = said(admin, agent.id, "operation=key.batch")
     assert [r["items"] for r in counted.values()] == [48]
+
+
+def test_a_bulk_revocation_is_one_change(fleet, admin, unique):
+    """More agents than any list or batch has: the preview counts what is then revoked, and all of it holds at once."""
+    boss, key = fleet.person(unique("boss")), unique("k")
+    fleet.key(boss, key)
+    agents = [fleet.agent(boss, ["key:%s:sign" % key], label="many") for _ in range(600)]
+    ask = {"parent": boss.name, "reason": "test"}
+    preview = admin.ok("POST", "/v1/agents/revoke", dict(ask, dry_run=True))
+    assert (preview["matched"], preview["revoked"]) == (600, 0) and sign(agents[0], key).status == 200
+    done = admin.ok("POST", "/v1/agents/revoke", ask)
+    assert (done["matched"], done["revoked"], done["items"]) == (600, 600, preview["items"])
+    assert {sign(a, key).status for a in agents[::50]} == {401}
+    assert admin.ok("POST", "/v1/agents/revoke", ask)["matched"] == 0
+    assert len(boss.items("/v1/agents?state=revoked&limit=1000&parent=" + boss.name)) == 600
