@@ -126,8 +126,6 @@ def test_broker_and_journal_away_together(fresh_fleet, unique):
         os.kill(pids["broker"], signal.SIGKILL)
         begin = time.monotonic()
         wait_for(lambda: sign().status == 200, 9, what="signatures within the lease")
-        refused = fleet.client(admin.token, timeout_s=30).post("/v1/keys", {"key_spec": "EC_P256"})
-        assert refused.status in (503, 504)  # a change needs the journal
         wait_for(lambda: sign().status == 503, 30, what="the lease's end")
         assert time.monotonic() - begin > 5 and sign().reason == "starting"
     finally:
