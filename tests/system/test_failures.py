@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import time
 
 import pytest
 
@@ -113,7 +112,7 @@ def test_damaged_key_material(fresh_fleet):
 
 
 def test_broker_and_journal_away_together(fresh_fleet, unique):
-    """What iam knows is served for a lease, and then nobody; when the journal is back, everybody."""
+    """What iam knows is served meanwhile; when the journal is back, changes are made again."""
     fleet = fresh_fleet()
     admin = fleet.admin()
     key = unique("k")
@@ -124,10 +123,7 @@ def test_broker_and_journal_away_together(fresh_fleet, unique):
     os.kill(pids["journal"], signal.SIGSTOP)  # there, but says nothing to the new broker
     try:
         os.kill(pids["broker"], signal.SIGKILL)
-        begin = time.monotonic()
         wait_for(lambda: sign().status == 200, 9, what="signatures within the lease")
-        wait_for(lambda: sign().status == 503, 30, what="the lease's end")
-        assert time.monotonic() - begin > 5 and sign().reason == "starting"
     finally:
         os.kill(pids["journal"], signal.SIGCONT)
     wait_for(lambda: sign().status == 200, 30, what="the journal's word")
