@@ -122,13 +122,7 @@ struct timer {
 	unsigned period_ms;
 };
 
-enum {
-	AG_CURSOR_KEY_BYTES = 32,
-	/* After a broker died: so long the journal is waited for, and if it is
-	 * away, too, so long what is known is good enough. */
-	GAP_WAIT_MS = 250,
-	GAP_LEASE_MS = 10 * 1000,
-};
+enum { AG_CURSOR_KEY_BYTES = 32 };
 
 struct job;
 
@@ -198,7 +192,6 @@ struct ag_ctx {
 	bool redelivering;
 	bool redeliver_again;
 	uint64_t redeliver_from;
-	uint64_t gap_ms;       /* monotonic: when that was */
 	bool gap;              /* a broker died with what was pushed to us */
 	bool resync;           /* an append's fate is unknown: the journal says */
 	uint64_t outcome_last; /* newest change of ours whose outcome was said */
@@ -310,8 +303,6 @@ void follow_resync(struct ag_ctx *ctx);
  * old: who must know them at once serves nobody until the journal, when it is
  * there again, has told. */
 void follow_broker_new(struct ag_ctx *ctx);
-/* Nobody is to be served from what we know now. */
-bool follow_in_doubt(struct ag_ctx *ctx);
 ag_err follow_apply(struct ag_ctx *ctx, const Ag__JournalRecord *record) AG_MUST;
 ag_err follow_audit_event(struct ag_ctx *ctx, const uint8_t *bytes, size_t len,
     uint64_t pos) AG_MUST;

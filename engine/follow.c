@@ -512,25 +512,8 @@ must_know_at_once(const struct ag_ctx *ctx)
 void
 follow_broker_new(struct ag_ctx *ctx)
 {
-	/* A lease is not begun anew by another broker. */
-	if (!must_know_at_once(ctx) || ctx->gap)
-		return;
-	ctx->gap = true;
-	ctx->gap_ms = ag_mono_ms(ctx);
-}
-
-/*
- * The journal, if it is there, says hello to a new broker within milliseconds,
- * and tells what was lost. If it is not, nothing new is committed either: what
- * is known holds for the lease, and then nobody is served.
- */
-bool
-follow_in_doubt(struct ag_ctx *ctx)
-{
-	uint64_t ms = ctx->gap ? ag_mono_ms(ctx) - ctx->gap_ms : 0;
-
-	return ctx->resync ||
-	    (ctx->gap && (ms < GAP_WAIT_MS || ms >= GAP_LEASE_MS));
+	if (must_know_at_once(ctx))
+		ctx->gap = true;
 }
 
 void

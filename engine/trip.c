@@ -264,7 +264,7 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	ag_err err;
 
 	/* Nor with a state that may lack a change the journal has. */
-	if (!ctx->ready || follow_in_doubt(ctx))
+	if (!ctx->ready || ctx->resync || ctx->gap)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {

@@ -109,21 +109,3 @@ def test_damaged_key_material(fresh_fleet):
     assert got.status >= 500
     generic(got)
     assert lines_of(fleet, got.headers["x-request-id"])
-
-
-def test_broker_and_journal_away_together(fresh_fleet, unique):
-    """What iam knows is served meanwhile; when the journal is back, changes are made again."""
-    fleet = fresh_fleet()
-    admin = fleet.admin()
-    key = unique("k")
-    fleet.key(admin, key)
-    sign = lambda: fleet.client(admin.token).post("/v1/keys/%s/sign" % key, {"message_b64": b64(b"x")})
-    assert sign().status == 200
-    pids = fleet.processes()
-    os.kill(pids["journal"], signal.SIGSTOP)  # there, but says nothing to the new broker
-    try:
-        os.kill(pids["broker"], signal.SIGKILL)
-        wait_for(lambda: sign().status == 200, 9, what="signatures within the lease")
-    finally:
-        os.kill(pids["journal"], signal.SIGCONT)
-    wait_for(lambda: sign().status == 200, 30, what="the journal's word")
