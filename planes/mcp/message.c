@@ -212,6 +212,24 @@ check_version(struct reading *r)
 	return true;
 }
 
+/* Without the white space around it, which is not part of it (RFC 9110 §5.5).
+ * NULL: absent, or no memory. */
+static const char *
+trimmed(struct pool *pool, const char *field)
+{
+	size_t len;
+
+	if (field == NULL)
+		return NULL;
+	field += strspn(field, " \t");
+	len = strlen(field);
+	if (len == 0 || (field[len - 1] != ' ' && field[len - 1] != '\t'))
+		return field;
+	while (len > 0 && (field[len - 1] == ' ' || field[len - 1] == '\t'))
+		len--;
+	return pool_strndup(pool, field, len);
+}
+
 /* "=?base64?…?=" stands for what does not fit into a field. In the pool. */
 static const char *
 field_value(struct reading *r, const char *field)
@@ -393,6 +411,8 @@ bind_resource(struct reading *r, struct tool_ask *ask)
 		    ag_operation_find(resource->op)->ask, NULL, NULL, r->refuse);
 		return;
 	}
+	snprintf(r->call->text, CALL_TEXT_SIZE, "%s",
+	    r->name != NULL && strlen(r->name) < CALL_TEXT_SIZE ? r->name : "");
 	if (!r->call->modern)
 		r->call->code = RPC_RESOURCE_NOT_FOUND;
 	refuse_value(r, r->name == NULL ? "missing" : "unknown_value",
@@ -482,7 +502,13 @@ mcp_read(struct pool *pool, const struct mcp_fields *fields,
     const uint8_t *body, size_t len, struct call *call, struct tool_ask *ask,
     struct refuse *refuse)
 {
-	struct reading r = { .pool = pool, .fields = fields, .call = call,
+	const struct mcp_fields whole = {
+		.version = trimmed(pool, fields->version),
+		.method = trimmed(pool, fields->method),
+		.name = trimmed(pool, fields->name),
+		.session = fields->session,
+	};
+	struct reading r = { .pool = pool, .fields = &whole, .call = call,
 		.refuse = refuse };
 	const json_t *root;
 

@@ -21,7 +21,7 @@ enum {
 	RPC_RESOURCE_NOT_FOUND = -32002, /* of 2025-11-25 */
 	RPC_INTERNAL = -32603,
 	CALL_ID_SIZE = 136,      /* of a JSON-RPC id, as JSON */
-	CALL_TEXT_SIZE = 260,    /* a prompt's argument */
+	CALL_TEXT_SIZE = 260,    /* a prompt's argument, the uri of no resource */
 	CALL_VERSION_SIZE = 40,
 	CALL_PROMPT_HASH = 32,
 	CALL_MODEL_SIZE = 132,
@@ -62,7 +62,7 @@ struct call {
 	const struct tool *tool;
 	const struct mcp_resource *resource;
 	const struct mcp_prompt *prompt;
-	char text[CALL_TEXT_SIZE]; /* the prompt's argument */
+	char text[CALL_TEXT_SIZE]; /* the prompt's argument, or a uri unknown */
 	/* Claims of the host, for the log only. */
 	bool has_prompt_hash;
 	uint8_t prompt_hash[CALL_PROMPT_HASH];

@@ -63,15 +63,36 @@ add_opening(const struct call *call, struct text *out)
 		text_printf(out, ",\"id\":%s", call->id);
 }
 
+/* SEP-2164: which resource it is that is not there, beside the problem. */
+static void
+add_unknown(struct conn *conn, struct text *out, const Ag__Refusal *refusal)
+{
+	struct text *scratch = &mcp_of(conn)->scratch;
+
+	answer_problem_print(conn, scratch, refusal);
+	text_add(scratch, "", 1);
+	out->failed = out->failed || scratch->failed;
+	text_str(out, "{\"uri\":");
+	text_json(out, mcp_conn_of(conn)->call.text);
+	text_char(out, ',');
+	text_str(out, scratch->failed ? "" : scratch->bytes + 1); /* after its { */
+	text_reset(scratch, false);
+}
+
 static void
 add_data(struct conn *conn, struct text *out, int code,
     const Ag__Refusal *refusal)
 {
+	const struct call *call = &mcp_conn_of(conn)->call;
+
 	text_str(out, ",\"data\":");
 	if (code == RPC_UNSUPPORTED_VERSION) {
 		text_printf(out, "{\"supported\":%s,\"requested\":", mcp_versions);
-		text_json(out, mcp_conn_of(conn)->call.version);
+		text_json(out, call->version);
 		text_char(out, '}');
+	} else if (call->kind == CALL_RESOURCES_READ && call->resource == NULL &&
+	    call->text[0] != '\0') {
+		add_unknown(conn, out, refusal);
 	} else {
 		answer_problem_print(conn, out, refusal);
 	}

@@ -243,6 +243,15 @@ def test_resources(person):
         assert content["uri"] == uri and json.loads(content["text"])
     got = person.ask("resources/read", {"uri": "aegis://you/scopes"})
     assert got.json["error"]["code"] == -32602
+    assert got.json["error"]["data"]["uri"] == "aegis://you/scopes"
+    assert got.json["error"]["data"]["code"] == "InvalidField"
+    got = person.ask("resources/read", {"uri": "u" * 5000})
+    assert got.json["error"]["code"] == -32602 and "uri" not in got.json["error"]["data"]
+
+
+def test_white_space_around_a_field_is_none_of_it(person):
+    got = person.ask("tools/call", {"name": "my_scopes"}, headers={"Mcp-Name": "\t my_scopes \t"})
+    assert got.status == 200 and got.json["result"]["isError"] is False
 
 
 def test_prompts(person):

@@ -184,6 +184,28 @@ test_names_are_mirrored(void **state)
 	assert_int_equal(ask.op, AG_MSG_WHOAMI);
 }
 
+/* White space around a field's value is not part of it; within, it is. */
+static void
+test_white_space_around_fields(void **state)
+{
+	struct mcp_fields fields = { .version = " " MCP_NOW "\t",
+		.method = "tools/call ", .name = " \tmy_scopes \t " };
+	static const char body[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+	    "\"tools/call\",\"params\":{" META ",\"name\":\"my_scopes\"}}";
+
+	(void)state;
+	read_with(&fields, body);
+	assert_non_null(ask.msg);
+	fields.name = "my_ scopes";
+	read_with(&fields, body);
+	assert_refused(AG_INVALID_FIELD, RPC_HEADER_MISMATCH,
+	    "conflicting_fields");
+	fields.name = " \t ";
+	read_with(&fields, body);
+	assert_refused(AG_INVALID_FIELD, RPC_HEADER_MISMATCH,
+	    "conflicting_fields");
+}
+
 static void
 test_arguments(void **state)
 {
@@ -349,6 +371,7 @@ main(void)
 		cmocka_unit_test(test_initialize),
 		cmocka_unit_test(test_versions_and_mirrors),
 		cmocka_unit_test(test_names_are_mirrored),
+		cmocka_unit_test(test_white_space_around_fields),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_a_data_key_has_no_plaintext),
 		cmocka_unit_test(test_claims),
