@@ -28,7 +28,8 @@ up: deps all
 test: deps all
 	@tests/run $(BUILD)
 
-# What needs other registries than Debian's: Apache Kafka, from Maven Central.
+# What needs other registries than Debian's: Apache Kafka, from Maven Central;
+# the MCP conformance suite and the Node that runs it, from npm.
 interop: deps all
 	@scripts/deps.sh interop
 	@tests/interop/run $(BUILD)
