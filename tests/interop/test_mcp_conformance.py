@@ -29,16 +29,20 @@ def node():
 
 
 @pytest.fixture(scope="module")
-def relay():
-    fleet = Fleet(config=CONFIG_MCP)
+def fleet():
+    made = Fleet(config=CONFIG_MCP)
     try:
-        fleet.start()
-        at = urllib.parse.urlsplit(fleet.endpoints["mcp"])
-        made = Relay((at.hostname, at.port), fleet.token())
-        yield made
-        made.leave()
+        yield made.start()
     finally:
-        fleet.leave()
+        made.leave()
+
+
+@pytest.fixture(scope="module")
+def relay(fleet):
+    at = urllib.parse.urlsplit(fleet.endpoints["mcp"])
+    made = Relay((at.hostname, at.port), fleet.token())
+    yield made
+    made.leave()
 
 
 def wanted(node, revision):
