@@ -29,7 +29,8 @@ test: deps all
 	@tests/run $(BUILD)
 
 # What needs other registries than Debian's: Apache Kafka, from Maven Central;
-# the MCP conformance suite and the Node that runs it, from npm.
+# the MCP conformance suite, the Cedar reference and the Node that runs them,
+# from npm.
 interop: deps all
 	@scripts/deps.sh interop
 	@tests/interop/run $(BUILD)
