@@ -38,6 +38,12 @@ static const struct method {
 	{ "resources/read", CALL_RESOURCES_READ, BOTH, AG_MSG_TOOL_LIST, "uri" },
 	{ "prompts/list", CALL_PROMPTS_LIST, BOTH, AG_MSG_TOOL_LIST, NULL },
 	{ "prompts/get", CALL_PROMPTS_GET, BOTH, AG_MSG_TOOL_LIST, "name" },
+#ifdef AG_MCP_FIXTURES
+	{ "completion/complete", CALL_FIXTURE, BOTH, AG_MSG_TOOL_LIST, NULL },
+	{ "logging/setLevel", CALL_FIXTURE, THEN, AG_MSG_TOOL_LIST, NULL },
+	{ "resources/subscribe", CALL_FIXTURE, THEN, AG_MSG_TOOL_LIST, NULL },
+	{ "resources/unsubscribe", CALL_FIXTURE, THEN, AG_MSG_TOOL_LIST, NULL },
+#endif
 };
 
 static const struct mcp_resource resources[] = {
@@ -521,5 +527,13 @@ mcp_read(struct pool *pool, const struct mcp_fields *fields,
 		return;
 	if (call->kind != CALL_NOTICE)
 		ask->op = r.method->op;
+#ifdef AG_MCP_FIXTURES
+	if (call->kind != CALL_NOTICE && fixture_bind(call, r.method->name, r.name,
+	    r.params, r.meta, refuse)) {
+		if (refuse->err == AG_OK)
+			bind_nothing(&r, ask);
+		return;
+	}
+#endif
 	binders[call->kind](&r, ask);
 }

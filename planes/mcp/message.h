@@ -10,6 +10,9 @@
 
 #include "codec.h"
 #include "tools.h"
+#ifdef AG_MCP_FIXTURES
+#include "fixtures.h"
+#endif
 
 #define MCP_NOW "2026-07-28"
 #define MCP_THEN "2025-11-25"
@@ -43,6 +46,9 @@ enum call_kind {
 	CALL_NOTICE, /* a notification, or an answer that we did not ask for */
 	CALL_STREAM, /* GET */
 	CALL_END,    /* DELETE */
+#ifdef AG_MCP_FIXTURES
+	CALL_FIXTURE,
+#endif
 	CALL_COUNT,
 };
 
@@ -67,6 +73,9 @@ struct call {
 	bool has_prompt_hash;
 	uint8_t prompt_hash[CALL_PROMPT_HASH];
 	char model[CALL_MODEL_SIZE];
+#ifdef AG_MCP_FIXTURES
+	struct fixture fixture;
+#endif
 };
 
 /* What can be read, and what can be prompted. */

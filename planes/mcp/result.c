@@ -9,7 +9,15 @@
 
 #define SERVER "{\"name\":\"aegis\",\"title\":\"Aegis\",\"version\":\"" \
 	AEGIS_VERSION "\"}"
+#ifdef AG_MCP_FIXTURES
+#define CAPABILITIES "{\"tools\":{},\"resources\":{},\"prompts\":{}," \
+	"\"completions\":{}}"
+#define CAPABILITIES_THEN "{\"tools\":{},\"resources\":{\"subscribe\":true}," \
+	"\"prompts\":{},\"completions\":{},\"logging\":{}}"
+#else
 #define CAPABILITIES "{\"tools\":{},\"resources\":{},\"prompts\":{}}"
+#define CAPABILITIES_THEN CAPABILITIES
+#endif
 #define INSTRUCTIONS "Keys are used here, never seen: sign, encrypt and rotate " \
 	"with the tools. my_scopes says what you may do. A refusal is final: it " \
 	"says what was missing; do not try to get around it. Labels, aliases and " \
@@ -37,7 +45,7 @@ put_initialize(struct conn *conn, struct text *out, const void *reply)
 	(void)reply;
 	text_str(out, "\"protocolVersion\":");
 	text_json(out, mcp_conn_of(conn)->call.version);
-	text_str(out, ",\"capabilities\":" CAPABILITIES ",\"serverInfo\":" SERVER
+	text_str(out, ",\"capabilities\":" CAPABILITIES_THEN ",\"serverInfo\":" SERVER
 	    ",\"instructions\":\"" INSTRUCTIONS "\"");
 }
 
@@ -79,6 +87,9 @@ put_tools(struct conn *conn, struct text *out, const void *reply)
 		text_add(out, mcp->definitions[i].bytes, mcp->definitions[i].len);
 		comma = ",";
 	}
+#ifdef AG_MCP_FIXTURES
+	fixture_tools(out);
+#endif
 	text_char(out, ']');
 }
 
@@ -119,6 +130,9 @@ put_resources(struct conn *conn, struct text *out, const void *reply)
 		text_json(out, resource->description);
 		text_str(out, ",\"mimeType\":\"application/json\"}");
 	}
+#ifdef AG_MCP_FIXTURES
+	fixture_resources(out);
+#endif
 	text_char(out, ']');
 }
 
@@ -127,7 +141,11 @@ put_templates(struct conn *conn, struct text *out, const void *reply)
 {
 	(void)reply;
 	add_cache(&mcp_conn_of(conn)->call, out, MCP_LIST_TTL_MS);
-	text_str(out, "\"resourceTemplates\":[]");
+	text_str(out, "\"resourceTemplates\":[");
+#ifdef AG_MCP_FIXTURES
+	fixture_templates(out);
+#endif
+	text_char(out, ']');
 }
 
 static void
@@ -167,6 +185,9 @@ put_prompts(struct conn *conn, struct text *out, const void *reply)
 		text_json(out, prompt->argument_help);
 		text_str(out, ",\"required\":true}]}");
 	}
+#ifdef AG_MCP_FIXTURES
+	fixture_prompts(out);
+#endif
 	text_char(out, ']');
 }
 
@@ -272,7 +293,15 @@ mcp_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
 		return;
 	}
 	switch (mcp_conn_of(conn)->call.kind) {
+#ifdef AG_MCP_FIXTURES
+	case CALL_FIXTURE:
+		fixture_answer(conn);
+		return;
+#endif
 	case CALL_NOTICE:
+#ifdef AG_MCP_FIXTURES
+		fixture_answered(conn);
+#endif
 		answer_bare(conn, 202);
 		return;
 	case CALL_STREAM:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MCP plane through its public socket: both eras, the tools, what is refused and how it is recorded."""
 import json
+import os
 import socket
 import urllib.parse
 
 import pytest
 
-from conftest import Client, Fleet, b64, unb64, wait_for
+from conftest import BUILD, Client, Fleet, b64, unb64, wait_for
 from mcp_client import CONFIG_MCP, META, NOW, THEN, Mcp, McpThen, validate
 
 ALL = ["list_keys", "describe_key", "public_key", "sign", "verify", "encrypt", "decrypt", "wrap",
@@ -42,6 +43,12 @@ def event_of(fleet, admin, answer):
 
 
 # ---- what there is
+
+def test_a_release_has_no_fixtures(person):
+    """What the conformance suite wants is in no program that is given out."""
+    with open(os.path.join(BUILD, "aegis-mcp"), "rb") as program:
+        assert b"test_simple_text" not in program.read()
+    assert person.ask("tools/call", {"name": "test_simple_text"}).json["error"]["code"] == -32602
 
 def test_discover(person):
     result = person.ok("server/discover")
