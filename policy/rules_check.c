@@ -109,6 +109,12 @@ check_reason(struct checking *c, size_t i, struct ag_cedar_str value)
 		    AG_RULES_REASON_MAX);
 }
 
+static bool
+is_word(struct ag_cedar_str value, const char *word)
+{
+	return value.len == strlen(word) && strncmp(value.p, word, value.len) == 0;
+}
+
 static void
 check_step_up(struct checking *c, size_t i, struct ag_cedar_str value)
 {
@@ -118,7 +124,7 @@ check_step_up(struct checking *c, size_t i, struct ag_cedar_str value)
 	if (info.forbid)
 		add_policy(c, i, "@step_up stands at a permit; a forbid refuses "
 		    "in any case. Say `unless { context.stepped_up }`");
-	else if (value.len != 4 || memcmp(value.p, "totp", 4) != 0)
+	else if (!is_word(value, "totp"))
 		add_policy(c, i, "@step_up is \"totp\", not \"%.*s\"",
 		    (int)(value.len > 40 ? 40 : value.len), value.p);
 }

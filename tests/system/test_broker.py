@@ -75,10 +75,20 @@ class Peer:
             self.socket.plain_username = name.encode()
             self.socket.plain_password = token
         self.socket.connect(endpoint)
+        self.endpoint = endpoint
         self.name = name
 
     def send(self, data):
         self.socket.send(data, zmq.DONTWAIT)
+
+    def again(self):
+        """A new connection: libzmq gives one up for good that was refused, as it
+        is while the row's last one has not been seen to end."""
+        try:
+            self.socket.disconnect(self.endpoint)
+        except zmq.ZMQError:
+            pass
+        self.socket.connect(self.endpoint)
 
     def hello(self):
         """As every row does it: said again until the broker greets (what it sent
@@ -91,7 +101,7 @@ class Peer:
                            any(p.slot == to and p.up for p in self.peers_in(parts)), 0.5)
                 return self
             except AssertionError:
-                pass
+                self.again()
         raise AssertionError("%s was not greeted" % self.name)
 
     def peers_in(self, parts):
