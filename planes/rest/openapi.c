@@ -75,12 +75,47 @@ print_query_params(struct text *out, const ProtobufCMessageDescriptor *d,
 }
 
 static void
-print_header_param(struct text *out, const char *name)
+print_header_param(struct text *out, const char *name, const char *pattern)
 {
 	bool first = out->len > 0 && out->bytes[out->len - 1] == '[';
 
 	text_printf(out, "%s{\"name\":\"%s\",\"in\":\"header\",\"required\":false,"
-	    "\"schema\":{\"type\":\"string\"}}", first ? "" : ",", name);
+	    "\"schema\":{\"type\":\"string\",\"pattern\":", first ? "" : ",", name);
+	text_json(out, pattern);
+	text_str(out, "}}");
+}
+
+/* Whether a request on a route with these flags can be refused with status. */
+static bool
+can_answer(unsigned status, uint32_t flags, bool body)
+{
+	switch (status) {
+	case 412:
+	case 422:
+		return (flags & AG_OP_IDEM) != 0;
+	case 415:
+		return body;
+	default:
+		return true;
+	}
+}
+
+/* The statuses of err.def, each once, without `but` (0: all). */
+static void
+print_problems(struct text *out, uint32_t flags, bool body, unsigned but)
+{
+	bool seen[600] = { [405] = true }; /* no route then */
+	int err, status;
+
+	seen[but] = true;
+	for (err = AG_OK + 1; err < AG_NO_MEMORY; err++) {
+		status = ag_err_row((ag_err)err)->http;
+		if (seen[status] || !can_answer((unsigned)status, flags, body))
+			continue;
+		seen[status] = true;
+		text_printf(out, ",\"%d\":{\"$ref\":"
+		    "\"#/components/responses/Problem\"}", status);
+	}
 }
 
 static void
@@ -99,11 +134,12 @@ print_operation(struct text *out, struct schemas *schemas,
 	if (query)
 		print_query_params(out, op->ask, strchr(route->path, '{') == NULL);
 	if ((op->flags & AG_OP_IDEM) != 0)
-		print_header_param(out, "Idempotency-Key");
+		print_header_param(out, "Idempotency-Key", "^[!-~]{1,64}$");
 	if ((op->flags & AG_OP_IDEM) != 0 && strchr(route->path, '{') != NULL)
-		print_header_param(out, "If-Match");
+		print_header_param(out, "If-Match", "^\"[0-9]+\"$");
 	/* Any request may score so that it wants a second factor. */
-	print_header_param(out, "Aegis-Step-Up");
+	print_header_param(out, "Aegis-Step-Up",
+	    "^chl_[0-9a-f]{32} totp=[0-9]{6}$");
 	text_char(out, ']');
 	if (body) {
 		text_str(out, ",\"requestBody\":{\"content\":{\"application/json\":"
@@ -120,7 +156,60 @@ print_operation(struct text *out, struct schemas *schemas,
 		text_str(out, "{\"type\":\"string\"}");
 	else
 		schema_ref(out, schemas, op->reply, false);
-	text_str(out, "}}},\"default\":{\"$ref\":\"#/components/responses/Problem\"}}");
+	text_str(out, "}}}");
+	print_problems(out, op->flags, body, 0);
+	text_char(out, '}');
+}
+
+/* ----------------------------------------------------------------- pages */
+
+#define TEXT "{\"type\":\"string\"}"
+#define HEALTH "{\"type\":\"object\",\"required\":[\"status\",\"checks\"]," \
+	"\"properties\":{\"status\":{\"type\":\"string\",\"enum\":[\"ok\"," \
+	"\"degraded\",\"unavailable\"]},\"checks\":{\"type\":\"array\",\"items\":{" \
+	"\"type\":\"object\",\"required\":[\"name\",\"status\",\"detail\"]," \
+	"\"properties\":{\"name\":" TEXT ",\"status\":" TEXT ",\"detail\":{" \
+	"\"type\":[\"string\",\"null\"]}}}}}}"
+#define INFO "{\"type\":\"object\",\"required\":[\"product\",\"version\",\"api\"," \
+	"\"environment\"],\"properties\":{\"product\":" TEXT ",\"version\":" TEXT "," \
+	"\"api\":" TEXT ",\"environment\":{\"type\":\"string\",\"enum\":[\"dev\"," \
+	"\"prod\"]}}}"
+
+/* What public.c answers with; a page without a schema is printed from its
+ * message. A health page says the same when it says 503. */
+static const struct page_form {
+	const char *type, *schema;
+	bool health;
+} page_forms[PAGE_COUNT] = {
+	[PAGE_LIVE] = { "application/json", HEALTH, true },
+	[PAGE_READY] = { "application/json", HEALTH, true },
+	[PAGE_STARTUP] = { "application/json", HEALTH, true },
+	[PAGE_METRICS] = { "text/plain", TEXT, false },
+	[PAGE_OPENAPI] = { "application/json", "{\"type\":\"object\"}", false },
+	[PAGE_DOCS] = { "text/html", TEXT, false },
+	[PAGE_JWKS] = { "application/json", NULL, false },
+	[PAGE_INFO] = { "application/json", INFO, false },
+};
+
+static void
+print_page(struct text *out, struct schemas *schemas, enum rest_page page)
+{
+	const struct page_form *form = &page_forms[page];
+
+	text_printf(out, "\"security\":[],\"responses\":{\"200\":"
+	    "{\"description\":\"OK\",\"content\":{\"%s\":{\"schema\":",
+	    form->type);
+	if (form->schema != NULL)
+		text_str(out, form->schema);
+	else
+		schema_ref(out, schemas, &ag__jwks_reply__descriptor, false);
+	text_str(out, "}}}");
+	if (form->health)
+		text_printf(out, ",\"503\":{\"description\":\"Unavailable\","
+		    "\"content\":{\"%s\":{\"schema\":%s}}}", form->type,
+		    form->schema);
+	print_problems(out, 0, false, form->health ? 503 : 0);
+	text_char(out, '}');
 }
 
 static void
@@ -138,8 +227,7 @@ print_method(struct text *out, struct schemas *schemas, const struct route *rout
 	if (route->page == PAGE_NONE)
 		print_operation(out, schemas, route);
 	else
-		text_str(out, "\"security\":[],\"responses\":{\"200\":"
-		    "{\"description\":\"OK\"}}");
+		print_page(out, schemas, route->page);
 	text_char(out, '}');
 }
 
