@@ -119,12 +119,9 @@ plan_mac_verify(struct use *u, const void *msg, struct plan *plan, struct why *w
 	const Ag__MacVerifyAsk *ask = msg;
 	ag_err err;
 
-	if (ask->has_key_version && ask->key_version == 0)
-		return no(why, AG_INVALID_FIELD, "out_of_range", "/key_version",
-		    "The key has no such version.");
-	if ((err = plan_algorithm(u, ask->has_algorithm, ask->algorithm, plan, why)) != AG_OK)
+	if ((err = plan_version(ask->has_key_version, ask->key_version, 0, plan, why)) != AG_OK ||
+	    (err = plan_algorithm(u, ask->has_algorithm, ask->algorithm, plan, why)) != AG_OK)
 		return err;
-	plan->version = ask->has_key_version ? ask->key_version : 0;
 	return plan_length(plan, ask->has_mac_length, ask->mac_length, why);
 }
 

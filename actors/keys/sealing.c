@@ -198,8 +198,9 @@ plan_decrypt_raw(struct use *u, const Ag__DecryptAsk *ask, struct plan *plan,
 
 	if ((err = pick(u, ask->has_algorithm, ask->algorithm, plan, why)) != AG_OK)
 		return err;
-	plan->version = ask->has_key_version ? ask->key_version :
-	    u->hot->stored->key->version;
+	if ((err = plan_version(ask->has_key_version, ask->key_version,
+	    u->hot->stored->key->version, plan, why)) != AG_OK)
+		return err;
 	if (aead && (!ask->has_iv_b64 || ask->iv_b64.len != IV_BYTES))
 		return no(why, AG_INVALID_FIELD, ask->has_iv_b64 ? "out_of_range" :
 		    "missing", "/iv_b64", "An IV of 12 bytes is wanted.");

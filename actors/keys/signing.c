@@ -77,11 +77,11 @@ plan_verify(struct use *u, const void *msg, struct plan *plan, struct why *why)
 	const Ag__VerifyAsk *ask = msg;
 	struct message m = message_of(&ask->message_b64, ask->has_message_type,
 	    ask->message_type);
+	ag_err err = plan_version(ask->has_key_version, ask->key_version, 0, plan,
+	    why);
 
-	if (ask->has_key_version && ask->key_version == 0)
-		return no(why, AG_INVALID_FIELD, "out_of_range", "/key_version",
-		    "The key has no such version.");
-	plan->version = ask->has_key_version ? ask->key_version : 0;
+	if (err != AG_OK)
+		return err;
 	return plan_signature(u, ask->has_algorithm, ask->algorithm, &m,
 	    is_p1363(ask->has_signature_format, ask->signature_format), plan, why);
 }

@@ -81,6 +81,17 @@ use_public(struct use *u, uint32_t version)
 }
 
 ag_err
+plan_version(bool has, uint32_t named, uint32_t unnamed, struct plan *plan,
+    struct why *why)
+{
+	if (has && named == 0)
+		return no(why, AG_INVALID_FIELD, "out_of_range", "/key_version",
+		    "The key has no such version.");
+	plan->version = has ? named : unnamed;
+	return AG_OK;
+}
+
+ag_err
 use_state(const struct use *u, enum key_op op, uint32_t version, struct why *why)
 {
 	const Ag__KeyVersion *v = fold_version(u->hot->stored, version);

@@ -77,6 +77,9 @@ ag_err use_versions(struct use *u, const void *ask, const struct plan *plan,
 /* n encryptions more: does the limit allow them? */
 ag_err use_seals(const struct use *u, const struct plan *plan, uint64_t n,
     struct why *why) AG_MUST;
+/* Which version a request is about: the named one, of which 0 is none. */
+ag_err plan_version(bool has, uint32_t named, uint32_t unnamed,
+    struct plan *plan, struct why *why) AG_MUST;
 /* The table's verdict, into why. */
 ag_err use_state(const struct use *u, enum key_op op, uint32_t version,
     struct why *why) AG_MUST;

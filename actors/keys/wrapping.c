@@ -126,9 +126,8 @@ plan_unwrap(struct use *u, const void *msg, struct plan *plan, struct why *why)
 	if (!is_raw(ask->has_format, ask->format))
 		return plan_unwrap_aegis(u, ask, plan, why);
 	plan->algorithm = wanted.algorithm;
-	plan->version = ask->has_key_version ? ask->key_version :
-	    u->hot->stored->key->version;
-	return AG_OK;
+	return plan_version(ask->has_key_version, ask->key_version,
+	    u->hot->stored->key->version, plan, why);
 }
 
 static ag_err

@@ -419,6 +419,10 @@ test_raw_format(void **state)
 	assert_memory_equal(((const Ag__DecryptReply *)f.reply)->plaintext_b64.data, "text", 4);
 	d.has_aad_b64 = false;
 	assert_int_equal(operate(&f, AG_MSG_KEY_DECRYPT, id, &d), AG_CRYPTOGRAPHIC_FAILURE);
+	d.has_key_version = true; /* 0 is no version */
+	assert_int_equal(operate(&f, AG_MSG_KEY_DECRYPT, id, &d), AG_INVALID_FIELD);
+	assert_string_equal(f.field, "/key_version");
+	d.has_key_version = false;
 	d.iv_b64.len = 16;
 	assert_int_equal(operate(&f, AG_MSG_KEY_DECRYPT, id, &d), AG_INVALID_FIELD);
 	assert_string_equal(f.field, "/iv_b64");
