@@ -249,7 +249,8 @@ class Bench:
 
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
-                 "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "revoke_10k_agents", "fleet_memory_pss", "kafka_sink"]
+                 "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "fleet_memory_pss", "revoke_10k_agents",
+                 "kafka_sink"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
             self.fleet.start()
