@@ -27,6 +27,7 @@ enum {
 	PULL_RETRY_MS = 200,
 	PULL_POLL_MS = 1000, /* the net under a lost poke */
 	JOURNAL_TIMEOUT_MS = 5000,
+	REDELIVER_TIMEOUT_MS = 500, /* changes wait for it: asked again soon */
 };
 
 struct slot {

@@ -341,7 +341,7 @@ pull_for_redelivery(struct ag_ctx *ctx)
 	ask.author = ctx->boot->self->name;
 	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
 	    AG_MSG_JOURNAL_PULL_ASK, &ask, AG_MSG_JOURNAL_PULL_REPLY,
-	    JOURNAL_TIMEOUT_MS, on_redeliver_pulled, NULL, 0);
+	    REDELIVER_TIMEOUT_MS, on_redeliver_pulled, NULL, 0);
 }
 
 static ag_err
@@ -429,7 +429,7 @@ ask_marks(struct ag_ctx *ctx)
 		return;
 	ctx->redelivering = ag_ask(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0),
 	    AG_MSG_AUDIT_MARKS_ASK, &ask, AG_MSG_AUDIT_MARKS_REPLY,
-	    JOURNAL_TIMEOUT_MS, on_marks, NULL, 0) == AG_PENDING;
+	    REDELIVER_TIMEOUT_MS, on_marks, NULL, 0) == AG_PENDING;
 }
 
 /*

@@ -512,17 +512,44 @@ a_change_takes_its_turn_behind_outcomes_said_again(void **state)
 static void
 a_change_waits_so_long_only(void **state)
 {
+	Ag__AuditMarksReply marks = AG__AUDIT_MARKS_REPLY__INIT;
+	Ag__JournalPullReply pull = AG__JOURNAL_PULL_REPLY__INIT;
+	Ag__JournalRecord record = AG__JOURNAL_RECORD__INIT, *records = &record;
+	const struct ag_kit_sent *ask = audit_comes_back(*state);
 	const Ag__OutcomeEvent *out;
 
-	assert_non_null(audit_comes_back(*state));
+	assert_non_null(ask);
 	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
-	ag_kit_advance(*state, 1990);
-	assert_null(ag_kit_next(*state));
+	ag_kit_answer(*state, ask, AG_MSG_AUDIT_MARKS_REPLY, &marks);
+	record.stream = record.tenant = record.author = (char *)"x";
+	pull.records = &records;
+	pull.n_records = 1;
+	for (unsigned ms = 0; ms < 1990; ms += 398) { /* there is always one more */
+		ag_kit_advance(*state, 398);
+		ask = ag_kit_next(*state);
+		assert_non_null(ask);
+		assert_int_equal(ask->type, AG_MSG_JOURNAL_PULL_ASK);
+		record.seq++;
+		ag_kit_answer(*state, ask, AG_MSG_JOURNAL_PULL_REPLY, &pull);
+	}
 	ag_kit_advance(*state, 20);
 	out = outcome(*state);
 	assert_int_equal(out->refusal->err, AG_UNAVAILABLE);
 	assert_string_equal(out->refusal->reason_code, "audit");
 	assert_no_outcome(*state);
+}
+
+/* Its ask was lost with a broker: soon it goes on without the answer. */
+static void
+a_change_does_not_wait_for_what_is_lost(void **state)
+{
+	assert_non_null(audit_comes_back(*state));
+	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
+	ag_kit_advance(*state, 490);
+	assert_null(ag_kit_next(*state));
+	ag_kit_advance(*state, 20);
+	assert_true(ag_kit_journal(*state));
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
 }
 
 /* The fleet stops meanwhile: what waited is freed with the rest. */
@@ -763,6 +790,7 @@ main(void)
 		T(a_change_waits_for_the_journal_and_others_for_the_change),
 		T(a_change_takes_its_turn_behind_outcomes_said_again),
 		T(a_change_waits_so_long_only),
+		T(a_change_does_not_wait_for_what_is_lost),
 		T(a_change_may_wait_when_all_ends),
 		T(other_streams_go_on),
 		T(a_lost_race_is_a_conflict_and_changes_nothing),
