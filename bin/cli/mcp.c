@@ -54,11 +54,12 @@ is_plain(const char *value)
 static void
 add_field(struct bridge *b, const char *name, const char *value)
 {
-	char *to = b->fields[b->count], *coded;
+	char *to, *coded;
 
 	if (value == NULL || b->count == FIELDS_MAX ||
 	    strlen(value) > FIELD_SIZE / 2)
 		return; /* the plane says what is missing */
+	to = b->fields[b->count];
 	if (is_plain(value)) {
 		(void)snprintf(to, FIELD_SIZE, "%s: %s", name, value);
 	} else {
