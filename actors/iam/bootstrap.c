@@ -54,6 +54,14 @@ admin_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	return err == AG_PENDING ? AG_PENDING : AG_OK;
 }
 
+/* The root of trust did not sign: the timer tries again. */
+static void
+admin_unsigned(struct iam *iam, struct ag_ctx *ctx, ag_err err)
+{
+	ag_log(ctx, AG_WARN, "FOUND-FAILED", "err=%s", ag_err_row(err)->name);
+	iam->boots = false;
+}
+
 void
 iam_boot_continue(struct iam *iam, struct ag_ctx *ctx)
 {
@@ -66,7 +74,8 @@ iam_boot_continue(struct iam *iam, struct ag_ctx *ctx)
 		return;
 	}
 	iam->boots = true;
-	err = iam_found(iam, ctx, IAM_FIRST_TENANT, "admin", NULL, admin_signed);
+	err = iam_found(iam, ctx, IAM_FIRST_TENANT, "admin", NULL, admin_signed,
+	    admin_unsigned);
 	if (err != AG_PENDING)
 		iam->boots = false;
 }

@@ -29,6 +29,15 @@ draft_free(struct iam *iam, struct iam_draft *d)
 	iam->drafts--;
 }
 
+/* It is signed and used, or it came to nothing. */
+static void
+draft_end(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *d, ag_err err)
+{
+	if (d->token == NULL && d->failed != NULL)
+		d->failed(iam, ctx, err);
+	draft_free(iam, d);
+}
+
 ag_err
 iam_draft_new(struct iam *iam, struct ag_ctx *ctx, struct iam_draft **out)
 {
@@ -51,17 +60,18 @@ ag_err
 iam_draft_keep(struct iam_draft *d, const void *msg, char *const *scopes,
     size_t count)
 {
-	d->packed_len = protobuf_c_message_get_packed_size(msg);
-	d->packed = malloc(d->packed_len + 1);
-	d->scopes = calloc(count + 1, sizeof(*d->scopes));
-	if (d->packed == NULL || d->scopes == NULL)
+	if ((d->scopes = calloc(count + 1, sizeof(*d->scopes))) == NULL)
 		return AG_NO_MEMORY;
-	protobuf_c_message_pack(msg, d->packed);
 	for (size_t i = 0; i < count; i++) {
 		if ((d->scopes[i] = strdup(scopes[i])) == NULL)
 			return AG_NO_MEMORY;
 		d->scope_count = i + 1;
 	}
+	/* Last: a draft that has it is whole, and may be signed. */
+	d->packed_len = protobuf_c_message_get_packed_size(msg);
+	if ((d->packed = malloc(d->packed_len + 1)) == NULL)
+		return AG_NO_MEMORY;
+	protobuf_c_message_pack(msg, d->packed);
 	return AG_OK;
 }
 
@@ -122,7 +132,7 @@ on_signature(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		    "The root of trust did not sign.");
 	}
 	if (!again)
-		draft_free(iam, s.draft);
+		draft_end(iam, ctx, s.draft, err);
 	return err;
 }
 
@@ -160,7 +170,7 @@ sign_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_err err = ask_signature(iam, ctx, &s);
 
 	if (err != AG_PENDING)
-		draft_free(iam, s.draft);
+		draft_end(iam, ctx, s.draft, err);
 	return err;
 }
 

@@ -647,7 +647,11 @@ ag_err iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_caller *caller) AG_MUST;
 
 /* ---- draft.c: a credential on its way through the root of trust */
+typedef void iam_unsigned(struct iam *iam, struct ag_ctx *ctx, ag_err err);
 struct iam_draft {
+	/* Told when no signature came, after iam_draft_sign had returned
+	 * AG_PENDING; NULL: only the request is refused. */
+	iam_unsigned *failed;
 	char jti[AG_ID_SIZE];
 	char *input;      /* what is signed */
 	char *token;      /* once signed */
@@ -749,7 +753,8 @@ ag_err iam_agent_end(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 /* ---- tenants.c: a tenant and its first admin. draft->packed is the admin's
  * Principal; draft->claims.tenant the tenant's name. */
 ag_err iam_found(struct iam *iam, struct ag_ctx *ctx, const char *tenant,
-    const char *admin, const char *by, iam_signed *then) AG_MUST;
+    const char *admin, const char *by, iam_signed *then,
+    iam_unsigned *failed) AG_MUST;
 ag_err iam_found_persist(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_draft *draft, const void *reply, const void *replay,
     ag_then *then) AG_MUST;

@@ -88,6 +88,13 @@ recover_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	return err == AG_PENDING ? AG_PENDING : AG_OK;
 }
 
+/* The root of trust did not sign: the word may be said again. */
+static void
+recover_unsigned(struct iam *iam, struct ag_ctx *ctx, ag_err err)
+{
+	(void)recovered(iam, ctx, err, NULL, (char[]){ "" });
+}
+
 void
 iam_told(void *state, struct ag_ctx *ctx, const char *word)
 {
@@ -116,8 +123,10 @@ iam_told(void *state, struct ag_ctx *ctx, const char *word)
 	ag_log(ctx, AG_WARN, "ADMIN-TOKEN", "principal=%s", node->id);
 	iam->recovering = true;
 	err = iam_token_draft(iam, ctx, node, &whole, RECOVERED_S, &draft);
-	if (draft != NULL) /* taken in any case */
+	if (draft != NULL) { /* taken in any case */
+		draft->failed = recover_unsigned;
 		err = iam_draft_sign(iam, ctx, draft, recover_signed);
+	}
 	if (err != AG_PENDING && iam->recovering)
 		(void)recovered(iam, ctx, err == AG_OK ? AG_GENERAL_FAILURE : err,
 		    NULL, (char[]){ "" });

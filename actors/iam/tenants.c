@@ -30,7 +30,8 @@ first_admin(struct ag_ctx *ctx, const char *tenant, const char *admin,
 
 ag_err
 iam_found(struct iam *iam, struct ag_ctx *ctx, const char *tenant,
-    const char *admin, const char *by, iam_signed *then)
+    const char *admin, const char *by, iam_signed *then,
+    iam_unsigned *failed)
 {
 	Ag__Principal p = AG__PRINCIPAL__INIT;
 	Ag__RoleGrant role = AG__ROLE_GRANT__INIT, *roles[1] = { &role };
@@ -45,6 +46,7 @@ iam_found(struct iam *iam, struct ag_ctx *ctx, const char *tenant,
 	role.granted_by = (char *)by;
 	p.roles = roles;
 	p.n_roles = 1;
+	d->failed = failed;
 	d->issued_at = ag_now_ms(ctx) / 1000 * 1000;
 	d->expires_at = d->issued_at + IAM_ADMIN_TOKEN_S * INT64_C(1000);
 	snprintf(d->claims.sub, sizeof(d->claims.sub), "%s", id);
@@ -159,7 +161,7 @@ iam_on_tenant_create(void *state, struct ag_ctx *ctx, const void *msg)
 	if (iam->tenant_count >= IAM_TENANTS_MAX)
 		return AG_FULL;
 	return iam_found(iam, ctx, ask->name, ask->admin_name, caller.id,
-	    tenant_signed);
+	    tenant_signed, NULL);
 }
 
 static const char *
