@@ -94,54 +94,69 @@ explain_policies(struct ag_ctx *ctx, const struct opinion *o,
 	return AG_OK;
 }
 
-static void
+/* One that has no value is left out. */
+static bool
 attribute(struct ag_ctx *ctx, Ag__AuthzExplainReply *reply, const char *name,
     const char *value)
 {
-	Ag__Pair *pair = ag_alloc(ctx, sizeof(*pair));
+	Ag__Pair *pair;
 
-	if (pair == NULL || value == NULL || reply->n_attributes ==
-	    ATTRIBUTES_MAX)
-		return;
+	if (value == NULL || reply->n_attributes == ATTRIBUTES_MAX)
+		return true;
+	if (name == NULL || (pair = ag_alloc(ctx, sizeof(*pair))) == NULL)
+		return false;
 	ag__pair__init(pair);
 	pair->key = (char *)name;
 	pair->value = (char *)value;
 	reply->attributes[reply->n_attributes++] = pair;
+	return true;
 }
 
-static void
+/* A value that is made in the turn's memory; NULL: there was none. */
+static bool
+made(struct ag_ctx *ctx, Ag__AuthzExplainReply *reply, const char *name,
+    const char *value)
+{
+	return value != NULL && attribute(ctx, reply, name, value);
+}
+
+static bool
 explain_attributes(struct ag_ctx *ctx, const struct ag_rules_ask *ask,
     Ag__AuthzExplainReply *reply)
 {
 	const struct ag_rules_party *p = &ask->principal;
 	const struct ag_rules_resource *r = &ask->resource;
+	bool said = true;
 
-	for (size_t i = 0; i < p->count; i++)
-		attribute(ctx, reply, i == 0 ? "principal" : ag_printf(ctx,
-		    "principal in %zu", i), p->links[i].kind == AG_RULES_AGENT ?
-		    p->links[i].id : p->links[i].name);
-	for (size_t i = 0; i < p->role_count; i++)
-		attribute(ctx, reply, ag_printf(ctx, "role %zu", i), p->roles[i]);
-	attribute(ctx, reply, "principal.label", p->links[0].kind ==
-	    AG_RULES_AGENT ? p->links[0].name : NULL);
-	attribute(ctx, reply, "principal.model", p->links[0].model);
-	attribute(ctx, reply, "action", ask->action);
-	attribute(ctx, reply, "resource.id", r->id);
-	attribute(ctx, reply, "resource.alias", r->name);
-	attribute(ctx, reply, "resource.spec", r->spec);
-	for (size_t i = 0; i < r->label_count; i++)
-		attribute(ctx, reply, ag_printf(ctx, "resource tag %s",
+	for (size_t i = 0; said && i < p->count; i++)
+		said = attribute(ctx, reply, i == 0 ? "principal" :
+		    ag_printf(ctx, "principal in %zu", i), p->links[i].kind ==
+		    AG_RULES_AGENT ? p->links[i].id : p->links[i].name);
+	for (size_t i = 0; said && i < p->role_count; i++)
+		said = attribute(ctx, reply, ag_printf(ctx, "role %zu", i),
+		    p->roles[i]);
+	said = said &&
+	    attribute(ctx, reply, "principal.label", p->links[0].kind ==
+	    AG_RULES_AGENT ? p->links[0].name : NULL) &&
+	    attribute(ctx, reply, "principal.model", p->links[0].model) &&
+	    attribute(ctx, reply, "action", ask->action) &&
+	    attribute(ctx, reply, "resource.id", r->id) &&
+	    attribute(ctx, reply, "resource.alias", r->name) &&
+	    attribute(ctx, reply, "resource.spec", r->spec);
+	for (size_t i = 0; said && i < r->label_count; i++)
+		said = attribute(ctx, reply, ag_printf(ctx, "resource tag %s",
 		    r->labels[i].key), r->labels[i].value);
-	attribute(ctx, reply, "context.at", ag_printf(ctx, "%lld",
-	    (long long)ask->at_ms));
-	attribute(ctx, reply, "context.source", ask->source == NULL ? "::" :
-	    ask->source);
-	attribute(ctx, reply, "context.plane", ask->plane);
-	attribute(ctx, reply, "context.credential_age", ag_printf(ctx, "%lldms",
-	    (long long)ask->credential_age_ms));
-	attribute(ctx, reply, "context.stepped_up", ask->stepped_up ? "true" :
-	    "false");
-	attribute(ctx, reply, "context.items", ag_printf(ctx, "%u", ask->items));
+	return said &&
+	    made(ctx, reply, "context.at", ag_printf(ctx, "%lld",
+	    (long long)ask->at_ms)) &&
+	    attribute(ctx, reply, "context.source", ask->source == NULL ? "::" :
+	    ask->source) &&
+	    attribute(ctx, reply, "context.plane", ask->plane) &&
+	    made(ctx, reply, "context.credential_age", ag_printf(ctx, "%lldms",
+	    (long long)ask->credential_age_ms)) &&
+	    attribute(ctx, reply, "context.stepped_up", ask->stepped_up ? "true" :
+	    "false") &&
+	    made(ctx, reply, "context.items", ag_printf(ctx, "%u", ask->items));
 }
 
 ag_err
@@ -164,8 +179,8 @@ iam_on_authz_explain(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = explain_scopes(ctx, &q, o, &reply)) != AG_OK ||
 	    (err = explain_policies(ctx, o, &reply)) != AG_OK)
 		return err;
-	if (o->asked)
-		explain_attributes(ctx, &o->ask, &reply);
+	if (o->asked && !explain_attributes(ctx, &o->ask, &reply))
+		return AG_NO_MEMORY;
 	return ag_reply(ctx, AG_MSG_AUTHZ_EXPLAIN, &reply);
 }
 

@@ -90,6 +90,15 @@ check_create(struct iam *iam, struct ag_ctx *ctx,
 	return iam_quota_check(iam, ctx, caller->tenant, IAM_C_PRINCIPALS);
 }
 
+/* What is asked about a principal is answered with it. */
+static ag_err
+answer(struct ag_ctx *ctx, const struct iam_node *node)
+{
+	const Ag__Principal *view = iam_principal_view(ctx, node);
+
+	return view == NULL ? AG_NO_MEMORY : ag_reply(ctx, ag_type(ctx), view);
+}
+
 static ag_err
 after_create(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
@@ -101,8 +110,7 @@ after_create(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		    "The name is taken, for ever.");
 	if (status != AG_OK)
 		return status;
-	return node == NULL ? AG_GENERAL_FAILURE : ag_reply(ctx,
-	    AG_MSG_PRINCIPAL_CREATE, iam_principal_view(ctx, node));
+	return node == NULL ? AG_GENERAL_FAILURE : answer(ctx, node);
 }
 
 static ag_err
@@ -172,14 +180,9 @@ iam_on_principal_read(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct iam_caller caller;
 	struct iam_node *node = NULL;
-	Ag__Principal *view;
 	ag_err err = iam_subject(&principal_noun, state, ctx, &caller, false, &node);
 
-	if (err != AG_OK)
-		return err;
-	view = iam_principal_view(ctx, node);
-	return view == NULL ? AG_NO_MEMORY :
-	    ag_reply(ctx, AG_MSG_PRINCIPAL_READ, view);
+	return err != AG_OK ? err : answer(ctx, node);
 }
 
 static bool
@@ -390,7 +393,7 @@ change(struct iam *iam, struct ag_ctx *ctx, const Ag__ReasonAsk *ask,
 	if (node->state == IAM_GONE && to != IAM_GONE)
 		return illegal(ctx, "The principal is deleted.");
 	if (node->state == to)
-		return ag_reply(ctx, ag_type(ctx), iam_principal_view(ctx, node));
+		return answer(ctx, node);
 	if (to != IAM_LIVE &&
 	    (err = iam_enter_admins(ctx, caller.tenant)) != AG_OK)
 		return err;
