@@ -248,6 +248,115 @@ test_nobody_is_locked_out(void **state)
 	ruled(sign(f, f->admin, "invoice"), NULL, 2);
 }
 
+static struct ended
+ask_about(uint16_t op, const char *by, const char *whom)
+{
+	Ag__ReasonAsk ask = AG__REASON_ASK__INIT;
+
+	ask.reason = (char *)"because";
+	return request(f, op, ASK(.token = by, .selector = whom), &ask);
+}
+
+/* People and agents are what a policy is about, too; the event remembers who
+ * they were. */
+static void
+test_about_parties(void **state)
+{
+	struct agent a = agent_of(f, f->admin, "key:invoice:sign", 2),
+	    b = agent_of(f, f->admin, "key:invoice:sign", 2),
+	    below = agent_of(f, a.token, "key:invoice:sign", 1);
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "auditor");
+	char text[400];
+	struct ended e;
+
+	free(person(f, f->admin, AG__KIND__V__human, "carol", NULL));
+	snprintf(text, sizeof(text), ALL "forbid (principal, action, "
+	    "resource in Aegis::Agent::\"%s\");forbid (principal, action == "
+	    "Aegis::Action::\"principal.suspend\", resource == "
+	    "Aegis::Human::\"bob\");", a.id);
+	expect(put(f->admin, "base", text), AG_OK, NULL);
+	e = ask_about(AG_MSG_AGENT_SUSPEND, f->admin, below.id);
+	assert_int_equal(e.grant->policy->n_party, 3);
+	assert_string_equal(e.grant->policy->party[2]->id, below.id);
+	assert_int_equal(e.grant->policy->n_party_models, 2);
+	assert_string_equal(e.grant->policy->party_models[0], "model-x");
+	ruled(e, "base/1", 1);
+	ruled(ask_about(AG_MSG_AGENT_SUSPEND, f->admin, a.id), "base/1", 1);
+	ruled(ask_about(AG_MSG_AGENT_SUSPEND, f->admin, b.id), NULL, 1);
+	e = ask_about(AG_MSG_PRINCIPAL_SUSPEND, f->admin, "bob");
+	assert_int_equal(e.grant->policy->n_party_roles, 1);
+	assert_string_equal(e.grant->policy->party_roles[0], "auditor");
+	assert_int_equal(e.grant->policy->n_party_models, 0);
+	ruled(e, "base/2", 1);
+	ruled(ask_about(AG_MSG_PRINCIPAL_SUSPEND, f->admin, "carol"), NULL, 1);
+	/* Of nobody: said to be unknown, and found out after the rules. */
+	e = ask_about(AG_MSG_PRINCIPAL_SUSPEND, f->admin, "nobody");
+	assert_int_equal(e.err, AG_ITEM_NOT_FOUND);
+	assert_true(e.grant->policy->unknown);
+	ended_free(&e);
+	free(bob);
+	agent_free(&a);
+	agent_free(&b);
+	agent_free(&below);
+}
+
+/* Pages of documents and of versions, in their order, none twice. */
+static void
+test_pages(void **state)
+{
+	static const char *const names[] = { "a", "b", "c" };
+	Ag__PageAsk ask = AG__PAGE_ASK__INIT;
+	char *cursor = NULL;
+
+	for (int i = 0; i < 3; i++)
+		expect(put(f->admin, names[2 - i], ALL), AG_OK, NULL);
+	ask.has_limit = true;
+	ask.limit = 1;
+	for (int i = 0; i < 3; i++) {
+		struct ended e;
+		Ag__PolicyListReply *reply;
+
+		ask.cursor = cursor;
+		e = request(f, AG_MSG_POLICY_LIST, ASK(.token = f->admin), &ask);
+		reply = e.reply;
+		assert_int_equal(e.err, AG_OK);
+		assert_int_equal(reply->n_items, 1);
+		assert_string_equal(reply->items[0]->name, names[i]);
+		assert_null(reply->items[0]->text);
+		free(cursor);
+		cursor = reply->next_cursor == NULL ? NULL :
+		    strdup(reply->next_cursor);
+		assert_int_equal(cursor != NULL, i < 2);
+		ended_free(&e);
+	}
+	for (int i = 0; i < 2; i++)
+		expect(put(f->admin, "a", ALL), AG_OK, NULL);
+	for (uint64_t v = 3; v > 0; v--) {
+		struct ended e;
+		Ag__PolicyListReply *reply;
+
+		ask.cursor = cursor;
+		e = request(f, AG_MSG_POLICY_VERSIONS, ASK(.token = f->admin,
+		    .selector = "a"), &ask);
+		reply = e.reply;
+		assert_int_equal(e.err, AG_OK);
+		assert_int_equal(reply->n_items, 1);
+		assert_int_equal(reply->items[0]->version, v);
+		free(cursor);
+		cursor = reply->next_cursor == NULL ? NULL :
+		    strdup(reply->next_cursor);
+		assert_int_equal(cursor != NULL, v > 1);
+		ended_free(&e);
+	}
+	ask.cursor = (char *)"no cursor";
+	expect(request(f, AG_MSG_POLICY_LIST, ASK(.token = f->admin), &ask),
+	    AG_INVALID_FIELD, NULL);
+	expect(request(f, AG_MSG_POLICY_VERSIONS, ASK(.token = f->admin,
+	    .selector = "a"), &ask), AG_INVALID_FIELD, NULL);
+	expect(request(f, AG_MSG_POLICY_VERSIONS, ASK(.token = f->admin,
+	    .selector = "none"), NULL), AG_ITEM_NOT_FOUND, NULL);
+}
+
 int
 main(void)
 {
@@ -257,6 +366,7 @@ main(void)
 		T(test_long_versions),
 		T(test_the_floor_stays), T(test_keys), T(test_tenants),
 		T(test_restart), T(test_nobody_is_locked_out),
+		T(test_about_parties), T(test_pages),
 	};
 
 	return cmocka_run_group_tests_name("iam_policies", tests, NULL, NULL);
