@@ -2,6 +2,8 @@
 /* People, services, their roles and tokens; tenants and the wall between. */
 #include "iam_fleet.h"
 
+#include <iam.h>
+
 #include <sys/stat.h>
 
 static struct fleet *f;
@@ -528,6 +530,124 @@ test_the_deleted_stay_as_they_were(void **state)
 	free(who);
 }
 
+/* A token that was revoked is none after a restart either, from the snapshot
+ * alone; one that was not lives on. */
+static void
+test_revoked_after_a_restart(void **state)
+{
+	char dir[] = "/tmp/iam-revoked-XXXXXX", command[64], jti[AG_ID_SIZE];
+	EVP_PKEY *issuer = f->issuer;
+	char *who, *gone, *kept;
+	struct fleet *again;
+
+	assert_non_null(mkdtemp(dir));
+	EVP_PKEY_up_ref(issuer);
+	EVP_PKEY_up_ref(issuer);
+	again = fleet_on(NULL, dir, issuer);
+	fleet_free(f);
+	f = again;
+	who = person(f, f->admin, AG__KIND__V__human, "alice", "auditor");
+	gone = token_of(f, f->admin, who, NULL);
+	snprintf(jti, sizeof(jti), "%s", iam_node_find(ag_kit_state(f->kit),
+	    who)->tokens->jti);
+	kept = token_of(f, f->admin, who, NULL);
+	because(f, AG_MSG_TOKEN_REVOKE, f->admin, jti, AG_OK, NULL);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = gone), NULL),
+	    AG_UNAUTHENTICATED, NULL);
+	fleet_free(f);
+	f = fleet_on(NULL, dir, issuer);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = gone), NULL),
+	    AG_UNAUTHENTICATED, NULL);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = kept), NULL), AG_OK, NULL);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+	free(who);
+	free(gone);
+	free(kept);
+}
+
+static struct ended
+may(const char *by, uint16_t op, const char *principal, const char *action,
+    const char *resource)
+{
+	Ag__AuthzCheckAsk ask = AG__AUTHZ_CHECK_ASK__INIT;
+
+	ask.principal = (char *)principal;
+	ask.action = (char *)action;
+	ask.resource = (char *)resource;
+	return request(f, op, ASK(.token = by), &ask);
+}
+
+static void
+decided(struct ended e, const char *decision, const char *reason)
+{
+	const Ag__AuthzCheckReply *reply = e.reply;
+
+	assert_int_equal(e.err, AG_OK);
+	assert_string_equal(reply->decision, decision);
+	if (reason != NULL)
+		assert_string_equal(reply->reason_code, reason);
+	ended_free(&e);
+}
+
+/* May they? As the station would say, without asking it. */
+static void
+test_may_they(void **state)
+{
+	static const uint16_t ops[] = { AG_MSG_AUTHZ_CHECK,
+		AG_MSG_AUTHZ_EXPLAIN };
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "key-user");
+	struct agent a = agent_of(f, f->admin, "key:invoice:sign", 0);
+	Ag__AuthzCheckAsk one = AG__AUTHZ_CHECK_ASK__INIT,
+	    two = AG__AUTHZ_CHECK_ASK__INIT, *items[] = { &one, &two };
+	Ag__AuthzBulkAsk bulk = AG__AUTHZ_BULK_ASK__INIT;
+	Ag__AuthzBulkReply *reply;
+	struct ended e;
+
+	key(f, "default", INVOICE, "invoice", NULL, NULL, false);
+	key(f, "default", HONEY, "bait", NULL, NULL, true);
+#define MAY(who, action, what) may(f->admin, AG_MSG_AUTHZ_CHECK, who, action, what)
+	decided(MAY("bob", "key.sign", "invoice"), "allow", NULL);
+	decided(MAY("bob", "key.destroy", "invoice"), "deny", "scope_missing");
+	decided(MAY(a.id, "key.sign", "invoice"), "allow", NULL);
+	decided(MAY(a.id, "agent.issue", NULL), "deny", "delegate_not_allowed");
+	decided(MAY(a.id, "agent.revoke", a.id), "allow", NULL);
+	decided(MAY(a.id, "principal.read", "bob"), "deny", "scope_missing");
+	for (size_t i = 0; i < 2; i++) {
+		expect(may(f->admin, ops[i], "bob", "key.fly", "invoice"),
+		    AG_INVALID_FIELD, "unknown_value");
+		expect(may(f->admin, ops[i], "bob", "key.sign", NULL),
+		    AG_INVALID_FIELD, "missing");
+		expect(may(f->admin, ops[i], "nobody", "key.sign", "invoice"),
+		    AG_INVALID_FIELD, "unknown_value");
+	}
+	expect(request(f, AG_MSG_AUTHZ_BULK, ASK(.token = f->admin), &bulk),
+	    AG_INVALID_FIELD, "out_of_range");
+	/* One that is no question spoils no other. */
+	one.principal = two.principal = (char *)"bob";
+	one.action = (char *)"key.sign";
+	two.action = (char *)"key.fly";
+	one.resource = two.resource = (char *)"invoice";
+	bulk.items = items;
+	bulk.n_items = 2;
+	e = request(f, AG_MSG_AUTHZ_BULK, ASK(.token = f->admin), &bulk);
+	reply = e.reply;
+	assert_int_equal(e.err, AG_OK);
+	assert_int_equal(reply->n_items, 2);
+	assert_string_equal(reply->items[0]->result->decision, "allow");
+	assert_null(reply->items[0]->error);
+	assert_null(reply->items[1]->result);
+	assert_string_equal(reply->items[1]->error->reason_code, "unknown_value");
+	ended_free(&e);
+	/* An agent that ended may nothing, and who is suspended neither. */
+	because(f, AG_MSG_PRINCIPAL_SUSPEND, f->admin, "bob", AG_OK, NULL);
+	decided(MAY("bob", "key.sign", "invoice"), "deny", NULL);
+	because(f, AG_MSG_AGENT_REVOKE, f->admin, a.id, AG_OK, NULL);
+	decided(MAY(a.id, "key.sign", "invoice"), "deny", NULL);
+	agent_free(&a);
+	free(bob);
+}
+
 int
 main(void)
 {
@@ -550,6 +670,8 @@ main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_the_deleted_stay_as_they_were),
+		cmocka_unit_test(test_may_they),
+		cmocka_unit_test(test_revoked_after_a_restart),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
