@@ -30,7 +30,7 @@ test: deps all
 
 # What needs other registries than Debian's: Apache Kafka, from Maven Central;
 # the MCP conformance suite, the Cedar reference and the Node that runs them,
-# from npm.
+# from npm; schemathesis, from PyPI.
 interop: deps all
 	@scripts/deps.sh interop
 	@tests/interop/run $(BUILD)

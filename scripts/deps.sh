@@ -16,7 +16,7 @@ declare -A packages=(
 		python3-cryptography python3-zmq python3-protobuf
 		groff mandoc shellcheck zsh fish kcat postgresql nats-server"
 	[bench]="wrk python3"
-	[interop]="openjdk-17-jre-headless kcat wrk"
+	[interop]="openjdk-17-jre-headless kcat wrk python3-venv"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )
 
