@@ -568,7 +568,7 @@ iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
 			bytes += strlen(pairs[i]->key) + strlen(pairs[i]->value) + 2;
 	if (count > 0 && (labels = malloc(bytes)) == NULL)
 		return AG_NO_MEMORY;
-	text = (char *)(labels + count);
+	text = labels == NULL ? NULL : (char *)(labels + count);
 	key->critical = false;
 	for (size_t i = 0; i < count; i++) {
 		if (pairs[i]->value == NULL)
