@@ -177,6 +177,10 @@ then_send(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 static ag_err
 append_when_told(struct ag_ctx *ctx, struct append *a)
 {
+	/* A change whose record cannot be delivered must not happen now. */
+	if (!ag_slot_up(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0)))
+		return ag_refuse(ctx, AG_UNAVAILABLE, "audit", NULL,
+		    "the audit log is not there");
 	if (!ctx->redelivering)
 		return append_send(ctx, a);
 	if ((a->waited_ms += WAIT_STEP_MS) > WAIT_MAX_MS)
@@ -324,10 +328,6 @@ persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	struct append a = { 0 };
 	ag_err err;
 
-	/* A change whose record cannot be delivered must not happen now. */
-	if (!ag_slot_up(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0)))
-		return ag_refuse(ctx, AG_UNAVAILABLE, "audit", NULL,
-		    "the audit log is not there");
 	if ((err = pack_changes(ctx, facts, count, &ask)) != AG_OK ||
 	    (err = pack_trip(ctx, &ask, reply_type,
 	        replay != NULL ? replay : reply, own)) != AG_OK)

@@ -539,6 +539,20 @@ a_change_waits_so_long_only(void **state)
 	assert_no_outcome(*state);
 }
 
+/* Audit goes again meanwhile: there is nobody to tell, so it is not done. */
+static void
+a_change_that_waits_does_not_outlive_audit(void **state)
+{
+	Ag__PeerEvent gone = AG__PEER_EVENT__INIT;
+
+	assert_non_null(audit_comes_back(*state));
+	operate(*state, AG_MSG_KEY_ACTIVATE, "key_1", "a", NULL);
+	gone.slot = ag_slot(ag_kit_ctx(*state), AG_ROLE_AUDIT, 0);
+	ag_kit_deliver(*state, AG_ROLE_NONE, 0, AG_MSG_PEER_EVENT, NULL, &gone);
+	ag_kit_advance(*state, 600);
+	assert_null(ag_kit_find(*state, AG_MSG_JOURNAL_APPEND_ASK));
+}
+
 /* Its ask was lost with a broker: soon it goes on without the answer. */
 static void
 a_change_does_not_wait_for_what_is_lost(void **state)
@@ -790,6 +804,7 @@ main(void)
 		T(a_change_waits_for_the_journal_and_others_for_the_change),
 		T(a_change_takes_its_turn_behind_outcomes_said_again),
 		T(a_change_waits_so_long_only),
+		T(a_change_that_waits_does_not_outlive_audit),
 		T(a_change_does_not_wait_for_what_is_lost),
 		T(a_change_may_wait_when_all_ends),
 		T(other_streams_go_on),
