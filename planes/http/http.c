@@ -37,6 +37,7 @@ static const struct known known[FIELD_COUNT] = {
 	[FIELD_MCP_VERSION] = KNOWN("mcp-protocol-version"),
 	[FIELD_MCP_METHOD] = KNOWN("mcp-method"),
 	[FIELD_MCP_NAME] = KNOWN("mcp-name"),
+	[FIELD_MCP_PARAM] = KNOWN("mcp-param-key"),
 	[FIELD_MCP_SESSION] = KNOWN("mcp-session-id"),
 };
 

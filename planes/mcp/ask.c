@@ -66,6 +66,7 @@ read_body(struct conn *conn, Ag__Request *request, struct tool_ask *ask,
 		.version = http_field(&conn->in, FIELD_MCP_VERSION),
 		.method = http_field(&conn->in, FIELD_MCP_METHOD),
 		.name = http_field(&conn->in, FIELD_MCP_NAME),
+		.param = http_field(&conn->in, FIELD_MCP_PARAM),
 		.session = http_field(&conn->in, FIELD_MCP_SESSION),
 	};
 	struct call *call = &mcp_conn_of(conn)->call;

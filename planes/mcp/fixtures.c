@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MIRRORED "test_mirrored_argument"
+
 /* ------------------------------------------------ what only ever answers */
 
 static const struct {
@@ -32,6 +34,7 @@ static const struct {
 	    CONTENT(TEXT("done")) },
 	{ "tools/call", "test_logging_tool", NULL, CONTENT(TEXT("done")) },
 	{ "tools/call", "json_schema_2020_12_tool", NULL, CONTENT(TEXT("done")) },
+	{ "tools/call", MIRRORED, NULL, CONTENT(TEXT("done")) },
 	{ "prompts/get", "test_simple_prompt", NULL, "\"messages\":["
 	    MESSAGE("user", TEXT("This is a simple prompt for testing.")) "]" },
 	{ "prompts/get", "test_prompt_with_image", NULL, "\"messages\":["
@@ -277,13 +280,26 @@ fixture_bind(struct call *call, const char *method, const char *name,
 	"\"contactMethod\"]},\"then\":{\"required\":[\"phone\"]},\"else\":{" \
 	"\"required\":[\"email\"]},\"additionalProperties\":false}"
 
+#define SCHEMA_MIRRORED "{\"type\":\"object\",\"properties\":{\"key\":{" \
+	"\"type\":\"string\",\"x-mcp-header\":\"Key\"}},\"required\":[\"key\"]}"
+
 static void
 list_tool(struct text *out, const char *name)
 {
+	const char *schema = "{\"type\":\"object\"}";
+
+	if (strcmp(name, "json_schema_2020_12_tool") == 0)
+		schema = SCHEMA_2020;
+	else if (fixture_is_mirrored(name))
+		schema = SCHEMA_MIRRORED;
 	text_printf(out, ",{\"name\":\"%s\",\"description\":\"A fixture.\","
-	    "\"inputSchema\":%s}", name,
-	    strcmp(name, "json_schema_2020_12_tool") == 0 ? SCHEMA_2020 :
-	    "{\"type\":\"object\"}");
+	    "\"inputSchema\":%s}", name, schema);
+}
+
+bool
+fixture_is_mirrored(const char *tool)
+{
+	return strcmp(tool, MIRRORED) == 0;
 }
 
 void

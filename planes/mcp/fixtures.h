@@ -27,6 +27,8 @@ struct fixture {
  * refuse says what is wrong. */
 bool fixture_bind(struct call *call, const char *method, const char *name,
     json_t *params, const json_t *meta, struct refuse *refuse);
+/* Does a field repeat this tool's argument `key` (x-mcp-header)? */
+bool fixture_is_mirrored(const char *tool);
 void fixture_answer(struct conn *conn);
 /* The client answered what a stream asked. */
 void fixture_answered(struct conn *conn);

@@ -7,8 +7,6 @@
  */
 #include "message.h"
 
-#include <aegis/id.h>
-
 #include <stdio.h>
 #include <string.h>
 
@@ -218,59 +216,44 @@ check_version(struct reading *r)
 	return true;
 }
 
-/* Without the white space around it, which is not part of it (RFC 9110 §5.5).
- * NULL: absent, or no memory. */
-static const char *
-trimmed(struct pool *pool, const char *field)
+/* A tool may say that a field repeats one of its arguments (x-mcp-header); of
+ * ours none does, but whoever sends Mcp-Param-Key with a tool that has a key is
+ * held to it: what stands before us may have judged by it. */
+static bool
+check_argument(struct reading *r)
 {
-	size_t len;
+	const json_t *arguments = json_object_get(r->params, "arguments");
+	const json_t *key = json_object_get(arguments, "key");
+	bool wanted = false;
 
-	if (field == NULL)
-		return NULL;
-	field += strspn(field, " \t");
-	len = strlen(field);
-	if (len == 0 || (field[len - 1] != ' ' && field[len - 1] != '\t'))
-		return field;
-	while (len > 0 && (field[len - 1] == ' ' || field[len - 1] == '\t'))
-		len--;
-	return pool_strndup(pool, field, len);
-}
-
-/* "=?base64?…?=" stands for what does not fit into a field. In the pool. */
-static const char *
-field_value(struct reading *r, const char *field)
-{
-	size_t len = strlen(field), out_len;
-	char *out;
-
-	if (len < 11 || strncmp(field, "=?base64?", 9) != 0 ||
-	    strcmp(field + len - 2, "?=") != 0)
-		return field;
-	len -= 11;
-	if ((out = pool_zalloc(r->pool, len + 1)) == NULL ||
-	    !ag_base64_parse(field + 9, len, (uint8_t *)out, len + 1, &out_len) ||
-	    strlen(out) != out_len)
-		return NULL;
-	return out;
+#ifdef AG_MCP_FIXTURES
+	wanted = key != NULL && r->name != NULL && fixture_is_mirrored(r->name);
+#endif
+	if (r->fields->param == NULL && !wanted)
+		return true;
+	if (mirror_agrees(r->pool, r->fields->param, json_string_value(key)))
+		return true;
+	return refuse_as(r, RPC_HEADER_MISMATCH, r->fields->param == NULL ?
+	    "missing" : "conflicting_fields", "Mcp-Param-Key",
+	    "the field must repeat the argument key");
 }
 
 static bool
 check_mirrors(struct reading *r, const char *method)
 {
-	const char *value;
+	const struct mcp_fields *fields = r->fields;
 
-	if (r->fields->method == NULL || strcmp(r->fields->method, method) != 0)
-		return refuse_as(r, RPC_HEADER_MISMATCH, r->fields->method == NULL ?
+	if (fields->method == NULL || strcmp(fields->method, method) != 0)
+		return refuse_as(r, RPC_HEADER_MISMATCH, fields->method == NULL ?
 		    "missing" : "conflicting_fields", "Mcp-Method",
 		    "the field must repeat the body's method");
 	if (r->method == NULL || r->method->mirrored == NULL)
 		return true;
-	value = r->fields->name == NULL ? NULL : field_value(r, r->fields->name);
-	if (value == NULL || r->name == NULL || strcmp(value, r->name) != 0)
-		return refuse_as(r, RPC_HEADER_MISMATCH, r->fields->name == NULL ?
+	if (!mirror_agrees(r->pool, fields->name, r->name))
+		return refuse_as(r, RPC_HEADER_MISMATCH, fields->name == NULL ?
 		    "missing" : "conflicting_fields", "Mcp-Name",
 		    "the field must repeat the body's name or uri");
-	return true;
+	return r->method->kind != CALL_TOOLS_CALL || check_argument(r);
 }
 
 static bool
@@ -509,9 +492,10 @@ mcp_read(struct pool *pool, const struct mcp_fields *fields,
     struct refuse *refuse)
 {
 	const struct mcp_fields whole = {
-		.version = trimmed(pool, fields->version),
-		.method = trimmed(pool, fields->method),
-		.name = trimmed(pool, fields->name),
+		.version = mirror_trimmed(pool, fields->version),
+		.method = mirror_trimmed(pool, fields->method),
+		.name = mirror_trimmed(pool, fields->name),
+		.param = mirror_trimmed(pool, fields->param),
 		.session = fields->session,
 	};
 	struct reading r = { .pool = pool, .fields = &whole, .call = call,

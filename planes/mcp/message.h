@@ -55,6 +55,7 @@ enum call_kind {
 /* The HTTP fields; NULL: absent. */
 struct mcp_fields {
 	const char *version, *method, *name, *session;
+	const char *param; /* Mcp-Param-Key */
 };
 
 /* What is remembered of a message until it is answered. */
@@ -96,6 +97,14 @@ const struct mcp_prompt *mcp_prompt_at(unsigned i);
 void mcp_read(struct pool *pool, const struct mcp_fields *fields,
     const uint8_t *body, size_t len, struct call *call, struct tool_ask *ask,
     struct refuse *refuse);
+/* ---- mirror.c: fields that repeat what the body says */
+/* Without the white space around it, which is not part of it (RFC 9110 §5.5).
+ * Borrowed or in the pool. NULL: absent, or no memory. */
+const char *mirror_trimmed(struct pool *pool, const char *field);
+/* Does the field, plain or as "=?base64?…?=", say the value? Not if one of them
+ * is absent. */
+bool mirror_agrees(struct pool *pool, const char *field, const char *value);
+
 /* "2026-07-28" …, as a JSON array. */
 extern const char mcp_versions[];
 bool mcp_is_legacy(const char *version);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A message of MCP from arbitrary bytes: four lines of HTTP fields (empty:
+ * A message of MCP from arbitrary bytes: five lines of HTTP fields (empty:
  * absent), then the body. Whatever comes, it is an operation with its message,
  * or refused for a reason; its id is JSON.
  */
@@ -70,9 +70,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!pool_init(&pool))
 			abort();
 	}
-	for (i = 0; i < len && lines < 4; i++)
+	for (i = 0; i < len && lines < 5; i++)
 		lines += data[i] == '\n';
-	if (lines < 4)
+	if (lines < 5)
 		return 0;
 	memcpy(fields, data, i);
 	fields[i] = '\0';
@@ -82,6 +82,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	said.method = line(&at);
 	said.name = line(&at);
 	said.session = line(&at);
+	said.param = line(&at);
 	mcp_read(&pool, &said, data + i, size - i, &call, &ask, &refuse);
 	check(&call, &ask, &refuse);
 	pool_reset(&pool);

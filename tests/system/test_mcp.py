@@ -290,6 +290,20 @@ def test_versions(fleet, admin, person):
         assert (got.status, got.json["error"]["code"], got.json["id"]) == (400, -32602, 7), meta
 
 
+def test_a_field_that_repeats_an_argument(fleet, admin, person, unique):
+    """Whoever stands before us may route, limit or refuse by it: it says the key that is used, or the call is refused."""
+    key = unique("key")
+    fleet.key(admin, key)
+    ask = {"name": "sign", "arguments": {"key": key, "message_b64": b64(b"m")}}
+    for field in (key, " %s " % key, "=?base64?%s?=" % b64(key.encode())):
+        got = person.ask("tools/call", ask, headers={"Mcp-Param-Key": field})
+        assert got.status == 200 and got.json["result"]["isError"] is False, field
+    for field in ("other", key + "x", "=?base64?%s?=" % b64(key.encode() + b"x"), "=?base64?!?="):
+        got = person.ask("tools/call", ask, headers={"Mcp-Param-Key": field})
+        assert (got.status, got.json["error"]["code"]) == (400, -32020), field
+        assert event_of(fleet, admin, got)["outcome"] == "failed"
+
+
 def test_what_is_not_there(fleet, person):
     for method in ("initialize", "ping", "logging/setLevel", "tools/destroy"):
         got = person.ask(method)

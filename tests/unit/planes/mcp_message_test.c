@@ -85,6 +85,60 @@ test_a_call_of_now(void **state)
 	assert_int_equal(sign->message_b64.len, 5);
 }
 
+/* What Mcp-Param-Key says, and whether that agrees with the argument key. */
+static const struct param {
+	const char *field, *key;
+	bool agrees;
+} repeated[] = {
+	{ NULL, "\"invoice\"", true },
+	{ "invoice", "\"invoice\"", true },
+	{ " invoice\t", "\"invoice\"", true },
+	{ "=?base64?aW52b2ljZQ==?=", "\"invoice\"", true },
+	{ "=?base64?aW52b2ljZQ==", "\"=?base64?aW52b2ljZQ==\"", true },
+	{ "aW52b2ljZQ==?=", "\"aW52b2ljZQ==?=\"", true },
+	{ "=?base64?" "?=", "\"\"", true },
+	{ "", "\"invoice\"", false },
+	{ "Invoice", "\"invoice\"", false },
+	{ "=?base64?aW52b2ljZQ?=", "\"invoice\"", false },
+	{ "=?base64?aW52!!!jZQ=?=", "\"invoice\"", false },
+	{ "=?base64?aW52b2ljZQA=?=", "\"invoice\"", false }, /* a NUL */
+	{ "=?base64?=", "\"\"", false },
+	{ "7", "7", false },
+	{ "null", "null", false },
+};
+
+static void
+test_a_field_that_repeats_an_argument(void **state)
+{
+	struct mcp_fields fields = { .version = MCP_NOW, .method = "tools/call",
+		.name = "sign" };
+	char body[1024];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(repeated) / sizeof(repeated[0]); i++) {
+		snprintf(body, sizeof(body), "{\"jsonrpc\":\"2.0\",\"id\":1,"
+		    "\"method\":\"tools/call\",\"params\":{" META ",\"name\":\"sign\","
+		    "\"arguments\":{\"key\":%s,\"message_b64\":\"aGk=\"}}}",
+		    repeated[i].key);
+		fields.param = repeated[i].field;
+		read_with(&fields, body);
+		if (repeated[i].agrees) {
+			assert_int_equal(call.code, 0);
+			continue;
+		}
+		assert_refused(AG_INVALID_FIELD, RPC_HEADER_MISMATCH,
+		    "conflicting_fields");
+		assert_string_equal(refuse.field, "Mcp-Param-Key");
+	}
+	/* A tool without a key has none to repeat. */
+	fields.param = "invoice";
+	fields.name = "my_scopes";
+	read_with(&fields, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\","
+	    "\"params\":{" META ",\"name\":\"my_scopes\"}}");
+	assert_refused(AG_INVALID_FIELD, RPC_HEADER_MISMATCH, "conflicting_fields");
+}
+
 static void
 test_a_call_of_then(void **state)
 {
@@ -367,6 +421,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_call_of_now),
+		cmocka_unit_test(test_a_field_that_repeats_an_argument),
 		cmocka_unit_test(test_a_call_of_then),
 		cmocka_unit_test(test_initialize),
 		cmocka_unit_test(test_versions_and_mirrors),
