@@ -15,6 +15,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_keys,
 	cli_verbs_agents,
 	cli_verbs_policy,
+	cli_verbs_authz,
 	cli_verbs_audit,
 	cli_verbs_sinks,
 	cli_verbs_rot,

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs about policies share: documents as files. */
+#ifndef AEGIS_CLI_POLICY_H
+#define AEGIS_CLI_POLICY_H
+
+#include "cli.h"
+
+#include <rules.h>
+
+enum {
+	FILES_MAX = AG_RULES_DOCS_MAX,
+	PATH_SIZE = CLI_PATH_MAX + 80,
+};
+#define POLICY_ENDING ".cedar"
+
+struct doc {
+	char name[AG_RULES_NAME_MAX + 1];
+	char path[PATH_SIZE];
+	char *text;
+	size_t len;
+};
+struct docs {
+	struct doc at[FILES_MAX];
+	size_t count;
+};
+
+/* All documents that PATHS names, by name; docs_free. */
+enum cli_exit docs_read(struct cli *cli, struct docs **out);
+void docs_free(struct docs *docs);
+/* Says what is wrong with them; loud: also that nothing is. */
+enum cli_exit check_docs(struct cli *cli, const struct docs *docs, bool loud);
+
+/* policy_check.c: without a server */
+enum cli_exit policy_validate(struct cli *cli);
+enum cli_exit policy_format(struct cli *cli);
+enum cli_exit policy_test(struct cli *cli);
+/* policy_sync.c: files and the server */
+enum cli_exit policy_pull(struct cli *cli);
+enum cli_exit policy_diff(struct cli *cli);
+enum cli_exit policy_push(struct cli *cli);
+
+#endif
