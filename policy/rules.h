@@ -115,7 +115,9 @@ struct ag_rules_resource {
 	 * has no attributes. party.links[0].kind says what it would be. */
 	bool unknown;
 	const char *id, *name; /* of a key: name is its alias, or NULL */
-	const char *spec;      /* of a key */
+	const char *spec;      /* of a key; so are these: */
+	const char *state;     /* of its newest version: "Active" */
+	const char *backend;   /* the root of trust that holds it */
 	const struct ag_rules_label *labels;
 	size_t label_count;
 	struct ag_rules_party party;

@@ -129,6 +129,8 @@ add_key(struct rules_request *r, const struct ag_rules_ask *ask)
 	put_text(&f, "alias", key->name);
 	put_text(&f, "tenant", ask->tenant);
 	put_text(&f, "spec", key->spec == NULL ? "" : key->spec);
+	put_text(&f, "state", key->state == NULL ? "" : key->state);
+	put_text(&f, "backend", key->backend == NULL ? "" : key->backend);
 	tags = ag_cedar_alloc(r->arena, (key->label_count + 1) * sizeof(*tags));
 	if (tags == NULL)
 		return false;

@@ -124,7 +124,8 @@ static void
 key_of(struct running *r, const char *name, struct ag_rules_resource *out,
     struct ag_rules_label labels[LABELS_MAX])
 {
-	static const char *const known[] = { "spec", "labels", NULL };
+	static const char *const known[] = { "spec", "state", "backend",
+		"labels", NULL };
 	const json_t *key = json_object_get(r->keys, name);
 	const char *label;
 	json_t *value;
@@ -136,6 +137,10 @@ key_of(struct running *r, const char *name, struct ag_rules_resource *out,
 	only(r, key, "a key", known);
 	out->id = id_of(r, "key", name);
 	out->spec = text_of(key, "spec");
+	out->state = text_of(key, "state") == NULL ? "Active" :
+	    text_of(key, "state");
+	out->backend = text_of(key, "backend") == NULL ? "software" :
+	    text_of(key, "backend");
 	out->labels = labels;
 	json_object_foreach(json_object_get(key, "labels"), label, value)
 		if (out->label_count < LABELS_MAX && json_is_string(value))

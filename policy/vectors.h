@@ -5,12 +5,14 @@
  *
  * {"world": {"principals": {"alice": {"kind": "human", "roles": ["key-user"]},
  *                           "clerk": {"kind": "agent", "parent": "alice"}},
- *            "keys": {"payroll": {"spec": "EC_P256", "labels": {"env": "prod"}}}},
+ *            "keys": {"payroll": {"spec": "EC_P256", "state": "Active",
+ *              "backend": "software", "labels": {"env": "prod"}}}},
  *  "cases": [{"name": "…", "policies": {"base": "permit (…);"},
  *    "requests": [{"principal": "alice", "action": "key.sign",
  *      "resource": "payroll", "context": {"source": "10.0.0.1"},
  *      "expect": "allow", "rule": "base/0"}]}]}
  *
+ * A key that says no state is Active, and in the backend software.
  * A request may leave out resource, context and rule. Of the context: at (a
  * time of Cedar), source, plane, credential_age_s, stepped_up, items.
  */

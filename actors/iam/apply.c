@@ -6,6 +6,8 @@
  */
 #include "iam.h"
 
+#include "keys/fold.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -187,12 +189,17 @@ static ag_err
 on_key(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 {
 	Ag__KeyCreatedFact fact = *(const Ag__KeyCreatedFact *)r->fact;
+	const struct iam_key *key;
 	ag_err err = iam_take_key(iam, &fact);
 
 	if (err != AG_OK)
 		return err;
 	ag_metric_set(ctx, IAM_M_KEYS, iam->keys.count);
+	key = iam_key_find(iam, iam_tenant_find(iam, fact.tenant), fact.key_id);
 	fact.has_public_key_der = false;
+	fact.has_state = fact.has_version = true;
+	fact.state = (Ag__KeyState__V)key->state;
+	fact.version = key->version;
 	return iam_store_msg(ctx, IAM_T_KEYS, fact.key_id, &fact);
 }
 
@@ -223,29 +230,73 @@ iam_merge_labels(struct ag_ctx *ctx, Ag__Pair ***labels, size_t *count,
 	return AG_OK;
 }
 
+/* The row of a key, to be changed and kept again. */
+static ag_err
+key_row(struct ag_ctx *ctx, const char *id, Ag__KeyCreatedFact **out)
+{
+	const uint8_t *bytes;
+	size_t len;
+	ag_err err = ag_store_get(ctx, IAM_T_KEYS, id, strlen(id), &bytes, &len);
+
+	if (err != AG_OK)
+		return err == AG_ITEM_NOT_FOUND ? AG_CORRUPT : err;
+	*out = ag_unpack(ctx, &ag__key_created_fact__descriptor, bytes, len);
+	return *out == NULL ? AG_CORRUPT : AG_OK;
+}
+
+static ag_err
+keep_key(struct iam *iam, struct ag_ctx *ctx, const Ag__KeyCreatedFact *key)
+{
+	ag_err err = iam_take_key(iam, key);
+
+	return err != AG_OK ? err :
+	    iam_store_msg(ctx, IAM_T_KEYS, key->key_id, key);
+}
+
 static ag_err
 on_key_updated(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
 {
 	const Ag__KeyUpdatedFact *fact = r->fact;
 	Ag__KeyCreatedFact *key;
-	const uint8_t *bytes;
-	size_t len;
-	ag_err err;
+	ag_err err = key_row(ctx, fact->key_id, &key);
 
-	err = ag_store_get(ctx, IAM_T_KEYS, fact->key_id, strlen(fact->key_id),
-	    &bytes, &len);
+	if (err == AG_OK)
+		err = iam_merge_labels(ctx, &key->labels, &key->n_labels,
+		    fact->labels, fact->n_labels);
+	return err != AG_OK ? err : keep_key(iam, ctx, key);
+}
+
+/* A rotation: its newest version is another, and active. */
+static ag_err
+on_key_version(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__KeyVersionFact *fact = r->fact;
+	Ag__KeyCreatedFact *key;
+	ag_err err = key_row(ctx, fact->key_id, &key);
+
 	if (err != AG_OK)
-		return err == AG_ITEM_NOT_FOUND ? AG_CORRUPT : err;
-	key = ag_unpack(ctx, &ag__key_created_fact__descriptor, bytes, len);
-	if (key == NULL)
-		return AG_CORRUPT;
-	if ((err = iam_merge_labels(ctx, &key->labels, &key->n_labels,
-	    fact->labels, fact->n_labels)) != AG_OK)
 		return err;
-	if ((err = iam_take_key(iam, key)) != AG_OK)
+	if (fact->version <= key->version)
+		return AG_OK; /* seen */
+	key->version = fact->version;
+	key->state = AG__KEY_STATE__V__Active;
+	return keep_key(iam, ctx, key);
+}
+
+static ag_err
+on_key_state(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r)
+{
+	const Ag__KeyStateFact *fact = r->fact;
+	Ag__KeyCreatedFact *key;
+	ag_err err = key_row(ctx, fact->key_id, &key);
+
+	if (err != AG_OK || (fact->has_version && fact->version != key->version))
 		return err;
-	return iam_store_msg(ctx, IAM_T_KEYS, key->key_id, key);
+	key->state = fold_next_state(key->state, fact->state);
+	return keep_key(iam, ctx, key);
 }
 
 static ag_err
@@ -282,6 +333,8 @@ static const struct {
 } facts[] = {
 	{ AG_MSG_KEY_CREATED_FACT, on_key },
 	{ AG_MSG_KEY_UPDATED_FACT, on_key_updated },
+	{ AG_MSG_KEY_VERSION_FACT, on_key_version },
+	{ AG_MSG_KEY_STATE_FACT, on_key_state },
 	{ AG_MSG_PRINCIPAL_FACT, on_principal },
 	{ AG_MSG_PRINCIPAL_STATE_FACT, on_principal_state },
 	{ AG_MSG_TOKEN_ISSUED_FACT, on_token },

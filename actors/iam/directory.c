@@ -589,6 +589,24 @@ iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
 	return AG_OK;
 }
 
+/* One copy for all keys of a root of trust. */
+static ag_err
+backend_of(struct iam *iam, const char *name, const char **out)
+{
+	size_t i = 0;
+
+	while (i < iam->backend_count && strcmp(iam->backends[i], name) != 0)
+		i++;
+	if (strlen(name) > AG_NAME_MAX)
+		return AG_CORRUPT;
+	if (i == IAM_BACKENDS_MAX)
+		return AG_FULL;
+	if (i == iam->backend_count)
+		strcpy(iam->backends[iam->backend_count++], name);
+	*out = iam->backends[i];
+	return AG_OK;
+}
+
 ag_err
 iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 {
@@ -599,8 +617,13 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 	if (tenant == NULL || strlen(fact->key_id) >= AG_ID_SIZE ||
 	    (fact->alias != NULL && strlen(fact->alias) > AG_NAME_MAX))
 		return AG_CORRUPT;
-	if (key != NULL)
+	if (key != NULL) {
+		if (fact->has_state) {
+			key->state = (uint8_t)fact->state;
+			key->version = fact->version;
+		}
 		return iam_key_labels(key, fact->labels, fact->n_labels);
+	}
 	key = calloc(1, sizeof(*key));
 	if (key == NULL)
 		return AG_NO_MEMORY;
@@ -610,9 +633,14 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 	key->tenant = tenant;
 	key->honey = fact->has_honey && fact->honey;
 	key->spec = (uint8_t)fact->key_spec;
+	key->state = (uint8_t)(fact->has_state ? fact->state : fact->active ?
+	    AG__KEY_STATE__V__Active : AG__KEY_STATE__V__PreActive);
+	key->version = fact->has_version ? fact->version : 1;
 	key->target.id = key->id;
 	key->target.alias = key->alias[0] != '\0' ? key->alias : NULL;
-	err = iam_key_labels(key, fact->labels, fact->n_labels);
+	err = backend_of(iam, fact->rot, &key->backend);
+	if (err == AG_OK)
+		err = iam_key_labels(key, fact->labels, fact->n_labels);
 	if (err == AG_OK)
 		err = iam_table_add(&iam->keys, "", key->id, key);
 	if (err == AG_OK && key->target.alias != NULL &&

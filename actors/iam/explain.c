@@ -142,7 +142,9 @@ explain_attributes(struct ag_ctx *ctx, const struct ag_rules_ask *ask,
 	    attribute(ctx, reply, "action", ask->action) &&
 	    attribute(ctx, reply, "resource.id", r->id) &&
 	    attribute(ctx, reply, "resource.alias", r->name) &&
-	    attribute(ctx, reply, "resource.spec", r->spec);
+	    attribute(ctx, reply, "resource.spec", r->spec) &&
+	    attribute(ctx, reply, "resource.state", r->state) &&
+	    attribute(ctx, reply, "resource.backend", r->backend);
 	for (size_t i = 0; said && i < r->label_count; i++)
 		said = attribute(ctx, reply, ag_printf(ctx, "resource tag %s",
 		    r->labels[i].key), r->labels[i].value);

@@ -42,6 +42,7 @@ enum {
 	IAM_ROLE_SCOPES_MAX = 512, /* of a role and all that it inherits */
 	IAM_INHERITS_MAX = 16,
 	IAM_LABELS_MAX = 32,
+	IAM_BACKENDS_MAX = 256,   /* names of roots of trust, past ones included */
 	IAM_DOCS_EVER_MAX = 128,  /* names of policy documents of a tenant */
 	IAM_DOC_VERSIONS_MAX = 64, /* kept of one document, while they have … */
 	IAM_DOC_KEPT_BYTES_MAX = 1 << 20, /* … no more bytes together */
@@ -249,6 +250,9 @@ struct iam_key {
 	struct iam_tenant *tenant;
 	bool honey, critical;
 	uint8_t spec; /* KeySpec */
+	uint8_t state; /* KeyState of the newest version, … */
+	uint32_t version; /* … which is this */
+	const char *backend; /* its root of trust; iam->backends has it */
 	struct ag_scope_label *labels; /* one allocation with their text */
 	struct ag_scope_target target; /* of the above */
 	struct iam_window window;
@@ -292,6 +296,8 @@ struct iam {
 	struct iam_role *builtins; /* roles, parsed */
 	size_t builtin_count;
 	struct iam_table roles; /* of the tenants */
+	char backends[IAM_BACKENDS_MAX][AG_NAME_MAX + 1];
+	size_t backend_count;
 	struct iam_keyring ring;
 	struct iam_cache cache;
 	struct iam_limit principal_limit, key_limit;

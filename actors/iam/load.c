@@ -88,7 +88,10 @@ take_uses(struct iam *iam, const void *msg)
 static ag_err
 take_key(struct iam *iam, const void *msg)
 {
-	return iam_take_key(iam, msg);
+	const Ag__KeyCreatedFact *fact = msg;
+
+	/* A row of before states were kept: the journal has them. */
+	return fact->has_state ? iam_take_key(iam, fact) : AG_CORRUPT;
 }
 
 static bool

@@ -54,6 +54,8 @@ key_of(const struct iam_key *key, struct ag_rules_resource *out)
 	out->id = key->id;
 	out->name = key->target.alias;
 	out->spec = ag_enum_name(&ag__key_spec__v__descriptor, key->spec);
+	out->state = ag_enum_name(&ag__key_state__v__descriptor, key->state);
+	out->backend = key->backend;
 	out->labels = (const struct ag_rules_label *)key->target.labels;
 	out->label_count = key->target.label_count;
 }
@@ -188,6 +190,8 @@ resource_said(struct call *c, const struct ag_rules_ask *ask,
 	out->id = (char *)r->id;
 	out->name = (char *)r->name;
 	out->spec = (char *)r->spec;
+	out->state = (char *)r->state;
+	out->backend = (char *)r->backend;
 	if (r->about == AG_RULES_PARTY && !r->unknown) {
 		out->name = NULL;
 		out->party = c->subject->chain;

@@ -239,9 +239,8 @@ is_destroyed(const Ag__KeyVersion *v)
 	return v->state == STATE(Destroyed) || v->state == STATE(DestroyedCompromised);
 }
 
-/* Where a version that is to become `to` goes from where it is; itself: nowhere. */
-static Ag__KeyState__V
-next_state(Ag__KeyState__V from, Ag__KeyState__V to)
+Ag__KeyState__V
+fold_next_state(Ag__KeyState__V from, Ag__KeyState__V to)
 {
 	static const struct {
 		Ag__KeyState__V from, to, next;
@@ -266,7 +265,7 @@ next_state(Ag__KeyState__V from, Ag__KeyState__V to)
 static void
 move_version(Ag__KeyStored *s, Ag__KeyVersion *v, Ag__KeyState__V to, int64_t at)
 {
-	Ag__KeyState__V next = next_state(v->state, to);
+	Ag__KeyState__V next = fold_next_state(v->state, to);
 	bool was_destroyed = is_destroyed(v);
 
 	if (next == v->state)

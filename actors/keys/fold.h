@@ -22,6 +22,9 @@ ag_err fold(struct ag_ctx *ctx, Ag__KeyStored **stored, uint16_t type,
     const void *fact, uint64_t seq) AG_MUST;
 /* The counters, which must not be trusted, become what they were at most. */
 void fold_bound(Ag__KeyStored *stored);
+/* Where a version that is to become `to` goes from where it is; itself:
+ * nowhere. */
+Ag__KeyState__V fold_next_state(Ag__KeyState__V from, Ag__KeyState__V to);
 /* The version's row, or NULL. */
 Ag__KeyVersion *fold_version(const Ag__KeyStored *stored, uint32_t version);
 

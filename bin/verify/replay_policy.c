@@ -189,6 +189,8 @@ ask_of(const Ag__Event *e, struct room *room, struct ag_rules_ask *out)
 	r->id = in->id;
 	r->name = in->name;
 	r->spec = in->spec;
+	r->state = in->state;
+	r->backend = in->backend;
 	for (size_t i = 0; i < in->n_labels && i < LABELS_MAX; i++)
 		room->labels[r->label_count++] = (struct ag_rules_label){
 			in->labels[i]->key, in->labels[i]->value };

@@ -350,8 +350,9 @@ def test_test_files(fleet, tmp_path):
     """Tests run without a server, and fail when they are not met."""
     golden = os.path.join(ROOT, "tests", "vectors", "policy.json")
     done = fleet.run("policy", "test", golden, check=0)
-    assert "697 requests, 0 not as expected" in done.stdout
     data = json.load(open(golden))
+    count = sum(len(case["requests"]) for case in data["cases"])
+    assert count >= 300 and "%d requests, 0 not as expected" % count in done.stdout
     data["cases"][0]["requests"][0]["expect"] = "deny"
     bent = tmp_path / "bent.json"
     bent.write_text(json.dumps(data))

@@ -88,6 +88,47 @@ test_life(void **state)
 }
 
 static void
+key_became(uint64_t n, Ag__KeyState__V state, uint32_t version)
+{
+	Ag__KeyStateFact k = AG__KEY_STATE_FACT__INIT;
+
+	k.key_id = (char *)INVOICE;
+	k.state = state;
+	k.has_version = version != 0;
+	k.version = version;
+	fact(f, "key:" INVOICE, n, AG_MSG_KEY_STATE_FACT, &k);
+}
+
+/* What a key is now is what policies see, whatever came before. */
+static void
+test_state_of_a_key(void **state)
+{
+	Ag__KeyVersionFact next = AG__KEY_VERSION_FACT__INIT;
+
+	next.key_id = (char *)INVOICE;
+	next.version = 2;
+	expect(put(f->admin, "base", "permit (principal, action, resource is "
+	    "Aegis::Key) when { resource.state == \"Active\" && "
+	    "resource.backend == \"software\" };"), AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), "default-deny", 1); /* PreActive */
+	key_became(2, AG__KEY_STATE__V__Active, 0);
+	ruled(sign(f, f->admin, "invoice"), NULL, 1);
+	/* An old version's end is not the key's. */
+	fact(f, "key:" INVOICE, 3, AG_MSG_KEY_VERSION_FACT, &next);
+	key_became(4, AG__KEY_STATE__V__Compromised, 1);
+	ruled(sign(f, f->admin, "invoice"), NULL, 1);
+	key_became(5, AG__KEY_STATE__V__Deactivated, 0);
+	ruled(sign(f, f->admin, "invoice"), "default-deny", 1);
+	/* There is no way back. */
+	key_became(6, AG__KEY_STATE__V__Active, 0);
+	ruled(sign(f, f->admin, "invoice"), "default-deny", 1);
+	expect(put(f->admin, "base", "permit (principal, action, resource is "
+	    "Aegis::Key) when { resource.backend == \"other\" || "
+	    "resource.state == \"Deactivated\" };"), AG_OK, NULL);
+	ruled(sign(f, f->admin, "invoice"), NULL, 2);
+}
+
+static void
 test_refused(void **state)
 {
 	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "key-user");
@@ -222,9 +263,11 @@ test_restart(void **state)
 	fleet_free(f);
 	f = again;
 	key(f, "default", INVOICE, "invoice", NULL, NULL, false);
+	key_became(2, AG__KEY_STATE__V__Active, 0);
 	expect(put(f->admin, "base", ALL), AG_OK, NULL);
 	expect(put(f->admin, "stop", "forbid (principal, action == "
-	    "Aegis::Action::\"key.sign\", resource);"), AG_OK, NULL);
+	    "Aegis::Action::\"key.sign\", resource) when { resource.state == "
+	    "\"Active\" };"), AG_OK, NULL);
 	fleet_free(f);
 	f = fleet_on(NULL, dir, issuer);
 	e = sign(f, f->admin, "invoice");
@@ -363,7 +406,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		T(test_life), T(test_refused), T(test_versions_are_bounded),
-		T(test_long_versions),
+		T(test_long_versions), T(test_state_of_a_key),
 		T(test_the_floor_stays), T(test_keys), T(test_tenants),
 		T(test_restart), T(test_nobody_is_locked_out),
 		T(test_about_parties), T(test_pages),
