@@ -261,7 +261,7 @@ fini(void *state, struct ag_ctx *ctx)
 
 	(void)ctx;
 	stream_fini(h);
-	proof_fini(h);
+	tree_fini(h);
 	ag_segs_close(&h->index_reader);
 	ag_segs_close(&h->scan_reader);
 	free(h->blocks);
@@ -275,6 +275,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AUDIT_STREAM, on_audit_stream },
 	{ AG_MSG_AUDIT_PROOF, on_audit_proof },
 	{ AG_MSG_AUDIT_CHECKPOINTS, on_audit_checkpoints },
+	{ AG_MSG_AUDIT_CONSISTENCY, on_audit_consistency },
 	{ AG_MSG_AUDIT_PUBLIC_KEY, on_audit_public_key },
 	{ AG_MSG_SINK_LIST, on_sink_list },
 	{ AG_MSG_SINK_READ, on_sink_read },

@@ -118,3 +118,40 @@ ag_merkle_proof_ok(const uint8_t leaf[AG_HASH_BYTES], uint64_t index,
 	}
 	return sn == 0 && memcmp(r, root, AG_HASH_BYTES) == 0;
 }
+
+bool
+ag_merkle_consistent(uint64_t first, const uint8_t first_root[AG_HASH_BYTES],
+    uint64_t second, const uint8_t second_root[AG_HASH_BYTES],
+    const uint8_t (*path)[AG_HASH_BYTES], size_t path_len)
+{
+	uint64_t fn = first - 1, sn = second - 1;
+	uint8_t fr[AG_HASH_BYTES], sr[AG_HASH_BYTES];
+	size_t i = 0;
+
+	if (first == 0 || first > second)
+		return false;
+	if (first == second)
+		return path_len == 0 &&
+		    memcmp(first_root, second_root, AG_HASH_BYTES) == 0;
+	for (; fn & 1; fn >>= 1)
+		sn >>= 1;
+	/* The older tree is whole in the newer one, or its last part is given. */
+	if (fn != 0 && path_len == 0)
+		return false;
+	memcpy(fr, fn == 0 ? first_root : path[i++], AG_HASH_BYTES);
+	memcpy(sr, fr, AG_HASH_BYTES);
+	for (; i < path_len; i++, fn >>= 1, sn >>= 1) {
+		if (sn == 0)
+			return false;
+		if (!(fn & 1) && fn != sn) {
+			ag_merkle_node(sr, path[i], sr);
+			continue;
+		}
+		ag_merkle_node(path[i], fr, fr);
+		ag_merkle_node(path[i], sr, sr);
+		for (; !(fn & 1) && fn != 0; fn >>= 1)
+			sn >>= 1;
+	}
+	return sn == 0 && memcmp(fr, first_root, AG_HASH_BYTES) == 0 &&
+	    memcmp(sr, second_root, AG_HASH_BYTES) == 0;
+}

@@ -151,7 +151,7 @@ index_cut(struct history *h, struct ag_ctx *ctx)
 	    (err = cut_blocks(h, ctx)) != AG_OK ||
 	    (err = cut_checkpoints(h, ctx)) != AG_OK)
 		return err;
-	proof_fini(h);
+	tree_fini(h);
 	/* Behind the cut by a whole segment: on from where it is kept. */
 	ag_segs_where(h->index_reader, &segment, &offset, &pos);
 	if (h->indexed < h->first || (segment != 0 && segment < h->first)) {

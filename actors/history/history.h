@@ -62,7 +62,7 @@ struct history {
 	bool want_pump;    /* streams could go on */
 	bool pump_planned;
 	bool want_wait_later;
-	struct tree *trees; /* see proof.c */
+	struct tree *trees; /* see tree.c */
 	uint64_t trees_next; /* next pos to be hashed */
 	struct ag_segs *tree_reader;
 };
@@ -111,10 +111,11 @@ void filter_init(struct filter *f, const Ag__AuditQueryAsk *ask,
 bool filter_maybe(const struct filter *f, const struct ag_seg_record *record);
 bool filter_match(const struct filter *f, const Ag__Event *event);
 
-/* ---- query.c, find.c, proof.c, sinks.c, stream.c: operations */
+/* ---- query.c, find.c, proof.c, consistency.c, sinks.c, stream.c: operations */
 ag_err on_audit_query(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_read(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_proof(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_audit_consistency(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_checkpoints(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_public_key(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_sink_list(void *state, struct ag_ctx *ctx, const void *msg);
@@ -153,6 +154,6 @@ void stream_look(struct history *h, struct ag_ctx *ctx,
 void stream_ask(struct history *h, struct ag_ctx *ctx);
 void stream_drop_slot(struct history *h, unsigned slot);
 void stream_fini(struct history *h);
-void proof_fini(struct history *h); /* forgets all; begins anew when asked */
+void tree_fini(struct history *h);  /* forgets all; begins anew when asked */
 
 #endif

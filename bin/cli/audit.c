@@ -51,6 +51,12 @@ static const struct cli_option proof_options[] = {
 	{ "--out", "FILE", CLI_LOCAL, NULL, false, "where the proof goes; stdout unless given", NULL },
 	{ 0 },
 };
+static const struct cli_option consistency_options[] = {
+	{ "FIRST", "FIRST", CLI_INT, "first", true, "events under the older checkpoint, the one that you kept", NULL },
+	{ "SECOND", "SECOND", CLI_INT, "second", false, "events under the newer one; absent: the newest there is", NULL },
+	{ "--out", "FILE", CLI_LOCAL, NULL, false, "where the proof goes; stdout unless given", NULL },
+	{ 0 },
+};
 #ifdef AG_HAVE_VERIFY
 static const struct cli_option replay_options[] = {
 	{ "EVENT", "EVENT", CLI_LOCAL, NULL, false, "an event's id; absent: every request", NULL },
@@ -61,6 +67,7 @@ static const struct cli_option replay_options[] = {
 static const struct cli_option verify_options[] = {
 	{ "--dir", "DIR", CLI_LOCAL, NULL, false, "the log's directory; or --proof", NULL },
 	{ "--proof", "FILE", CLI_LOCAL, NULL, false, "of one event, as audit proof wrote it: without the log", NULL },
+	{ "--consistency", "FILE", CLI_LOCAL, NULL, false, "of two checkpoints, as audit consistency wrote it: without the log", NULL },
 	{ "--public-key", "FILE", CLI_LOCAL, NULL, true, "whose signatures to believe", NULL },
 	{ "--tenant", "T", CLI_LOCAL, NULL, false, "only this tenant's events", NULL },
 	{ "--checkpoint", "FILE", CLI_LOCAL, NULL, false, "one that you kept: finds a tail cut back", NULL },
@@ -477,6 +484,9 @@ const struct cli_verb cli_verbs_audit[] = {
 	    NULL, NULL, "all about one event", NULL, NULL },
 	{ "audit", "proof", proof_options, "GET", "/v1/audit/{EVENT}/proof",
 	    CLI_SILENT, NULL, audit_proof, "that it is in the log", NULL, NULL },
+	{ "audit", "consistency", consistency_options, "GET",
+	    "/v1/audit/consistency", CLI_SILENT, NULL, audit_proof,
+	    "that a checkpoint goes on where an older one ended", NULL, "120" },
 #ifdef AG_HAVE_VERIFY
 	{ "audit", "replay", replay_options, NULL, NULL, CLI_SILENT, NULL,
 	    audit_replay, "make recorded decisions again, and compare", NULL,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proof: that an event is under a signed head, from the answer of
- * GET /v1/audit/{event_id}/proof in a file and the public key; no log, no
- * fleet.
+ * proof: that an event is under a signed head, or that one head goes on where
+ * another ended, from the answer of GET /v1/audit/{event_id}/proof or of GET
+ * /v1/audit/consistency in a file and the public key; no log, no fleet.
  */
 #include "walk.h"
 
@@ -75,8 +75,62 @@ check(struct verify *v, const json_t *object, const char *tenant)
 	return AG_OK;
 }
 
-ag_err
-proof_check(struct verify *v, const char *path, const char *tenant)
+/* A head that was kept must be one of the two, or they prove nothing of it. */
+static ag_err
+check_kept(struct verify *v, const struct head *first, const struct head *second,
+    const char *tenant)
+{
+	const struct head *kept = &verify_chain(v, tenant)->kept, *same;
+
+	if (kept->size == 0)
+		return AG_OK;
+	same = kept->size == first->size ? first :
+	    kept->size == second->size ? second : NULL;
+	if (same == NULL) {
+		(void)verify_broken(v, 0, "the checkpoint that was kept covers %llu "
+		    "events: ask for the proof from there", (unsigned long long)kept->size);
+		return AG_USAGE;
+	}
+	if (memcmp(same->root, kept->root, AG_HASH_BYTES) != 0)
+		return verify_broken(v, kept->size, "the head of %llu events is not "
+		    "the one that was kept", (unsigned long long)kept->size);
+	return AG_OK;
+}
+
+static ag_err
+check_two(struct verify *v, const json_t *object, const char *tenant)
+{
+	uint8_t path[PATH_MAX_LEN][AG_HASH_BYTES];
+	struct head first, second;
+	size_t len;
+	ag_err err;
+
+	if (!kept_head(json_object_get(object, "first"), &first))
+		return not_a_proof(v, "first");
+	if (!kept_head(json_object_get(object, "second"), &second))
+		return not_a_proof(v, "second");
+	if (!path_of(object, path, &len))
+		return not_a_proof(v, "path_b64");
+	if (!verify_head_signed(v, tenant, &first) ||
+	    !verify_head_signed(v, tenant, &second))
+		return verify_broken(v, first.size,
+		    "a head is not signed by this key for the tenant %s", tenant);
+	if ((err = check_kept(v, &first, &second, tenant)) != AG_OK)
+		return err;
+	if (!ag_merkle_consistent(first.size, first.root, second.size, second.root,
+	        (const uint8_t (*)[AG_HASH_BYTES])path, len))
+		return verify_broken(v, first.size, "the %llu events do not begin with "
+		    "the %llu", (unsigned long long)second.size,
+		    (unsigned long long)first.size);
+	printf("audit: the head of %llu events of %s goes on where the one of %llu "
+	    "ended\n", (unsigned long long)second.size, tenant,
+	    (unsigned long long)first.size);
+	return AG_OK;
+}
+
+static ag_err
+check_file(struct verify *v, const char *path, const char *tenant,
+    ag_err (*one)(struct verify *v, const json_t *object, const char *tenant))
 {
 	json_error_t error;
 	json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
@@ -86,7 +140,19 @@ proof_check(struct verify *v, const char *path, const char *tenant)
 		json_decref(object);
 		return not_a_proof(v, "JSON");
 	}
-	err = check(v, object, tenant);
+	err = one(v, object, tenant);
 	json_decref(object);
 	return err;
+}
+
+ag_err
+proof_check(struct verify *v, const char *path, const char *tenant)
+{
+	return check_file(v, path, tenant, check);
+}
+
+ag_err
+consistency_check(struct verify *v, const char *path, const char *tenant)
+{
+	return check_file(v, path, tenant, check_two);
 }

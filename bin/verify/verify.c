@@ -17,14 +17,16 @@ enum { EXIT_SOUND = 0, EXIT_BROKEN = 1, EXIT_INPUT = 2 };
 
 struct options {
 	const char *dir, *public_key, *tenant, *checkpoint, *write_checkpoint;
-	const char *proof;
+	const char *proof, *consistency;
 	const char *state; /* of the whole command: not needed here */
 };
 
 static const char usage[] =
     "usage: aegis audit verify --dir DIR --public-key FILE [--tenant T]\n"
     "           [--checkpoint FILE] [--write-checkpoint FILE]\n"
-    "       aegis audit verify --proof FILE --public-key FILE [--tenant T]\n";
+    "       aegis audit verify --proof FILE --public-key FILE [--tenant T]\n"
+    "       aegis audit verify --consistency FILE --public-key FILE [--tenant T]\n"
+    "           [--checkpoint FILE]\n";
 
 static bool
 parse(int argc, char **argv, struct options *o)
@@ -39,6 +41,7 @@ parse(int argc, char **argv, struct options *o)
 		{ "--checkpoint", &o->checkpoint },
 		{ "--write-checkpoint", &o->write_checkpoint },
 		{ "--proof", &o->proof },
+		{ "--consistency", &o->consistency },
 		{ "--state", &o->state },
 	};
 
@@ -62,7 +65,8 @@ parse(int argc, char **argv, struct options *o)
 		else
 			return false;
 	}
-	return (o->dir != NULL) != (o->proof != NULL) && o->public_key != NULL;
+	return (o->dir != NULL) + (o->proof != NULL) +
+	    (o->consistency != NULL) == 1 && o->public_key != NULL;
 }
 
 /* Every PEM block of the file; text between them is allowed. */
@@ -164,17 +168,18 @@ print_sound(const struct verify *v)
 	return EXIT_SOUND;
 }
 
-/* One event's, without the log. */
+/* What was proved elsewhere, without the log. */
 static int
-run_proof(struct verify *v, const struct options *o)
+run_proof(struct verify *v, const char *path, const char *tenant,
+    ag_err (*check)(struct verify *v, const char *path, const char *tenant))
 {
 	ag_err err;
 
-	if (access(o->proof, R_OK) != 0)
-		return input_error(o->proof, strerror(errno));
-	err = proof_check(v, o->proof, o->tenant == NULL ? "default" : o->tenant);
+	if (access(path, R_OK) != 0)
+		return input_error(path, strerror(errno));
+	err = check(v, path, tenant);
 	if (err == AG_USAGE)
-		return input_error(o->proof, v->what);
+		return input_error(path, v->what);
 	if (err != AG_OK)
 		printf("audit: not proved: %s\n", v->what);
 	return err == AG_OK ? EXIT_SOUND : EXIT_BROKEN;
@@ -183,6 +188,7 @@ run_proof(struct verify *v, const struct options *o)
 static int
 run(struct verify *v, const struct options *o)
 {
+	const char *tenant = o->tenant == NULL ? "default" : o->tenant;
 	const char *message;
 	struct stat st;
 	ag_err err;
@@ -197,10 +203,12 @@ run(struct verify *v, const struct options *o)
 	if (o->tenant != NULL && strlen(o->tenant) > AG_SEG_TENANT_MAX)
 		return input_error(o->tenant, "it is not a tenant's name");
 	if (o->proof != NULL)
-		return run_proof(v, o);
-	if (o->checkpoint != NULL && !kept_read(v, o->checkpoint,
-	        o->tenant == NULL ? "default" : o->tenant, &message))
+		return run_proof(v, o->proof, tenant, proof_check);
+	if (o->checkpoint != NULL && !kept_read(v, o->checkpoint, tenant,
+	        &message))
 		return input_error(o->checkpoint, message);
+	if (o->consistency != NULL)
+		return run_proof(v, o->consistency, tenant, consistency_check);
 	if (ag_segs_open(o->dir, &v->segs) != AG_OK)
 		return input_error(o->dir, "it cannot be read");
 	err = verify_walk(v);

@@ -96,5 +96,8 @@ bool kept_write(const struct verify *v, const char *path, const char **message);
 /* AG_CORRUPT: v->what says what does not hold; AG_USAGE: what the file lacks. */
 ag_err proof_check(struct verify *v, const char *path, const char *tenant)
     AG_MUST;
+/* The same for two heads; one that was kept must be among them. */
+ag_err consistency_check(struct verify *v, const char *path,
+    const char *tenant) AG_MUST;
 
 #endif

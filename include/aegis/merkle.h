@@ -37,5 +37,12 @@ void ag_merkle_root(const struct ag_merkle *tree, uint8_t out[AG_HASH_BYTES]);
 bool ag_merkle_proof_ok(const uint8_t leaf[AG_HASH_BYTES], uint64_t index,
     uint64_t size, uint8_t (*path)[AG_HASH_BYTES], size_t path_len,
     const uint8_t root[AG_HASH_BYTES]);
+/*
+ * Verifies a consistency proof (RFC 9162 §2.1.4.2): the tree of `second`
+ * leaves begins with the one of `first`. Equal sizes: an empty path.
+ */
+bool ag_merkle_consistent(uint64_t first, const uint8_t first_root[AG_HASH_BYTES],
+    uint64_t second, const uint8_t second_root[AG_HASH_BYTES],
+    const uint8_t (*path)[AG_HASH_BYTES], size_t path_len);
 
 #endif

@@ -207,6 +207,81 @@ def test_a_proof_in_a_file_is_checked_offline(fleet, admin, key, tmp_path):
     assert check(proof, "--dir", fleet.state).returncode == 2
 
 
+def consistent(p):
+    """RFC 9162 §2.1.4.2, written anew from the text."""
+    first, second, path = p["first"]["size"], p["second"]["size"], [unb64(n) for n in p["path_b64"]]
+    if first == second:
+        return not path and p["first"]["root_b64"] == p["second"]["root_b64"]
+    if first & (first - 1) == 0:
+        path.insert(0, unb64(p["first"]["root_b64"]))
+    if not path:
+        return False
+    fn, sn = first - 1, second - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = path[0]
+    for node in path[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = h(b"\x01" + node + fr), h(b"\x01" + node + sr)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = h(b"\x01" + sr + node)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == unb64(p["first"]["root_b64"]) and sr == unb64(p["second"]["root_b64"])
+
+
+def test_a_newer_checkpoint_goes_on_where_an_older_ended(fleet, admin, key, unique):
+    """Over REST, checked by the standard's text."""
+    heads = lambda: admin.ok("GET", "/v1/audit/checkpoints?limit=1000")["items"]
+    older = wait_for(lambda: heads() and heads()[0], what="a checkpoint")
+    for _ in range(5):
+        sign(admin, key)
+    newer = wait_for(lambda: heads()[0]["size"] >= older["size"] + 5 and heads()[0], what="a newer checkpoint")
+    got = admin.ok("GET", "/v1/audit/consistency?first=%d&second=%d" % (older["size"], newer["size"]))
+    assert (got["first"], got["second"]) == (older, newer) and consistent(got)
+    assert not consistent(dict(got, first=dict(got["first"], root_b64=b64(bytes(32)))))
+    assert admin.ok("GET", "/v1/audit/consistency?first=%d" % older["size"])["second"]["size"] >= newer["size"]
+    for query, status in (("first=0", 400), ("", 400), ("first=x", 400), ("first=1&third=2", 400),
+                          ("first=%d&second=%d" % (newer["size"], older["size"]), 400), ("first=999999999", 404)):
+        assert admin.get("/v1/audit/consistency?" + query).status == status, query
+    reader = fleet.person(unique("reader"), roles=["key-user"])
+    assert reader.get("/v1/audit/consistency?first=%d" % older["size"]).status == 403
+
+
+def test_consistency_in_a_file_is_checked_offline(fleet, admin, key, tmp_path):
+    public = os.path.join(fleet.state, "audit", "public-key.pem")
+    kept, proof, bent = tmp_path / "kept.json", tmp_path / "proof.json", tmp_path / "bent.json"
+    heads = lambda: admin.ok("GET", "/v1/audit/checkpoints?limit=1")["items"]
+    older = wait_for(lambda: heads() and heads()[0], what="a checkpoint")
+    kept.write_text(json.dumps(older))
+    for _ in range(5):
+        sign(admin, key)
+    wait_for(lambda: heads()[0]["size"] >= older["size"] + 5, what="a newer checkpoint")
+    fleet.run("audit", "consistency", str(older["size"]), "--out", str(proof), check=0)
+
+    def check(name, *more):
+        return fleet.run("audit", "verify", "--consistency", str(name), "--public-key", public, *more)
+    done = check(proof, "--checkpoint", str(kept))
+    assert done.returncode == 0 and "goes on where the one of %d ended" % older["size"] in done.stdout, done
+    whole = json.loads(proof.read_text())
+    for change in ({"path_b64": whole["path_b64"] + [b64(bytes(32))]},
+                   {"second": dict(whole["second"], size=whole["second"]["size"] + 1)},
+                   {"first": dict(whole["first"], root_b64=b64(bytes(32)))}):
+        bent.write_text(json.dumps(dict(whole, **change)))
+        done = check(bent)
+        assert done.returncode == 1 and done.stdout.startswith("audit: not proved: "), (change, done)
+    # Two signed heads that have nothing to do with the one that was kept prove nothing of it.
+    bent.write_text(json.dumps(dict(whole, first=whole["second"], path_b64=[])))
+    assert check(bent).returncode == 0 and check(bent, "--checkpoint", str(kept)).returncode == 2
+    assert check(proof, "--tenant", "other").returncode == 1
+    assert check(proof, "--dir", fleet.state).returncode == 2
+    bent.write_text("{}")
+    assert check(bent).returncode == 2
+
+
 class Stream:
     def __init__(self, fleet, path, headers=None):
         parts = urllib.parse.urlsplit(fleet.url)

@@ -101,6 +101,7 @@ CONTRACT = {
     "audit tail": ([], dict(FILTERS, **{"--from": "1"})),
     "audit show": (["e"], {}),
     "audit proof": (["e"], {"--out": "f"}),
+    "audit consistency": (["1", "2"], {"--out": "f"}),
     "audit verify": ([], {"--dir": "d", "--public-key": "f", "--tenant": "t", "--checkpoint": "f",
                           "--write-checkpoint": "f"}),
     "recommendation list": ([], {"--severity": "high", "--actor": "a", "--since": "1h"}),

@@ -65,6 +65,8 @@ make_log(void **state)
 		if (i % 100 == 0)
 			ag_kit_advance(f->log.kit, 10);
 		audit_log_rot(&f->log);
+		if (i % 333 == 0) /* heads of all sizes */
+			audit_log_sign(&f->log);
 	}
 	audit_log_sign(&f->log);
 	audit_log_close(&f->log);
@@ -391,6 +393,77 @@ proves_inclusion(void **state)
 	}
 }
 
+/* The sizes of the tenant's checkpoints, newest first; how many. */
+static unsigned
+checkpoint_sizes(struct fixture *f, uint64_t *out, unsigned max)
+{
+	Ag__PageAsk ask = AG__PAGE_ASK__INIT;
+	Ag__CheckpointListReply *page;
+	unsigned n;
+
+	ask.has_limit = true;
+	ask.limit = max;
+	page = answer(f, AG_MSG_AUDIT_CHECKPOINTS, "default", NULL, &ask);
+	for (n = 0; n < page->n_items; n++)
+		out[n] = page->items[n]->size;
+	free_reply(page);
+	return n;
+}
+
+static bool
+consistent(const Ag__AuditConsistencyReply *r)
+{
+	uint8_t path[64][32];
+
+	for (size_t i = 0; i < r->n_path_b64; i++)
+		memcpy(path[i], r->path_b64[i].data, 32);
+	return ag_merkle_consistent(r->first->size, r->first->root_b64.data,
+	    r->second->size, r->second->root_b64.data,
+	    (const uint8_t (*)[32])path, r->n_path_b64);
+}
+
+static void
+proves_consistency(void **state)
+{
+	struct fixture *f = *state;
+	Ag__AuditConsistencyAsk ask = AG__AUDIT_CONSISTENCY_ASK__INIT;
+	Ag__AuditConsistencyReply *r;
+	uint64_t sizes[100] = { 0 };
+	unsigned n = checkpoint_sizes(f, sizes, 100);
+
+	assert_true(n > 3);
+	for (unsigned i = 0; i < n; i++) {
+		ask.first = sizes[i];
+		ask.has_second = i % 2 == 1;
+		ask.second = sizes[i / 2];
+		r = answer(f, AG_MSG_AUDIT_CONSISTENCY, "default", NULL, &ask);
+		assert_int_equal(r->first->size, sizes[i]);
+		assert_int_equal(r->second->size, sizes[ask.has_second ? i / 2 : 0]);
+		assert_true(consistent(r));
+		r->first->root_b64.data[0] ^= 1;
+		assert_false(consistent(r));
+		free_reply(r);
+	}
+	/* What no checkpoint covers, the wrong way round, another tenant's. */
+	ask.has_second = false;
+	ask.first = sizes[1] + 1;
+	assert_int_equal(refused(f, AG_MSG_AUDIT_CONSISTENCY, NULL, &ask),
+	    AG_ITEM_NOT_FOUND);
+	ask.first = 0;
+	assert_int_equal(refused(f, AG_MSG_AUDIT_CONSISTENCY, NULL, &ask),
+	    AG_INVALID_FIELD);
+	ask.first = sizes[0];
+	ask.has_second = true;
+	ask.second = sizes[1];
+	assert_int_equal(refused(f, AG_MSG_AUDIT_CONSISTENCY, NULL, &ask),
+	    AG_INVALID_FIELD);
+	ask.second = UINT64_MAX;
+	assert_int_equal(refused(f, AG_MSG_AUDIT_CONSISTENCY, NULL, &ask),
+	    AG_ITEM_NOT_FOUND);
+	assert_int_equal(outcome(f, AG_MSG_AUDIT_CONSISTENCY, "nobody", NULL,
+	    &ask)->refusal->err, AG_ITEM_NOT_FOUND);
+}
+
 static void
 lists_checkpoints_and_keys(void **state)
 {
@@ -531,6 +604,7 @@ main(void)
 		TEST(refuses_bad_questions),
 		TEST(reads_one_and_only_ones_own),
 		TEST(proves_inclusion),
+		TEST(proves_consistency),
 		TEST(lists_checkpoints_and_keys),
 		TEST(streams_against_credit),
 		TEST(closes_a_stream_that_lags),

@@ -291,6 +291,77 @@ the_tree_is_rfc_6962s(void **state)
 	}
 }
 
+/* SUBPROOF of RFC 6962 §2.1.2, word for word. */
+static size_t
+slow_proof(uint8_t (*leaves)[32], size_t m, size_t n, bool whole,
+    uint8_t (*out)[32])
+{
+	size_t k = 1, len;
+
+	if (m == n) {
+		if (!whole)
+			slow_root(leaves, n, out[0]);
+		return whole ? 0 : 1;
+	}
+	while (k * 2 < n)
+		k *= 2;
+	if (m <= k) {
+		len = slow_proof(leaves, m, k, whole, out);
+		slow_root(leaves + k, n - k, out[len]);
+	} else {
+		len = slow_proof(leaves + k, m - k, n - k, false, out);
+		slow_root(leaves, k, out[len]);
+	}
+	return len + 1;
+}
+
+/* One bit of anything that is compared, one step more or less. */
+static void
+bent_is_refused(size_t m, uint8_t *older, size_t n, uint8_t *newer,
+    uint8_t (*path)[32], size_t len)
+{
+	const uint8_t (*said)[32] = (const uint8_t (*)[32])path;
+
+	for (size_t i = 0; i < len; i++) {
+		path[i][i % 32] ^= 1;
+		assert_false(ag_merkle_consistent(m, older, n, newer, said, len));
+		path[i][i % 32] ^= 1;
+	}
+	older[3] ^= 4;
+	assert_false(ag_merkle_consistent(m, older, n, newer, said, len));
+	older[3] ^= 4;
+	newer[31] ^= 128;
+	assert_false(ag_merkle_consistent(m, older, n, newer, said, len));
+	newer[31] ^= 128;
+	memcpy(path[len], newer, 32);
+	assert_false(ag_merkle_consistent(m, older, n, newer, said, len + 1));
+	if (len > 0)
+		assert_false(ag_merkle_consistent(m, older, n, newer, said, len - 1));
+	if (m != n)
+		assert_false(ag_merkle_consistent(n, older, m, newer, said, len));
+	assert_false(ag_merkle_consistent(0, older, n, newer, said, len));
+}
+
+static void
+consistency_is_rfc_6962s(void **state)
+{
+	uint8_t leaves[70][32], path[64][32], older[32], newer[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 70; i++)
+		ag_merkle_leaf(&i, sizeof(i), leaves[i]);
+	for (size_t n = 1; n <= 70; n++)
+		for (size_t m = 1; m <= n; m++) {
+			size_t len = slow_proof(leaves, m, n, true, path);
+
+			slow_root(leaves, m, older);
+			slow_root(leaves, n, newer);
+			assert_true(ag_merkle_consistent(m, older, n, newer,
+			    (const uint8_t (*)[32])path, len));
+			bent_is_refused(m, older, n, newer, path, len);
+		}
+}
+
 int
 main(void)
 {
@@ -303,6 +374,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(refuses_a_file_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_end_before_any_event_is_no_way_on, setup, teardown),
 		cmocka_unit_test(the_tree_is_rfc_6962s),
+		cmocka_unit_test(consistency_is_rfc_6962s),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

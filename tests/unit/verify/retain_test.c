@@ -495,6 +495,35 @@ proof_holds(struct fixture *f, const char *tenant, const char *order)
 	ag__event__free_unpacked(e, NULL);
 }
 
+/* From the oldest head that is kept to the newest, across the cut. */
+static void
+heads_go_on(struct fixture *f, const char *tenant)
+{
+	Ag__AuditConsistencyAsk ask = AG__AUDIT_CONSISTENCY_ASK__INIT;
+	Ag__AuditConsistencyReply *r;
+	Ag__CheckpointListReply *page;
+	Ag__PageAsk heads = AG__PAGE_ASK__INIT;
+	uint8_t path[64][AG_HASH_BYTES];
+
+	heads.has_limit = true;
+	heads.limit = 1000;
+	page = answer(f, AG_MSG_AUDIT_CHECKPOINTS, tenant, NULL, &heads);
+	assert_true(page->n_items > 1);
+	for (size_t k = 0; k < page->n_items; k++) {
+		ask.first = page->items[k]->size;
+		r = answer(f, AG_MSG_AUDIT_CONSISTENCY, tenant, NULL, &ask);
+		assert_non_null(r);
+		for (size_t i = 0; i < r->n_path_b64; i++)
+			memcpy(path[i], r->path_b64[i].data, AG_HASH_BYTES);
+		assert_true(ag_merkle_consistent(ask.first,
+		    page->items[k]->root_b64.data, r->second->size,
+		    r->second->root_b64.data, (const uint8_t (*)[AG_HASH_BYTES])path,
+		    r->n_path_b64));
+		protobuf_c_message_free_unpacked(&r->base, NULL);
+	}
+	protobuf_c_message_free_unpacked(&page->base, NULL);
+}
+
 static void
 questions_about_what_is_kept(struct fixture *f)
 {
@@ -506,6 +535,8 @@ questions_about_what_is_kept(struct fixture *f)
 	proof_holds(f, "default", "desc");
 	proof_holds(f, "other", "asc");
 	proof_holds(f, "other", "desc");
+	heads_go_on(f, "default");
+	heads_go_on(f, "other");
 }
 
 /* audit.cut is an event of `system` and takes a position of its own. */
