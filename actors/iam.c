@@ -99,6 +99,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_POLICY_ROLLBACK, iam_on_policy_rollback },
 	{ AG_MSG_POLICY_SCHEMA, iam_on_policy_schema },
 	{ AG_MSG_POLICY_VALIDATE, iam_on_policy_validate },
+	{ AG_MSG_POLICY_LINT, iam_on_policy_lint },
 	{ AG_MSG_AUTHZ_CHECK, iam_on_authz_check },
 	{ AG_MSG_AUTHZ_BULK, iam_on_authz_bulk },
 	{ AG_MSG_AUTHZ_EXPLAIN, iam_on_authz_explain },

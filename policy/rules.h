@@ -49,6 +49,7 @@ struct ag_rules_doc {
 
 struct ag_rules_finding {
 	bool is_error; /* false: a warning */
+	const char *kind; /* of ag_rules_lint; NULL: of the check */
 	char rule[AG_RULES_RULE_SIZE]; /* "": of the whole document */
 	uint32_t line, column;         /* 0: without a place */
 	char text[AG_CEDAR_PROBLEM_SIZE];
@@ -67,6 +68,17 @@ struct ag_rules_findings {
 AG_CEDAR_MUST enum ag_cedar_err ag_rules_check(
     const struct ag_cedar_schema *schema, const struct ag_rules_doc *doc,
     struct ag_rules_findings *out);
+
+/*
+ * Checks documents and, if all are good, looks at them as one set for what says
+ * nothing or not what it seems to. The kinds of findings: unreachable (a permit
+ * that a forbid covers), shadowed (another policy says it too), vacuous (a
+ * condition that is always true, forbids without any permit), never_matches,
+ * overlapping_windows. Each is certain, and says what would be right.
+ */
+AG_CEDAR_MUST enum ag_cedar_err ag_rules_lint(
+    const struct ag_cedar_schema *schema, const struct ag_rules_doc *docs,
+    size_t count, struct ag_rules_findings *out);
 
 /* ------------------------------------------------------------------- sets */
 

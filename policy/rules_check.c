@@ -21,27 +21,30 @@ struct checking {
 	struct ag_rules_findings *out;
 };
 
+void
+rules_finding_add(struct ag_rules_findings *out,
+    const struct ag_rules_finding *f)
+{
+	if (f->is_error)
+		out->errors++;
+	else
+		out->warnings++;
+	if (out->count == AG_RULES_FINDINGS_MAX || (!f->is_error &&
+	    out->count == AG_RULES_FINDINGS_MAX - 1))
+		return;
+	out->items[out->count++] = *f;
+}
+
 static void
 add(struct checking *c, bool is_error, const char *rule, uint32_t line,
     uint32_t column, const char *text)
 {
-	struct ag_rules_findings *out = c->out;
-	struct ag_rules_finding *f;
+	struct ag_rules_finding f = { .is_error = is_error, .line = line,
+		.column = column };
 
-	if (is_error)
-		out->errors++;
-	else
-		out->warnings++;
-	/* The last place is for an error: it must not be lost among warnings. */
-	if (out->count == AG_RULES_FINDINGS_MAX || (!is_error &&
-	    out->count == AG_RULES_FINDINGS_MAX - 1))
-		return;
-	f = &out->items[out->count++];
-	f->is_error = is_error;
-	f->line = line;
-	f->column = column;
-	(void)snprintf(f->rule, sizeof(f->rule), "%s", rule);
-	(void)snprintf(f->text, sizeof(f->text), "%s", text);
+	(void)snprintf(f.rule, sizeof(f.rule), "%s", rule);
+	(void)snprintf(f.text, sizeof(f.text), "%s", text);
+	rules_finding_add(c->out, &f);
 }
 
 static void __attribute__((format(printf, 3, 4)))

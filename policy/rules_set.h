@@ -10,6 +10,11 @@ struct ag_rules_policy {
 	char *reason; /* NULL: none */
 	bool step_up;
 };
+/* Counts it, and keeps it if there is room; the last place is for an error: it
+ * must not be lost among warnings. */
+void rules_finding_add(struct ag_rules_findings *out,
+    const struct ag_rules_finding *f);
+
 struct ag_rules {
 	struct ag_cedar_set *set;
 	struct ag_rules_policy *policies; /* by the set's index */

@@ -7,7 +7,7 @@
  * one, so that its version counts them, and its other documents stay put while
  * the worker reads them.
  */
-#include "iam.h"
+#include "candidate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,25 +333,12 @@ on_validated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	struct job *job = memo;
 	Ag__PolicyValidateReply reply = AG__POLICY_VALIDATE_REPLY__INIT;
 	const struct ag_rules_findings *found = &job->found;
-	Ag__PolicyFinding *items = ag_alloc(ctx,
-	    (found->count + 1) * sizeof(*items));
 	ag_err err = status;
 
-	reply.findings = iam_array(ctx, found->count);
-	if (err == AG_OK && (items == NULL || reply.findings == NULL))
+	reply.findings = iam_findings_say(ctx, found);
+	reply.n_findings = found->count;
+	if (err == AG_OK && reply.findings == NULL)
 		err = AG_NO_MEMORY;
-	for (size_t i = 0; err == AG_OK && i < found->count; i++) {
-		const struct ag_rules_finding *f = &found->items[i];
-
-		ag__policy_finding__init(&items[i]);
-		items[i].severity = (char *)(f->is_error ? "error" : "warning");
-		items[i].rule = f->rule[0] == '\0' ? NULL : (char *)f->rule;
-		items[i].has_line = items[i].has_column = f->line != 0;
-		items[i].line = f->line;
-		items[i].column = f->column;
-		items[i].detail = (char *)f->text;
-		reply.findings[reply.n_findings++] = &items[i];
-	}
 	reply.valid = found->errors == 0;
 	reply.policies = (uint32_t)found->policies;
 	if (err == AG_OK)

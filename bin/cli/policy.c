@@ -33,6 +33,9 @@ static const struct cli_option pull_options[] = {
 };
 #define PATHS { "PATHS", "PATH", CLI_WORDS, NULL, true, "<name>.cedar files, or folders of them", NULL }
 static const struct cli_option diff_options[] = { PATHS, { 0 } };
+static const struct cli_option lint_options[] = {
+	{ "PATHS", "PATH", CLI_WORDS, NULL, false, "<name>.cedar files, or folders of them; none: what is in force", NULL }, { 0 },
+};
 static const struct cli_option push_options[] = {
 	PATHS,
 	{ "--reason", "TEXT", CLI_LOCAL, NULL, false, "why; recorded", NULL },
@@ -100,6 +103,9 @@ const struct cli_verb cli_verbs_policy[] = {
 	    "take it out of force; without any, everything is denied", NULL, NULL },
 	{ "policy", "validate", diff_options, NULL, NULL, CLI_SILENT, NULL,
 	    policy_validate, "check files; needs no server", NULL, "payroll.cedar" },
+	{ "policy", "lint", lint_options, NULL, NULL, CLI_SILENT, NULL, policy_lint,
+	    "what says nothing, or not what it seems to; exit 1 if anything does; "
+	    "files need no server", NULL, "policies" },
 	{ "policy", "format", format_options, NULL, NULL, CLI_SILENT, NULL,
 	    policy_format, "bring files into the one form; needs no server", NULL,
 	    "payroll.cedar" },

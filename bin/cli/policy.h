@@ -32,6 +32,7 @@ enum cli_exit check_docs(struct cli *cli, const struct docs *docs, bool loud);
 
 /* policy_check.c: without a server */
 enum cli_exit policy_validate(struct cli *cli);
+enum cli_exit policy_lint(struct cli *cli);
 enum cli_exit policy_format(struct cli *cli);
 enum cli_exit policy_test(struct cli *cli);
 /* policy_sync.c: files and the server */

@@ -20,13 +20,14 @@ print_finding(struct cli *cli, const struct doc *doc,
 
 	if (!cli->json) {
 		cli_say("%s:%u:%u: %s: %s", doc->path, f->line, f->column,
-		    f->is_error ? "error" : "warning", f->text);
+		    f->is_error ? "error" : f->kind != NULL ? f->kind :
+		    "warning", f->text);
 		return;
 	}
-	line = json_pack("{s:s,s:i,s:i,s:s,s:s,s:s}", "file", doc->path, "line",
-	    (int)f->line, "column", (int)f->column, "severity",
-	    f->is_error ? "error" : "warning", "rule", f->rule, "detail",
-	    f->text);
+	line = json_pack("{s:s,s:i,s:i,s:s,s:s?,s:s,s:s}", "file", doc->path,
+	    "line", (int)f->line, "column", (int)f->column, "severity",
+	    f->is_error ? "error" : "warning", "kind", f->kind, "rule", f->rule,
+	    "detail", f->text);
 	cli_json_line(line);
 	json_decref(line);
 }
@@ -76,6 +77,100 @@ policy_validate(struct cli *cli)
 	docs_free(docs);
 	return status;
 }
+
+/* -------------------------------------------------------------------- lint */
+
+/* "<document>/<id>", or a document alone. */
+static const struct doc *
+doc_of(const struct docs *docs, const char *rule)
+{
+	size_t len = strcspn(rule, "/");
+
+	for (size_t i = 0; i < docs->count; i++)
+		if (strlen(docs->at[i].name) == len &&
+		    strncmp(docs->at[i].name, rule, len) == 0)
+			return &docs->at[i];
+	return &docs->at[0];
+}
+
+static enum cli_exit
+lint_files(struct cli *cli, const struct docs *docs)
+{
+	struct ag_rules_findings *found = malloc(sizeof(*found));
+	struct ag_rules_doc set[FILES_MAX];
+	struct ag_cedar_schema *schema = NULL;
+	enum cli_exit status = CLI_OK;
+
+	for (size_t i = 0; i < docs->count; i++)
+		set[i] = (struct ag_rules_doc){ docs->at[i].name,
+			docs->at[i].text, docs->at[i].len };
+	if (found == NULL || ag_rules_schema_new(&schema) != AG_CEDAR_OK ||
+	    ag_rules_lint(schema, set, docs->count, found) != AG_CEDAR_OK)
+		status = cli_fail(CLI_FAULT, "no memory");
+	for (size_t i = 0; status == CLI_OK && i < found->count; i++)
+		print_finding(cli, doc_of(docs, found->items[i].rule),
+		    &found->items[i]);
+	if (status == CLI_OK && found->errors > 0)
+		status = CLI_USAGE;
+	else if (status == CLI_OK && found->warnings > 0)
+		status = CLI_NO;
+	else if (status == CLI_OK && !cli->json && !cli->quiet)
+		cli_say("%zu policies: nothing found", found->policies);
+	ag_cedar_schema_free(&schema);
+	free(found);
+	return status;
+}
+
+/* Of what is in force. */
+static enum cli_exit
+lint_server(struct cli *cli)
+{
+	json_t *body = json_object(), *answer = NULL, *f;
+	enum cli_exit status = cli_resolve(cli, true);
+	size_t i;
+
+	if (status == CLI_OK)
+		status = cli_http(cli, "POST", "/v1/policy-tools/lint", body,
+		    &answer);
+	json_decref(body);
+	if (status != CLI_OK)
+		return status;
+	json_array_foreach(json_object_get(answer, "findings"), i, f) {
+		if (cli->json)
+			cli_json_line(f);
+		else
+			cli_say("%s:%lld:%lld: %s: %s", cli_member_text(f, "rule"),
+			    (long long)json_integer_value(json_object_get(f,
+			    "line")), (long long)json_integer_value(
+			    json_object_get(f, "column")), cli_member_text(f,
+			    "kind"), cli_member_text(f, "detail"));
+	}
+	if (!json_is_true(json_object_get(answer, "clean")))
+		status = CLI_NO;
+	else if (!cli->json && !cli->quiet)
+		cli_say("%lld policies: nothing found",
+		    (long long)json_integer_value(json_object_get(answer,
+		    "policies")));
+	json_decref(answer);
+	return status;
+}
+
+enum cli_exit
+policy_lint(struct cli *cli)
+{
+	struct docs *docs;
+	enum cli_exit status;
+
+	if (cli_get_all(cli, "PATHS")->count == 0)
+		return lint_server(cli);
+	if ((status = docs_read(cli, &docs)) != CLI_OK)
+		return status;
+	status = lint_files(cli, docs);
+	docs_free(docs);
+	return status;
+}
+
+/* ----------------------------------------------------------- format and test */
 
 static enum cli_exit
 format_one(struct cli *cli, const struct doc *doc, bool check)

@@ -59,6 +59,13 @@ const struct cedar_type *cedar_check_condition(struct cedar_check *c,
 const struct cedar_type *cedar_check_and(struct cedar_check *c,
     const struct cedar_type *a, const struct cedar_type *b);
 
+/* Can an entity of the type be what this part of the scope asks for? */
+bool cedar_scope_type(const struct ag_cedar_schema *schema,
+    const struct cedar_policy *policy, int dim, const struct cedar_etype *type);
+/* Is the action one that the scope names? An unknown one names none. */
+bool cedar_scope_action(const struct ag_cedar_schema *schema,
+    const struct cedar_policy *policy, const struct cedar_action *action);
+
 /* ------------------------------------------------ for the two files of it */
 
 /* Says the error; always NULL. */

@@ -149,14 +149,14 @@ check_scope_names(struct validating *v)
 
 /* ------------------------------------------------------------------ scopes */
 
-/* Can an entity of the type be what the scope asks for? */
-static bool
-may_match(const struct validating *v, int dim, const struct cedar_etype *type)
+bool
+cedar_scope_type(const struct ag_cedar_schema *schema,
+    const struct cedar_policy *policy, int dim, const struct cedar_etype *type)
 {
-	const struct cedar_scope *s = &v->policy->body->scope[dim];
-	const struct ag_cedar_uid *uid = cedar_scope_uid(v->policy, dim);
+	const struct cedar_scope *s = &policy->body->scope[dim];
+	const struct ag_cedar_uid *uid = cedar_scope_uid(policy, dim);
 	const struct cedar_etype *of = uid == NULL ? NULL :
-	    cedar_schema_etype(v->schema, uid->type);
+	    cedar_schema_etype(schema, uid->type);
 	bool is = s->type.len == 0 || cedar_str_equal(s->type, type->name);
 
 	switch ((enum cedar_scope_kind)s->kind) {
@@ -174,27 +174,17 @@ may_match(const struct validating *v, int dim, const struct cedar_etype *type)
 	return false;
 }
 
-static bool
-any_matches(const struct validating *v, int dim,
-    struct cedar_etype *const *types, uint32_t count)
+bool
+cedar_scope_action(const struct ag_cedar_schema *schema,
+    const struct cedar_policy *policy, const struct cedar_action *action)
 {
-	for (uint32_t i = 0; i < count; i++)
-		if (may_match(v, dim, types[i]))
-			return true;
-	return false;
-}
-
-/* Is the action one that the scope names? An unknown one names none. */
-static bool
-action_matches(const struct validating *v, const struct cedar_action *action)
-{
-	const struct cedar_scope *s = &v->policy->body->scope[CEDAR_A];
+	const struct cedar_scope *s = &policy->body->scope[CEDAR_A];
 	bool yes = false;
 
 	if (s->kind == CEDAR_SCOPE_ANY)
 		return true;
 	for (uint32_t i = 0; i < s->uid_count; i++) {
-		const struct cedar_action *of = cedar_schema_action(v->schema,
+		const struct cedar_action *of = cedar_schema_action(schema,
 		    &s->uids[i]);
 
 		if (of == NULL)
@@ -205,13 +195,23 @@ action_matches(const struct validating *v, const struct cedar_action *action)
 	return yes;
 }
 
+static bool
+any_matches(const struct validating *v, int dim,
+    struct cedar_etype *const *types, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (cedar_scope_type(v->schema, v->policy, dim, types[i]))
+			return true;
+	return false;
+}
+
 static void
 check_application(struct validating *v)
 {
 	for (uint32_t i = 0; i < v->schema->action_count; i++) {
 		const struct cedar_action *a = v->schema->actions[i];
 
-		if (action_matches(v, a) && any_matches(v, CEDAR_P,
+		if (cedar_scope_action(v->schema, v->policy, a) && any_matches(v, CEDAR_P,
 		    a->principals, a->principal_count) && any_matches(v, CEDAR_R,
 		    a->resources, a->resource_count))
 			return;

@@ -121,6 +121,48 @@ def test_validate_and_schema(fleet, tenant):
     assert never["findings"] and never["findings"][0]["line"] == 1
 
 
+def test_lint(fleet, tenant, tmp_path):
+    """Each finding has a rule, a place and what would be right; drafts stand in for what is in force; nothing changes."""
+    lint = lambda **ask: tenant.ok("POST", "/v1/policy-tools/lint", ask)
+    assert lint() == {"clean": True, "policies": 0, "findings": []}
+    put(tenant, "base", ALL)
+    assert lint() == {"clean": True, "policies": 1, "findings": []}
+    narrow = {"name": "narrow", "text": "\n  permit (principal is Aegis::Agent, action, resource);"}
+    got = lint(documents=[narrow])
+    assert (got["clean"], got["policies"]) == (False, 2)
+    [found] = got["findings"]
+    assert (found["kind"], found["rule"], found["line"], found["column"]) == ("shadowed", "narrow/0", 2, 3)
+    assert found["severity"] == "warning" and "base/0 (1:1) says all of this; remove this" in found["detail"]
+    assert lint(documents=[narrow], alone=True)["clean"] is True
+    assert lint(documents=[narrow, {"name": "base"}])["clean"] is True
+    wall = {"name": "base", "text": "forbid (principal, action, resource);"}
+    assert [f["kind"] for f in lint(documents=[narrow, wall])["findings"]] == ["unreachable"]
+    wrong = lint(documents=[{"name": "x", "text": "permit (principal);"}])
+    assert wrong["findings"][0]["severity"] == "error" and wrong["findings"][0]["rule"] == "x"
+    for documents in ([{"name": "No", "text": ALL}], [narrow, narrow],
+                      [{"name": "d%d" % i, "text": ALL} for i in range(65)]):
+        got = tenant.request("POST", "/v1/policy-tools/lint", {"documents": documents})
+        assert (got.status, got.code) == (400, "InvalidField"), got
+    assert [p["name"] for p in tenant.items("/v1/policies")] == ["base"]
+    user = person(fleet, tenant, "uma", ["key-user"])
+    assert user.post("/v1/policy-tools/lint", {}).reason == "scope_missing"
+    # The command: files without a server, or what is in force.
+    token = tmp_path / "token"
+    token.write_text(tenant.token)
+    token.chmod(0o600)
+    (tmp_path / "base.cedar").write_text(ALL)
+    fleet.run("policy", "lint", str(tmp_path / "base.cedar"), check=0)
+    (tmp_path / "narrow.cedar").write_text(narrow["text"])
+    done = fleet.run("policy", "lint", str(tmp_path), check=1)
+    assert "narrow.cedar:2:3: shadowed: base/0 (1:1) says all of this" in done.stdout
+    (tmp_path / "narrow.cedar").write_text("permit (")
+    fleet.run("policy", "lint", str(tmp_path), check=2)
+    fleet.run("policy", "lint", token=str(token), check=0)
+    put(tenant, "narrow", narrow["text"])
+    done = fleet.run("policy", "lint", "--json", token=str(token), check=1)
+    assert json.loads(done.stdout)["kind"] == "shadowed"
+
+
 def test_scopes_of_policies(fleet, tenant):
     auditor = person(fleet, tenant, "ann", ["auditor"])
     user = person(fleet, tenant, "uma", ["key-user"])
