@@ -37,9 +37,6 @@ struct ag_bus {
 	void *socket; /* to the broker */
 	zmq_msg_t in;
 	bool in_open;
-	unsigned queue_max;
-	void *to[AG_SLOTS_MAX]; /* lines, by slot; NULL: through the broker */
-	struct ag_switch *from; /* lines from others; NULL: none */
 };
 
 static bool
@@ -84,15 +81,15 @@ socket_fd(void *socket)
 /* ------------------------------------------------------ an actor's side */
 
 static void *
-dealer_connect(struct ag_bus *bus, const char *endpoint, const char *name,
-    const uint8_t token[32])
+dealer_connect(void *zmq, const char *endpoint, const char *name,
+    const uint8_t token[32], unsigned queue_max)
 {
-	void *socket = zmq_socket(bus->zmq, ZMQ_DEALER);
+	void *socket = zmq_socket(zmq, ZMQ_DEALER);
 	char password[65];
 	bool ok;
 
 	ag_hex(token, 32, password);
-	ok = socket != NULL && set_common(socket, bus->queue_max) &&
+	ok = socket != NULL && set_common(socket, queue_max) &&
 	    set_int(socket, ZMQ_RECONNECT_IVL, 20) &&
 	    zmq_setsockopt(socket, ZMQ_PLAIN_USERNAME, name,
 	        strlen(name)) == 0 &&
@@ -116,25 +113,16 @@ ag_bus_connect(const char *endpoint, const char *name, const uint8_t token[32],
 
 	if (bus == NULL)
 		return AG_NO_MEMORY;
-	bus->queue_max = queue_max;
 	bus->zmq = zmq_ctx_new();
 	if (bus->zmq != NULL)
-		bus->socket = dealer_connect(bus, endpoint, name, token);
+		bus->socket = dealer_connect(bus->zmq, endpoint, name, token,
+		    queue_max);
 	if (bus->socket == NULL) {
 		ag_bus_close(&bus, 0);
 		return AG_IO;
 	}
 	*out = bus;
 	return AG_OK;
-}
-
-static void
-close_socket(void *socket, unsigned linger_ms)
-{
-	if (socket == NULL)
-		return;
-	set_int(socket, ZMQ_LINGER, (int)linger_ms);
-	zmq_close(socket);
 }
 
 void
@@ -147,10 +135,10 @@ ag_bus_close(struct ag_bus **busp, unsigned linger_ms)
 		return;
 	if (bus->in_open)
 		zmq_msg_close(&bus->in);
-	ag_switch_free(&bus->from);
-	for (unsigned slot = 0; slot < AG_SLOTS_MAX; slot++)
-		close_socket(bus->to[slot], linger_ms);
-	close_socket(bus->socket, linger_ms);
+	if (bus->socket != NULL) {
+		set_int(bus->socket, ZMQ_LINGER, (int)linger_ms);
+		zmq_close(bus->socket);
+	}
 	if (bus->zmq != NULL)
 		zmq_ctx_term(bus->zmq);
 	free(bus);
@@ -193,14 +181,14 @@ free_frame(void *bytes, void *hint)
 }
 
 /* Small frames are copied into libzmq's own message, large ones handed over. */
-static ag_err
-send_owned(void *socket, uint8_t *bytes, size_t len)
+ag_err
+ag_bus_send(struct ag_bus *bus, uint8_t *bytes, size_t len)
 {
 	enum { COPY_MAX = 1024 };
 	zmq_msg_t msg;
 
 	if (len <= COPY_MAX) {
-		int sent = zmq_send(socket, bytes, len, ZMQ_DONTWAIT);
+		int sent = zmq_send(bus->socket, bytes, len, ZMQ_DONTWAIT);
 
 		free(bytes);
 		if (sent >= 0)
@@ -211,21 +199,13 @@ send_owned(void *socket, uint8_t *bytes, size_t len)
 		free(bytes);
 		return AG_NO_MEMORY;
 	}
-	if (zmq_msg_send(&msg, socket, ZMQ_DONTWAIT) < 0) {
+	if (zmq_msg_send(&msg, bus->socket, ZMQ_DONTWAIT) < 0) {
 		ag_err err = errno == EAGAIN ? AG_FULL : AG_IO;
 
 		zmq_msg_close(&msg);
 		return err;
 	}
 	return AG_OK;
-}
-
-ag_err
-ag_bus_send(struct ag_bus *bus, unsigned to, uint8_t *bytes, size_t len)
-{
-	void *line = to < AG_SLOTS_MAX ? bus->to[to] : NULL;
-
-	return send_owned(line != NULL ? line : bus->socket, bytes, len);
 }
 
 /* ------------------------------------------------------ the broker's side */
@@ -250,7 +230,6 @@ struct row {
 
 struct ag_switch {
 	void *zmq;
-	bool zmq_borrowed; /* an actor's, for its lines */
 	void *zap;
 	int zap_fd;
 	int epoll;
@@ -278,9 +257,8 @@ watch(struct ag_switch *sw, int fd, enum watch_kind kind, unsigned slot)
 	return epoll_ctl(sw->epoll, EPOLL_CTL_ADD, fd, &ev) == 0;
 }
 
-/* zmq: whose I/O thread is to be used; NULL: one of its own. */
-static ag_err
-switch_new(void *zmq, unsigned slots_max, unsigned queue_max, unsigned uid,
+ag_err
+ag_switch_new(unsigned slots_max, unsigned queue_max, unsigned uid,
     struct ag_switch **out)
 {
 	struct ag_switch *sw = calloc(1, sizeof(*sw));
@@ -293,8 +271,7 @@ switch_new(void *zmq, unsigned slots_max, unsigned queue_max, unsigned uid,
 	sw->queue_max = queue_max;
 	sw->rows = calloc(slots_max, sizeof(*sw->rows));
 	sw->epoll = epoll_create1(EPOLL_CLOEXEC);
-	sw->zmq_borrowed = zmq != NULL;
-	sw->zmq = zmq != NULL ? zmq : zmq_ctx_new();
+	sw->zmq = zmq_ctx_new();
 	if (sw->zmq != NULL)
 		sw->zap = zmq_socket(sw->zmq, ZMQ_REP);
 	if (sw->rows == NULL || sw->epoll < 0 || sw->zap == NULL ||
@@ -305,13 +282,6 @@ switch_new(void *zmq, unsigned slots_max, unsigned queue_max, unsigned uid,
 	}
 	*out = sw;
 	return AG_OK;
-}
-
-ag_err
-ag_switch_new(unsigned slots_max, unsigned queue_max, unsigned uid,
-    struct ag_switch **out)
-{
-	return switch_new(NULL, slots_max, queue_max, uid, out);
 }
 
 void
@@ -326,7 +296,7 @@ ag_switch_free(struct ag_switch **swp)
 		ag_switch_close(sw, i);
 	if (sw->zap != NULL)
 		zmq_close(sw->zap);
-	if (sw->zmq != NULL && !sw->zmq_borrowed)
+	if (sw->zmq != NULL)
 		zmq_ctx_term(sw->zmq);
 	if (sw->epoll >= 0)
 		close(sw->epoll);
@@ -748,49 +718,6 @@ uint64_t
 ag_switch_denied(const struct ag_switch *sw)
 {
 	return sw->denied;
-}
-
-/* ---------------------------------------- lines: two actors, no broker */
-
-ag_err
-ag_bus_line_to(struct ag_bus *bus, unsigned slot, const char *endpoint,
-    const char *name, const uint8_t token[32])
-{
-	if (slot >= AG_SLOTS_MAX || bus->to[slot] != NULL)
-		return AG_INVALID_FIELD;
-	bus->to[slot] = dealer_connect(bus, endpoint, name, token);
-	return bus->to[slot] == NULL ? AG_IO : AG_OK;
-}
-
-ag_err
-ag_bus_line_from(struct ag_bus *bus, unsigned uid,
-    const struct ag_switch_row *row)
-{
-	ag_err err = AG_OK;
-
-	if (bus->from == NULL)
-		err = switch_new(bus->zmq, AG_SLOTS_MAX, bus->queue_max, uid,
-		    &bus->from);
-	return err == AG_OK ? ag_switch_open(bus->from, row) : err;
-}
-
-int
-ag_bus_lines_fd(const struct ag_bus *bus)
-{
-	return bus->from == NULL ? -1 : bus->from->epoll;
-}
-
-bool
-ag_bus_lines_turn(struct ag_bus *bus, ag_switch_on_frame *on_frame, void *arg)
-{
-	bool extra;
-
-	if (bus->from == NULL)
-		return false;
-	if (ag_switch_turn(bus->from, 0, -1, &extra, on_frame, NULL, arg) !=
-	    AG_OK)
-		ag_log_plain(AG_ERROR, "LINES", "error=%s", strerror(errno));
-	return anything_to_look_at(bus->from);
 }
 
 /* ------------------------------------------------------------- topics */

@@ -19,6 +19,7 @@ enum {
 	LOCKS_PER_TRIP = 3,
 	STREAM_NAME_MAX = 200,
 	WORK_MAX = 64,
+	LINGER_MS = 500, /* what is left to say at the end */
 	QUEUE_MAX = 8192,    /* fleet budget 4,096 requests and as much for control */
 	TICK_MS = 250,       /* heartbeat; with a test clock 50 */
 	HELLO_EVERY_TICKS = 2,
@@ -126,6 +127,8 @@ struct timer {
 enum { AG_CURSOR_KEY_BYTES = 32 };
 
 struct job;
+struct line_to;
+struct line_from;
 
 struct ag_ctx {
 	const struct ag_actor *actor;
@@ -146,10 +149,12 @@ struct ag_ctx {
 	struct ag_arena *arena;
 	struct ag_bus *bus; /* NULL in the kit */
 	struct event_base *base;
-	struct event *bus_event, *line_event, *boot_event, *tick_event, *term_event,
+	struct line_to *lines_to[AG_SLOTS_MAX]; /* NULL: through the broker */
+	struct line_from *lines_from;           /* a list */
+	struct ag_pair_room *line_room;
+	struct event *bus_event, *boot_event, *tick_event, *term_event,
 	    *hup_event, *work_event;
 	bool look_again; /* the bus may have more: do not wait */
-	bool look_lines; /* the lines may */
 	unsigned turn_messages;
 	bool turned;     /* something ran in this round: flush hook is due */
 
@@ -252,8 +257,11 @@ ag_err out_add_raw(struct ag_ctx *ctx, unsigned to, uint16_t type,
 void out_send_all(struct ag_ctx *ctx);
 /* ---- line.c: the ring's own lines */
 ag_err line_open_all(struct ag_ctx *ctx) AG_MUST; /* as the boot message says */
-/* ag_switch_on_frame; arg is the context. */
-void line_frame(void *arg, unsigned from, uint8_t *bytes, size_t len);
+void line_close_all(struct ag_ctx *ctx, unsigned linger_ms);
+/* AG_FULL: whoever should hear has not for long; ours. */
+ag_err line_send(struct line_to *line, const uint8_t *bytes, size_t len) AG_MUST;
+/* What came on the line from that slot; bytes are stamped. */
+void line_frame(struct ag_ctx *ctx, unsigned from, uint8_t *bytes, size_t len);
 /* ---- trip.c */
 void trip_frame(struct ag_ctx *ctx, const uint8_t *bytes, size_t len);
 void trip_run_queue(struct ag_ctx *ctx);

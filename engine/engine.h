@@ -160,10 +160,8 @@ int ag_bus_fd(struct ag_bus *bus); /* edge: readable when something changed */
 ag_err ag_bus_recv(struct ag_bus *bus, const uint8_t **bytes, size_t *len)
     AG_MUST;
 bool ag_bus_waiting(struct ag_bus *bus);
-/* Takes bytes (malloc'd), frees them; by the line to that slot if there is one,
- * else through the broker. AG_FULL: the queue is full (ours). */
-ag_err ag_bus_send(struct ag_bus *bus, unsigned to, uint8_t *bytes, size_t len)
-    AG_MUST;
+/* Takes bytes (malloc'd), frees them. AG_FULL: the queue is full (ours). */
+ag_err ag_bus_send(struct ag_bus *bus, uint8_t *bytes, size_t len) AG_MUST;
 
 struct ag_switch; /* the broker's side: one DEALER per row, and ZAP */
 struct ag_switch_row {
@@ -195,21 +193,6 @@ ag_err ag_switch_send(struct ag_switch *sw, unsigned to, const uint8_t *bytes,
     size_t len) AG_MUST;
 uint64_t ag_switch_denied(const struct ag_switch *sw); /* handshakes refused */
 
-/*
- * Lines: two rows that proto/routes.def lets talk without the broker. The one
- * who hears binds, and admits only that row with the line's own token: who is
- * behind it is known like the broker knows it. What is sent before the peer is
- * there waits, bounded by the queue.
- */
-ag_err ag_bus_line_to(struct ag_bus *bus, unsigned slot, const char *endpoint,
-    const char *name, const uint8_t token[32]) AG_MUST;
-ag_err ag_bus_line_from(struct ag_bus *bus, unsigned uid,
-    const struct ag_switch_row *row) AG_MUST;
-int ag_bus_lines_fd(const struct ag_bus *bus); /* edge, like ag_bus_fd; -1: none */
-/* Hands out at most AG_TURN_FRAMES_MAX frames per line; true: there may be more. */
-bool ag_bus_lines_turn(struct ag_bus *bus, ag_switch_on_frame *on_frame,
-    void *arg) AG_MUST;
-
 struct ag_topics; /* XPUB, for sinks/topics */
 ag_err ag_topics_open(const char *endpoint, unsigned queue_max,
     struct ag_topics **out) AG_MUST;
@@ -218,6 +201,36 @@ bool ag_topics_wanted(struct ag_topics *topics);
 ag_err ag_topics_publish(struct ag_topics *topics, const char *topic,
     const void *bytes, size_t len) AG_MUST; /* two frames: topic, event */
 void ag_topics_close(struct ag_topics **topics);
+
+/*
+ * ---- pair.c: a line between two processes, without the broker and its queues.
+ * What is said while nobody hears waits in the socket, and behind that in the
+ * one who says. None of these blocks but ag_pair_out_close.
+ */
+struct ag_pair_out; /* says */
+struct ag_pair_in;  /* hears */
+struct ag_pair_room; /* where a turn's packets are put; one for all that hear */
+typedef void ag_pair_on_frame(void *arg, uint8_t *bytes, size_t len);
+/* ends[0] says, ends[1] hears; close-on-exec. */
+ag_err ag_pair_make(int ends[2]) AG_MUST;
+/* Takes fd. At most queue_max frames wait for the socket's room. */
+ag_err ag_pair_out_open(int fd, unsigned queue_max, struct ag_pair_out **out)
+    AG_MUST;
+/* Copies what has to wait. AG_FULL: queue_max frames do. */
+ag_err ag_pair_out_send(struct ag_pair_out *out, const uint8_t *bytes,
+    size_t len) AG_MUST;
+bool ag_pair_out_waits(const struct ag_pair_out *out); /* flush it when writable */
+void ag_pair_out_flush(struct ag_pair_out *out);
+/* Gives what waits linger_ms, each time that the hearer takes some of it. */
+void ag_pair_out_close(struct ag_pair_out **out, unsigned linger_ms);
+ag_err ag_pair_in_open(int fd, struct ag_pair_in **in) AG_MUST; /* takes fd */
+/* Hands out at most AG_TURN_FRAMES_MAX frames, each for as long as the call;
+ * *malformed grows by the packets that were none. AG_IO: it cannot be read. */
+ag_err ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
+    unsigned *malformed, ag_pair_on_frame *on_frame, void *arg) AG_MUST;
+void ag_pair_in_close(struct ag_pair_in **in);
+ag_err ag_pair_room_new(struct ag_pair_room **room) AG_MUST;
+void ag_pair_room_free(struct ag_pair_room **room);
 
 /* ---- clock.c: the wall clock against the monotonic one */
 enum {

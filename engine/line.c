@@ -2,11 +2,13 @@
 /*
  * Lines: where two neighbours of the ring talk without the broker between
  * them (proto/lines.def). Who hears does here what the broker does elsewhere:
- * it stamps the sender, whom the line's token proves, and refuses what
+ * it stamps the sender, who alone holds the line's other end, and refuses what
  * proto/routes.def does not list.
  */
 #include "ctx.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Audit hears of it, and bounds how many of these it records. It is not told
@@ -63,41 +65,150 @@ listed(struct ag_ctx *ctx, unsigned from, const uint8_t *bytes, size_t len)
 }
 
 void
-line_frame(void *arg, unsigned from, uint8_t *bytes, size_t len)
+line_frame(struct ag_ctx *ctx, unsigned from, uint8_t *bytes, size_t len)
 {
-	struct ag_ctx *ctx = arg;
-
 	if (!listed(ctx, from, bytes, len))
 		return;
 	ag_frame_stamp(bytes, (uint16_t)from);
 	trip_frame(ctx, bytes, len);
 }
 
+/* -------------------------------------------------------------- the sockets */
+
+struct line_to {
+	struct ag_pair_out *pair;
+	struct event *room; /* while something waits */
+};
+
+struct line_from {
+	struct line_from *next;
+	struct ag_ctx *ctx;
+	unsigned slot; /* who says */
+	struct ag_pair_in *pair;
+	struct event *event;
+};
+
+static void
+on_room(evutil_socket_t fd, short what, void *arg)
+{
+	struct line_to *line = arg;
+
+	(void)fd;
+	(void)what;
+	ag_pair_out_flush(line->pair);
+	if (!ag_pair_out_waits(line->pair))
+		event_del(line->room);
+}
+
+ag_err
+line_send(struct line_to *line, const uint8_t *bytes, size_t len)
+{
+	ag_err err = ag_pair_out_send(line->pair, bytes, len);
+
+	if (ag_pair_out_waits(line->pair) && event_add(line->room, NULL) != 0)
+		return AG_IO;
+	return err;
+}
+
+static void
+on_frame(void *arg, uint8_t *bytes, size_t len)
+{
+	const struct line_from *line = arg;
+
+	line_frame(line->ctx, line->slot, bytes, len);
+}
+
+static void
+on_said(evutil_socket_t fd, short what, void *arg)
+{
+	struct line_from *line = arg;
+	struct ag_ctx *ctx = line->ctx;
+	unsigned malformed = 0;
+
+	(void)fd;
+	(void)what;
+	if (ag_pair_in_turn(line->pair, ctx->line_room, &malformed, on_frame,
+	        line) != AG_OK) {
+		ag_log(ctx, AG_ERROR, "LINE-BROKEN", "from=%s error=%s",
+		    ag_slot_name(ctx, line->slot), strerror(errno));
+		ag_stop(ctx, 1); /* started again, it finds all its lines */
+	}
+	ag_em_add(ctx, EM_MALFORMED, malformed);
+}
+
+static ag_err
+open_to(struct ag_ctx *ctx, const Ag__BootLine *boot)
+{
+	struct line_to *line;
+	int fd = (int)boot->fd;
+
+	if (boot->slot >= AG_SLOTS_MAX || ctx->lines_to[boot->slot] != NULL)
+		return AG_USAGE;
+	if ((line = calloc(1, sizeof(*line))) == NULL)
+		return AG_NO_MEMORY;
+	ctx->lines_to[boot->slot] = line;
+	line->room = event_new(ctx->base, fd, EV_WRITE | EV_PERSIST, on_room,
+	    line);
+	return line->room == NULL ? AG_NO_MEMORY :
+	    ag_pair_out_open(fd, QUEUE_MAX, &line->pair);
+}
+
+static ag_err
+open_from(struct ag_ctx *ctx, const Ag__BootLine *boot)
+{
+	struct line_from *line = calloc(1, sizeof(*line));
+	int fd = (int)boot->fd;
+
+	if (line == NULL)
+		return AG_NO_MEMORY;
+	line->next = ctx->lines_from;
+	ctx->lines_from = line;
+	line->ctx = ctx;
+	line->slot = boot->slot;
+	line->event = event_new(ctx->base, fd, EV_READ | EV_PERSIST, on_said,
+	    line);
+	if (line->event == NULL || event_add(line->event, NULL) != 0)
+		return AG_IO;
+	return ag_pair_in_open(fd, &line->pair);
+}
+
 ag_err
 line_open_all(struct ag_ctx *ctx)
 {
-	Ag__Boot *boot = ctx->boot;
+	const Ag__Boot *boot = ctx->boot;
 	ag_err err = AG_OK;
 
-	for (size_t i = 0; err == AG_OK && i < boot->n_lines_from; i++) {
-		const Ag__BootLine *line = boot->lines_from[i];
-		struct ag_switch_row row = { .slot = line->slot,
-			.name = ag_slot_name(ctx, line->slot),
-			.endpoint = line->endpoint };
-
-		if (line->token.len != sizeof(row.token_hash))
-			return AG_USAGE;
-		memcpy(row.token_hash, line->token.data, sizeof(row.token_hash));
-		err = ag_bus_line_from(ctx->bus, boot->uid, &row);
-	}
-	for (size_t i = 0; err == AG_OK && i < boot->n_lines_to; i++) {
-		const Ag__BootLine *line = boot->lines_to[i];
-
-		if (line->token.len != 32)
-			return AG_USAGE;
-		err = ag_bus_line_to(ctx->bus, line->slot, line->endpoint,
-		    boot->self->name, line->token.data);
-		ag_wipe(line->token.data, line->token.len);
-	}
+	if (boot->n_lines_from > 0)
+		err = ag_pair_room_new(&ctx->line_room);
+	for (size_t i = 0; err == AG_OK && i < boot->n_lines_from; i++)
+		err = open_from(ctx, boot->lines_from[i]);
+	for (size_t i = 0; err == AG_OK && i < boot->n_lines_to; i++)
+		err = open_to(ctx, boot->lines_to[i]);
 	return err;
+}
+
+void
+line_close_all(struct ag_ctx *ctx, unsigned linger_ms)
+{
+	for (unsigned slot = 0; slot < AG_SLOTS_MAX; slot++) {
+		struct line_to *line = ctx->lines_to[slot];
+
+		ctx->lines_to[slot] = NULL;
+		if (line == NULL)
+			continue;
+		if (line->room != NULL)
+			event_free(line->room);
+		ag_pair_out_close(&line->pair, linger_ms);
+		free(line);
+	}
+	while (ctx->lines_from != NULL) {
+		struct line_from *line = ctx->lines_from;
+
+		ctx->lines_from = line->next;
+		if (line->event != NULL)
+			event_free(line->event);
+		ag_pair_in_close(&line->pair);
+		free(line);
+	}
+	ag_pair_room_free(&ctx->line_room);
 }

@@ -93,9 +93,12 @@ check_destination(struct ag_ctx *ctx, unsigned to)
 {
 	if (to == AG_SLOT_BROKER || to == ctx->self)
 		return AG_OK;
-	if (to >= AG_SLOTS_MAX || !ctx->slots[to].up)
+	if (to >= AG_SLOTS_MAX)
 		return AG_NOBODY;
-	return AG_OK;
+	/* Who has just asked is there, even if the broker is yet to say so. */
+	if (ctx->slots[to].up || (ctx->trip != NULL && ctx->trip->from == to))
+		return AG_OK;
+	return AG_NOBODY;
 }
 
 ag_err
@@ -158,11 +161,24 @@ frame_done(struct ag_ctx *ctx, struct out_frame *frame)
 	ctx->frame_pool = frame;
 }
 
-static void
-frame_send(struct ag_ctx *ctx, struct out_frame *frame)
+/* By the line to that row if there is one, else through the broker. */
+static ag_err
+give(struct ag_ctx *ctx, const struct out_frame *frame)
 {
 	uint8_t *bytes;
 
+	if (frame->to < AG_SLOTS_MAX && ctx->lines_to[frame->to] != NULL)
+		return line_send(ctx->lines_to[frame->to], frame->bytes,
+		    frame->len);
+	if ((bytes = malloc(frame->len)) == NULL)
+		return AG_NO_MEMORY;
+	memcpy(bytes, frame->bytes, frame->len);
+	return ag_bus_send(ctx->bus, bytes, frame->len);
+}
+
+static void
+frame_send(struct ag_ctx *ctx, struct out_frame *frame)
+{
 	ag_frame_write_header(frame->bytes, (uint16_t)frame->to, frame->count);
 	if (frame->to == ctx->self) {
 		/* To oneself: no need to trouble the broker. Handlers may say
@@ -175,13 +191,7 @@ frame_send(struct ag_ctx *ctx, struct out_frame *frame)
 		kit_capture(ctx->kit, frame->bytes, frame->len);
 		return;
 	}
-	bytes = malloc(frame->len);
-	if (bytes == NULL) {
-		ag_em_add(ctx, EM_FULL, frame->count);
-		return;
-	}
-	memcpy(bytes, frame->bytes, frame->len);
-	if (ag_bus_send(ctx->bus, frame->to, bytes, frame->len) != AG_OK) {
+	if (give(ctx, frame) != AG_OK) {
 		/* Every mailbox holds the whole budget, so this is our bug or a
 		 * dead broker; deadlines deal with what was in it. */
 		ag_em_add(ctx, EM_FULL, frame->count);

@@ -78,16 +78,6 @@ on_bus(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_lines(evutil_socket_t fd, short what, void *arg)
-{
-	struct ag_ctx *ctx = arg;
-
-	(void)fd;
-	(void)what;
-	ctx->look_lines = ag_bus_lines_turn(ctx->bus, line_frame, ctx);
-}
-
-static void
 commit_if_due(struct ag_ctx *ctx)
 {
 	if (ctx->db == NULL || ctx->actor->store_dir != NULL ||
@@ -287,13 +277,7 @@ connect_bus(struct ag_ctx *ctx)
 	if ((err = line_open_all(ctx)) != AG_OK)
 		return err;
 	ctx->bus_event = watch(ctx, ag_bus_fd(ctx->bus), EV_READ, on_bus);
-	if (ctx->bus_event == NULL)
-		return AG_IO;
-	if (ag_bus_lines_fd(ctx->bus) < 0)
-		return AG_OK;
-	ctx->line_event = watch(ctx, ag_bus_lines_fd(ctx->bus), EV_READ,
-	    on_lines);
-	return ctx->line_event == NULL ? AG_IO : AG_OK;
+	return ctx->bus_event == NULL ? AG_IO : AG_OK;
 }
 
 static ag_err
@@ -330,8 +314,7 @@ round_flags(struct ag_ctx *ctx, struct event *wake)
 	uint64_t next = timer_next_ms(ctx), now = ag_mono_ms(ctx);
 	struct timeval tv = { 0 };
 
-	if (ctx->look_again || ctx->look_lines || ctx->run_first != NULL ||
-	    next <= now)
+	if (ctx->look_again || ctx->run_first != NULL || next <= now)
 		return EVLOOP_ONCE | EVLOOP_NONBLOCK;
 	if (next != UINT64_MAX) {
 		tv.tv_sec = (time_t)((next - now) / 1000);
@@ -362,8 +345,6 @@ loop(struct ag_ctx *ctx)
 		event_del(wake);
 		if (ctx->look_again)
 			bus_turn(ctx);
-		if (ctx->look_lines)
-			on_lines(-1, 0, ctx);
 		timer_run(ctx);
 		trip_run_queue(ctx);
 		if (!ctx->turned)
@@ -401,13 +382,13 @@ finish(struct ag_ctx *ctx, ag_err err)
 	status = ctx->exit_status;
 	free_event(&ctx->work_event);
 	free_event(&ctx->bus_event);
-	free_event(&ctx->line_event);
 	free_event(&ctx->tick_event);
 	free_event(&ctx->term_event);
 	free_event(&ctx->boot_event);
 	if (ctx->actor != NULL && ctx->arena != NULL)
 		ctx_fini(ctx);
-	ag_bus_close(&ctx->bus, 500);
+	line_close_all(ctx, LINGER_MS);
+	ag_bus_close(&ctx->bus, LINGER_MS);
 	if (ctx->base != NULL)
 		event_base_free(ctx->base);
 	free(ctx);

@@ -128,16 +128,6 @@ ag_endpoint_name(const char *run_dir, const char *name, unsigned generation,
 	return n > 0 && n < ENDPOINT_SIZE;
 }
 
-bool
-ag_endpoint_line(const char *run_dir, const char *to, const char *from,
-    char out[ENDPOINT_SIZE])
-{
-	int n = snprintf(out, ENDPOINT_SIZE, "ipc://%s/bus/%s.%s", run_dir, to,
-	    from);
-
-	return n > 0 && n < ENDPOINT_SIZE;
-}
-
 void
 ag_endpoint_remove(const char *endpoint)
 {

@@ -1,81 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lines: which rows talk without the broker (proto/lines.def), and the token
- * of each line. A token is made of the fleet's own secret of this start and
- * the two names, so nobody has to keep a table of them and a process that is
- * started again finds the lines that its neighbours still hold. The one who
- * says is told the token, the one who hears its hash.
+ * lines: which rows talk without the broker (proto/lines.def). Each line is a
+ * pair of sockets, made once for a start of the fleet. Both ends stay here, so
+ * a process that is started again is given the ends that its last one had, and
+ * its neighbours notice nothing.
  */
 #include "supervisor.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* Who the two ends of a line are, seen from one of them. */
-struct ends {
-	const struct child *from, *to;
-};
+#include <unistd.h>
 
 static bool
-has_line(const struct ends *ends)
+has_line(const struct child *from, const struct child *to)
 {
-	return !ends->from->is_local && !ends->to->is_local &&
-	    !ends->from->is_broker && !ends->to->is_broker &&
-	    ag_line_between(ag_role_named(ends->from->role),
-	        ag_role_named(ends->to->role));
-}
-
-static ag_err
-make_token(struct ag_mac *mac, const struct ends *ends, uint8_t token[32])
-{
-	char text[2 * AG_FLEET_NAME_SIZE + 8];
-	int n = snprintf(text, sizeof(text), "line %s %s", ends->from->name,
-	    ends->to->name);
-
-	return ag_mac_sign(mac, text, (size_t)n, token);
-}
-
-static ag_err
-add(const struct supervisor *sup, struct ag_mac *mac, const struct ends *ends,
-    const struct child *self, struct line_list *list)
-{
-	struct line_row *row = &list->rows[list->count];
-	const struct child *peer = self == ends->to ? ends->from : ends->to;
-	ag_err err = make_token(mac, ends, row->token);
-
-	if (err != AG_OK)
-		return err;
-	if (self == ends->to)
-		ag_sha256(row->token, sizeof(row->token), row->token);
-	if (!ag_endpoint_line(sup->run_dir, ends->to->name, ends->from->name,
-	        row->endpoint))
-		return AG_FULL;
-	ag__boot_line__init(&row->line);
-	row->line.slot = peer->slot;
-	row->line.endpoint = row->endpoint;
-	row->line.token.data = row->token;
-	row->line.token.len = sizeof(row->token);
-	list->pointers[list->count++] = &row->line;
-	return AG_OK;
+	return !from->is_local && !to->is_local && !from->is_broker &&
+	    !to->is_broker && ag_line_between(ag_role_named(from->role),
+	    ag_role_named(to->role));
 }
 
 ag_err
-ag_lines_of(const struct supervisor *sup, const struct child *child,
-    struct line_list *to, struct line_list *from)
+ag_lines_make(struct supervisor *sup)
 {
-	struct ag_mac *mac = NULL;
-	ag_err err = ag_mac_new(sup->line_key, sizeof(sup->line_key), &mac);
+	for (unsigned i = 0; i < sup->count * sup->count; i++) {
+		const struct child *from = &sup->children[i / sup->count];
+		const struct child *to = &sup->children[i % sup->count];
+		struct line *more, *line;
+		ag_err err;
 
-	to->count = from->count = 0;
-	for (unsigned i = 0; err == AG_OK && i < sup->count; i++) {
-		const struct child *peer = &sup->children[i];
-		struct ends out = { child, peer }, in = { peer, child };
-
-		if (has_line(&out))
-			err = add(sup, mac, &out, child, to);
-		if (err == AG_OK && has_line(&in))
-			err = add(sup, mac, &in, child, from);
+		if (!has_line(from, to))
+			continue;
+		more = realloc(sup->lines, (sup->line_count + 1) * sizeof(*more));
+		if (more == NULL)
+			return AG_NO_MEMORY;
+		sup->lines = more;
+		line = &more[sup->line_count];
+		line->from = from->slot;
+		line->to = to->slot;
+		if ((err = ag_pair_make(line->ends)) != AG_OK)
+			return err;
+		sup->line_count++;
 	}
-	ag_mac_free(&mac);
-	return err;
+	return AG_OK;
+}
+
+void
+ag_lines_free(struct supervisor *sup)
+{
+	for (unsigned i = 0; i < sup->line_count; i++) {
+		close(sup->lines[i].ends[0]);
+		close(sup->lines[i].ends[1]);
+	}
+	free(sup->lines);
+	sup->lines = NULL;
+	sup->line_count = 0;
+}
+
+static void
+add(struct line_ends *ends, unsigned peer, int fd, Ag__BootLine **pointers,
+    size_t *count)
+{
+	Ag__BootLine *row = &ends->rows[ends->count];
+
+	ag__boot_line__init(row);
+	row->slot = peer;
+	row->fd = LINE_FD + ends->count;
+	ends->fds[ends->count++] = fd;
+	pointers[(*count)++] = row;
+}
+
+void
+ag_lines_of(const struct supervisor *sup, const struct child *child,
+    struct line_ends *ends)
+{
+	ends->count = 0;
+	ends->to_count = ends->from_count = 0;
+	for (unsigned i = 0; !child->is_broker && i < sup->line_count; i++) {
+		const struct line *line = &sup->lines[i];
+
+		if (line->from == child->slot)
+			add(ends, line->to, line->ends[0], ends->to,
+			    &ends->to_count);
+		if (line->to == child->slot)
+			add(ends, line->from, line->ends[1], ends->from,
+			    &ends->from_count);
+	}
 }

@@ -4,7 +4,8 @@
  * who it is and nothing that its role does not need. The only place where the
  * token of a start is in clear text, for as long as it takes to write it.
  * Descriptors of a child: 0 /dev/null, 1 and 2 the log (a stdout sink's 1 is
- * ours), 3 the supervisor, 4 a plane's listener. Nothing else.
+ * ours), 3 the supervisor, 4 a plane's listener, from 5 on its ends of lines.
+ * Nothing else.
  */
 #include "supervisor.h"
 
@@ -23,7 +24,7 @@
 enum {
 	ROWS_MAX = CHILDREN_MAX + GUESTS_MAX,
 	EXEC_FAILED = 127,
-	FDS_MOVED = 10, /* above all that a child gets */
+	FDS_MOVED = LINE_FD + LINE_ENDS_MAX, /* above all that a child gets */
 };
 
 ag_err
@@ -129,21 +130,18 @@ fill_common(const struct supervisor *sup, Ag__Boot *boot, struct table *t)
 
 static ag_err
 tell_boot(struct supervisor *sup, const struct child *child,
-    const uint8_t token[32], int fd)
+    const struct line_ends *ends, const uint8_t token[32], int fd)
 {
 	static struct table table; /* large, and used for the length of a call */
-	static struct line_list to, from;
 	Ag__Boot boot = AG__BOOT__INIT;
 	Ag__BootRow self = AG__BOOT_ROW__INIT;
 	uint8_t lock[AG_MASTER_KDF_BYTES + AG_MASTER_BYTES];
-	ag_err err = ag_lines_of(sup, child, &to, &from);
+	ag_err err;
 
-	if (err != AG_OK)
-		return err;
-	boot.lines_to = to.pointers;
-	boot.n_lines_to = to.count;
-	boot.lines_from = from.pointers;
-	boot.n_lines_from = from.count;
+	boot.lines_to = (Ag__BootLine **)(uintptr_t)ends->to;
+	boot.n_lines_to = ends->to_count;
+	boot.lines_from = (Ag__BootLine **)(uintptr_t)ends->from;
+	boot.n_lines_from = ends->from_count;
 	fill_table(sup, &table, child->is_broker);
 	fill_common(sup, &boot, &table);
 	self.slot = child->slot;
@@ -179,7 +177,6 @@ tell_boot(struct supervisor *sup, const struct child *child,
 	}
 	err = ag_boot_write(fd, &boot);
 	ag_wipe(lock, sizeof(lock));
-	ag_wipe(to.rows, to.count * sizeof(to.rows[0]));
 	return err;
 }
 
@@ -321,30 +318,52 @@ fail(const char *what)
 }
 
 /* Sources are moved out of the way first, so that no dup2 hits another's. */
-static void
-arrange(const struct supervisor *sup, const struct child *child, int boot_fd)
+static int
+moved(int fd)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int log = sup->log_fd >= 0 ? sup->log_fd : STDERR_FILENO;
-	int out = child->is_stdout ? sup->stdout_fd : log;
-	int in_high = fcntl(null, F_DUPFD_CLOEXEC, FDS_MOVED);
-	int out_high = fcntl(out, F_DUPFD_CLOEXEC, FDS_MOVED);
-	int log_high = fcntl(log, F_DUPFD_CLOEXEC, FDS_MOVED);
-	int boot_high = fcntl(boot_fd, F_DUPFD_CLOEXEC, FDS_MOVED);
-	int listen_high = child->listener != NULL ?
-	    fcntl(child->listener->fd, F_DUPFD_CLOEXEC, FDS_MOVED) : -1;
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FDS_MOVED);
 
-	if (dup2(in_high, 0) < 0 || dup2(out_high, 1) < 0 ||
-	    dup2(log_high, 2) < 0 || dup2(boot_high, AG_BOOT_FD) < 0)
+	if (high < 0)
 		fail("descriptors");
-	if (child->is_plane && dup2(listen_high, LISTEN_FD) < 0)
+	return high;
+}
+
+static void
+place(int high, int fd)
+{
+	if (dup2(high, fd) < 0)
 		fail("descriptors");
-	close_range(child->is_plane ? LISTEN_FD + 1 : LISTEN_FD, ~0U, 0);
+}
+
+/* Where nothing is placed there is nothing: what was there is closed. */
+static void
+arrange(const struct supervisor *sup, const struct child *child,
+    const struct line_ends *ends, int boot_fd)
+{
+	int log = sup->log_fd >= 0 ? sup->log_fd : STDERR_FILENO;
+	int in_high = moved(open("/dev/null", O_RDWR | O_CLOEXEC));
+	int out_high = moved(child->is_stdout ? sup->stdout_fd : log);
+	int log_high = moved(log), boot_high = moved(boot_fd);
+	int listen_high = child->is_plane ? moved(child->listener->fd) : -1;
+	int line_high[LINE_ENDS_MAX];
+
+	for (unsigned i = 0; i < ends->count; i++)
+		line_high[i] = moved(ends->fds[i]);
+	place(in_high, 0);
+	place(out_high, 1);
+	place(log_high, 2);
+	place(boot_high, AG_BOOT_FD);
+	close(LISTEN_FD);
+	if (child->is_plane)
+		place(listen_high, LISTEN_FD);
+	for (unsigned i = 0; i < ends->count; i++)
+		place(line_high[i], LINE_FD + (int)i);
+	close_range(LINE_FD + ends->count, ~0U, 0);
 }
 
 static _Noreturn void
-become(const struct supervisor *sup, const struct child *child, int boot_fd,
-    pid_t parent)
+become(const struct supervisor *sup, const struct child *child,
+    const struct line_ends *ends, int boot_fd, pid_t parent)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
 	    "/usr/bin:/sbin:/bin";
@@ -374,7 +393,7 @@ become(const struct supervisor *sup, const struct child *child, int boot_fd,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(077);
-	arrange(sup, child, boot_fd);
+	arrange(sup, child, ends, boot_fd);
 	execve(child->program, child->argv, environment);
 	fail(child->program);
 }
@@ -385,6 +404,7 @@ ag_err
 ag_spawn(struct supervisor *sup, const struct child *child,
     const uint8_t token[32], pid_t *pid, int *fd)
 {
+	static struct line_ends ends; /* large, and used for the length of a call */
 	int pair[2];
 	pid_t parent = getpid();
 	ag_err err;
@@ -393,11 +413,12 @@ ag_spawn(struct supervisor *sup, const struct child *child,
 	*fd = -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return AG_IO;
+	ag_lines_of(sup, child, &ends);
 	*pid = fork();
 	if (*pid == 0)
-		become(sup, child, pair[1], parent);
+		become(sup, child, &ends, pair[1], parent);
 	close(pair[1]);
-	err = *pid < 0 ? AG_IO : tell_boot(sup, child, token, pair[0]);
+	err = *pid < 0 ? AG_IO : tell_boot(sup, child, &ends, token, pair[0]);
 	if (err != AG_OK) {
 		if (*pid > 0)
 			kill(*pid, SIGKILL); /* reaped like any other */

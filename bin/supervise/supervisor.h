@@ -29,6 +29,8 @@ enum {
 	CHILDREN_MAX = 1 + AG_FLEET_ROWS_MAX + LOCAL_ACTORS_MAX,
 	ENDPOINT_SIZE = sizeof(((struct sockaddr_un *)0)->sun_path) + 6,
 	LISTEN_FD = 4, /* a plane's listener */
+	LINE_FD = 5,   /* the first end of a line */
+	LINE_ENDS_MAX = 2 * CHILDREN_MAX, /* both ways to and from everybody */
 
 	/* What all planes together may admit (design §2). */
 	CREDIT_REQUESTS = 4096,
@@ -149,7 +151,8 @@ struct supervisor {
 	uint8_t mac_key[32];
 	struct ag_master_lock master_lock; /* key NULL: none */
 	int tty_fd; /* where a passphrase is asked for; or -1 */
-	uint8_t line_key[32]; /* what the lines' tokens are made of */
+	struct line *lines; /* owned; both ends of each stay open here */
+	unsigned line_count;
 	unsigned plane_count;
 	/* the public side */
 	struct listener listeners[LISTENERS_MAX]; /* [0]: rest, always */
@@ -200,10 +203,6 @@ void ag_status_text(int status, char *out, size_t size);
 bool ag_endpoint_name(const char *run_dir, const char *name,
     unsigned generation, char out[ENDPOINT_SIZE]);
 
-/* "ipc://<run>/bus/<to>.<from>": where `to` hears `from` without the broker. */
-bool ag_endpoint_line(const char *run_dir, const char *to, const char *from,
-    char out[ENDPOINT_SIZE]);
-
 /* Removes the socket of a generation that is over; libzmq does not. */
 void ag_endpoint_remove(const char *endpoint);
 
@@ -230,19 +229,23 @@ void ag_child_level(struct supervisor *sup, struct child *child,
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
 
 /* ---- lines.c: who talks to whom without the broker */
-struct line_row {
-	Ag__BootLine line;
-	char endpoint[ENDPOINT_SIZE];
-	uint8_t token[32]; /* of a line from others: its hash */
+struct line {
+	unsigned from, to; /* slots */
+	int ends[2];       /* from's, to's */
 };
-struct line_list {
-	struct line_row rows[CHILDREN_MAX];
-	Ag__BootLine *pointers[CHILDREN_MAX];
-	size_t count;
+/* The ends that one child gets, as descriptors LINE_FD, LINE_FD + 1 … */
+struct line_ends {
+	int fds[LINE_ENDS_MAX]; /* here */
+	unsigned count;
+	Ag__BootLine rows[LINE_ENDS_MAX];
+	Ag__BootLine *to[LINE_ENDS_MAX], *from[LINE_ENDS_MAX];
+	size_t to_count, from_count;
 };
-/* The lines of one child. The lists hold tokens: the caller wipes them. */
-ag_err ag_lines_of(const struct supervisor *sup, const struct child *child,
-    struct line_list *to, struct line_list *from) AG_MUST;
+/* Makes all of them, when the table of children is filled. */
+ag_err ag_lines_make(struct supervisor *sup) AG_MUST;
+void ag_lines_free(struct supervisor *sup);
+void ag_lines_of(const struct supervisor *sup, const struct child *child,
+    struct line_ends *ends);
 
 /* ---- statedir.c */
 /* Makes it, checks owner and mode, VERSION, takes the lock, sweeps run/. */

@@ -109,10 +109,19 @@ start_clock(struct supervisor *sup)
 static int
 make_keys(struct supervisor *sup)
 {
-	if (ag_random_bytes(sup->mac_key, sizeof(sup->mac_key)) == AG_OK &&
-	    ag_random_bytes(sup->line_key, sizeof(sup->line_key)) == AG_OK)
+	if (ag_random_bytes(sup->mac_key, sizeof(sup->mac_key)) == AG_OK)
 		return EXIT_YES;
 	ag_sup_complain("up", "no random bytes: %s", strerror(errno));
+	return EXIT_FAULT;
+}
+
+static int
+make_lines(struct supervisor *sup)
+{
+	if (ag_lines_make(sup) == AG_OK)
+		return EXIT_YES;
+	ag_sup_complain("up", "no sockets for the ring's lines: %s",
+	    strerror(errno));
 	return EXIT_FAULT;
 }
 
@@ -147,6 +156,7 @@ static int (*const preparations[])(struct supervisor *) = {
 	ag_children_plan,
 	ag_guests_load,
 	make_keys,
+	make_lines,
 	start_clock,
 	catch_signals,
 	ag_control_open,
@@ -471,7 +481,7 @@ finish(struct supervisor *sup)
 	ag_state_close(sup);
 	ag_wipe(sup->mac_key, sizeof(sup->mac_key));
 	ag_master_lock_free(&sup->master_lock);
-	ag_wipe(sup->line_key, sizeof(sup->line_key));
+	ag_lines_free(sup);
 	ag_children_free(sup);
 	ag_config_free(&sup->config);
 	free(sup->config_text);

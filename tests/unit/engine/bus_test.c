@@ -113,7 +113,7 @@ say(struct ag_bus *bus, const char *text)
 	uint8_t *bytes = malloc(strlen(text));
 
 	memcpy(bytes, text, strlen(text));
-	assert_int_equal(ag_bus_send(bus, AG_SLOT_NONE, bytes, strlen(text)), AG_OK);
+	assert_int_equal(ag_bus_send(bus, bytes, strlen(text)), AG_OK);
 }
 
 static void

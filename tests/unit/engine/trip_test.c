@@ -128,6 +128,16 @@ on_ruling(void *state, struct ag_ctx *ctx, const void *msg)
 }
 
 static ag_err
+on_act(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	Ag__ActReply done = AG__ACT_REPLY__INIT;
+
+	(void)state;
+	(void)msg;
+	return ag_reply(ctx, AG_MSG_ACT_REPLY, &done);
+}
+
+static ag_err
 slow(void *job)
 {
 	*(int *)job = 7;
@@ -241,6 +251,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_KEY_DEACTIVATE, on_key_deactivate },
 	{ AG_MSG_KEY_FREEZE, on_key_freeze },
 	{ AG_MSG_STREAM_STOP_ORDER, on_ruling },
+	{ AG_MSG_ACT_ASK, on_act },
 };
 
 static const struct ag_actor probe = {
@@ -418,6 +429,28 @@ garbage_frames_are_survived(void **state)
 	assert_null(ag_kit_next(*state));
 	operate(*state, AG_MSG_KEY_READ, "key_1", "a", NULL);
 	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+}
+
+/* By a line it may ask before the broker has told us that it is there. */
+static void
+who_asks_is_answered_though_nobody_said_it_is_there(void **state)
+{
+	struct ag_ctx *ctx = ag_kit_ctx(*state);
+	Ag__PeerEvent down = AG__PEER_EVENT__INIT;
+	Ag__ActAsk ask = AG__ACT_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	const struct ag_kit_sent *sent;
+
+	down.slot = ag_slot(ctx, AG_ROLE_RESPONDER, 0);
+	ag_kit_deliver(*state, AG_ROLE_NONE, 0, AG_MSG_PEER_EVENT, NULL, &down);
+	assert_false(ag_slot_up(ctx, down.slot));
+	env.has_corr = true;
+	env.corr = 7;
+	ag_kit_deliver(*state, AG_ROLE_RESPONDER, 0, AG_MSG_ACT_ASK, &env, &ask);
+	sent = ag_kit_find(*state, AG_MSG_ACT_REPLY);
+	assert_non_null(sent);
+	assert_int_equal(sent->to, down.slot);
+	assert_int_equal(sent->env->corr, 7);
 }
 
 static void
@@ -799,6 +832,7 @@ main(void)
 		T(a_body_that_iam_did_not_see_is_not_worked_on),
 		T(without_a_verdict_it_is_refused),
 		T(garbage_frames_are_survived),
+		T(who_asks_is_answered_though_nobody_said_it_is_there),
 		T(an_ask_resumes_its_trip),
 		T(an_ask_without_answer_ends_in_unavailable),
 		T(a_change_waits_for_the_journal_and_others_for_the_change),
