@@ -11,7 +11,8 @@
 static const uint32_t NO_ASK = UINT32_MAX;
 
 /* A correlation number is generation and index; one that was answered or timed
- * out has another generation, so a late reply finds nobody. */
+ * out has another generation, so a late reply finds nobody. Generations begin
+ * at random: nor does one that an earlier start of this process asked for. */
 static uint64_t
 corr_of(uint32_t index, uint32_t generation)
 {
@@ -43,8 +44,10 @@ asks_grow(struct ag_ctx *ctx)
 		return false;
 	memset(asks + ctx->ask_count, 0,
 	    (count - ctx->ask_count) * sizeof(*asks));
-	for (uint32_t i = ctx->ask_count; i < count; i++)
+	for (uint32_t i = ctx->ask_count; i < count; i++) {
+		ag_random(&asks[i].generation, sizeof(asks[i].generation));
 		asks[i].next_free = i + 1 < count ? i + 1 : NO_ASK;
+	}
 	ctx->ask_free = ctx->ask_count;
 	ctx->asks = asks;
 	ctx->ask_count = count;
@@ -60,7 +63,8 @@ ask_take(struct ag_ctx *ctx)
 		return NULL;
 	ask = &ctx->asks[ctx->ask_free];
 	ctx->ask_free = ask->next_free;
-	ask->generation++;
+	if (++ask->generation == 0) /* 0: no answer is wanted */
+		ask->generation = 1;
 	ask->used = true;
 	ctx->ask_used++;
 	return ask;

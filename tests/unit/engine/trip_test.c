@@ -819,6 +819,28 @@ slow_work_comes_back(void **state)
 	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
 }
 
+/* Somebody who stood still answers what was asked before we were restarted. */
+static void
+an_answer_for_an_earlier_start_finds_nobody(void **state)
+{
+	struct ag_kit *earlier = ag_kit_new(&probe, NULL, NULL);
+	const struct ag_kit_sent *ask;
+	uint64_t corr;
+
+	operate(earlier, AG_MSG_KEY_VERIFY, "key_1", "a", NULL);
+	ask = ag_kit_find(earlier, AG_MSG_ROT_DESTROY_ASK);
+	assert_non_null(ask);
+	corr = ask->env->corr;
+	operate(*state, AG_MSG_KEY_VERIFY, "key_1", "a", NULL);
+	ask = ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK);
+	assert_non_null(ask);
+	assert_int_not_equal(ask->env->corr, corr);
+	((Ag__Envelope *)(uintptr_t)ask->env)->corr = corr;
+	answer_ask(*state, ask);
+	assert_no_outcome(*state);
+	ag_kit_free(&earlier);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -854,6 +876,7 @@ main(void)
 		T(a_parked_trip_that_lost_patience_may_still_ask),
 		T(a_trip_let_go_and_answered_is_not_run_again),
 		T(slow_work_comes_back),
+		T(an_answer_for_an_earlier_start_finds_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
