@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage
+.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -60,6 +60,11 @@ asan: deps
 fuzz: deps
 	@scripts/deps.sh check
 	@tests/fuzz/run
+
+# Every actor in one simulated machine, with faults, SEEDS times; or one SEED again.
+SEEDS ?= 1000
+sim: deps all
+	@$(BUILD)/tests/sim/sim $(if $(filter command line,$(origin SEED)),--seed $(SEED) --trace $(BUILD)/sim.trace,--seeds $(SEEDS))
 
 # Whether the time of a comparison tells what was compared; on a quiet machine.
 timing: deps all

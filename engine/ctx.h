@@ -248,6 +248,7 @@ ag_err snapshot_discard(struct ag_ctx *ctx) AG_MUST; /* and opens an empty one *
 void run_turn_end(struct ag_ctx *ctx); /* flush hook, then all frames out */
 void run_connected(struct ag_ctx *ctx); /* first greeting of the broker */
 void run_hello(struct ag_ctx *ctx); /* says to the broker that we are here */
+void run_tick(struct ag_ctx *ctx); /* every TICK_MS */
 void run_caught_up(struct ag_ctx *ctx);
 /* ---- out.c: what was said this turn */
 ag_err out_add(struct ag_ctx *ctx, unsigned to, uint16_t type,

@@ -129,14 +129,11 @@ run_hello(struct ag_ctx *ctx)
 }
 
 /* Hello again and again: a restarted broker knows nobody. */
-static void
-on_tick(evutil_socket_t fd, short what, void *arg)
+void
+run_tick(struct ag_ctx *ctx)
 {
-	struct ag_ctx *ctx = arg;
 	unsigned poll_ticks = PULL_POLL_MS / TICK_MS;
 
-	(void)fd;
-	(void)what;
 	ctx->tick_count++;
 	ctx->metrics->beat_ms = ag_mono_ms(ctx);
 	read_clock(ctx);
@@ -148,6 +145,14 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		follow_start(ctx);
 	commit_if_due(ctx);
 	ctx->look_again = ctx->look_again || ag_bus_waiting(ctx->bus);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	run_tick(arg);
 }
 
 /* ---------------------------------------------------------- getting ready */

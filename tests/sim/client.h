@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the clients remember: every request, and what they may conclude from
+ * its answer about keys and agents.
+ */
+#ifndef AEGIS_SIM_CLIENT_H
+#define AEGIS_SIM_CLIENT_H
+
+#include "sim.h"
+
+enum call_state { CALL_NONE, CALL_PENDING, CALL_DONE, CALL_REFUSED, CALL_UNKNOWN };
+
+enum act {
+	ACT_CREATE, ACT_ACTIVATE, ACT_DEACTIVATE, ACT_ROTATE, ACT_COMPROMISE,
+	ACT_DESTROY, ACT_SIGN, ACT_AGENT_ISSUE, ACT_AGENT_SUSPEND,
+	ACT_AGENT_REVOKE, ACT_AGENT_SIGN, ACT_AGENT_STRAY, ACT_WHOAMI,
+	ACT_COUNT
+};
+
+struct call {
+	enum call_state state;
+	enum act act;
+	bool probe;        /* not a client's: the simulator looks */
+	bool stuck;        /* it must not succeed: what it uses has ended */
+	unsigned key, agent;
+	uint64_t sent_us, done_us;
+	uint64_t boot, n;  /* 0: the plane did not pass it on */
+	bool recorded;     /* answered, and the answer names its event */
+	char event_id[AG_ID_SIZE];
+	ag_err err;
+};
+
+/* How often something was tried, and how often it is known to be done. */
+struct tally {
+	unsigned tried, done;
+};
+
+struct sim_key {
+	char alias[24], id[AG_ID_SIZE];
+	struct tally acts[ACT_COUNT];
+	bool active_from_start;
+	/* No use is answered with success that is asked after this; 0: may be. */
+	uint64_t ended_us;
+	/* As the probes saw it: before, and after the replay. */
+	uint8_t *seen;
+	size_t seen_len;
+};
+struct sim_agent {
+	char id[AG_ID_SIZE], *token;
+	unsigned key; /* the one that it may sign with */
+	struct tally acts[ACT_COUNT];
+	uint64_t ended_us;
+	uint8_t *seen;
+	size_t seen_len;
+};
+
+struct client {
+	char admin[2048];
+	struct call calls[SIM_CALLS_MAX];
+	unsigned call_count, wanted;
+	uint64_t next_us[SIM_CLIENTS];
+	unsigned call_of[SIM_CLIENTS]; /* + 1; 0: idle */
+	struct sim_key keys[SIM_KEYS_MAX];
+	struct sim_agent agents[SIM_AGENTS_MAX];
+	unsigned key_count, agent_count;
+};
+extern struct client client;
+
+/* ---- probe.c: answers of the simulator's own looking */
+void probe_answered(struct call *call, const struct answer *answer);
+
+#endif
