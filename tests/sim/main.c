@@ -153,9 +153,7 @@ forget_states(void)
 static void
 run(void)
 {
-	ag_random(sim.mac_key, sizeof(sim.mac_key));
-	sim.started_wall_ms = INT64_C(1790000000000) + (int64_t)(sim.now_us / 1000);
-	sim.started_mono_ms = sim.now_us / 1000;
+	fleet_begins();
 	add_fleet();
 	bus_init();
 	schedule_faults(false);

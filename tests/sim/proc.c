@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { FRAMES_MAX = AG_TURN_FRAMES_MAX, WORK_US_MAX = 5 * SIM_MS };
 
@@ -180,6 +181,28 @@ look(struct proc *p)
 	}
 }
 
+static void
+give_lines(struct proc *p)
+{
+	for (unsigned to = 0; to < sim.proc_count; to++) {
+		p->lines[to] = (struct sim_line){ p->slot, to };
+		if (ag_line_between(p->role, sim.procs[to].role))
+			p->ctx->lines_to[to] = (struct line_to *)&p->lines[to];
+	}
+}
+
+/* What the supervisor makes when it starts. */
+void
+fleet_begins(void)
+{
+	struct timespec now;
+
+	ag_random(sim.mac_key, sizeof(sim.mac_key));
+	clock_gettime(CLOCK_REALTIME, &now);
+	sim.started_wall_ms = now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+	sim.started_mono_ms = sim.now_us / 1000;
+}
+
 void
 proc_start(struct proc *p)
 {
@@ -195,6 +218,7 @@ proc_start(struct proc *p)
 	p->work_us = UINT64_MAX;
 	p->ctx = ctx;
 	ctx->bus = &p->bus;
+	give_lines(p);
 	sim.now = p;
 	sim_trace("start %s", p->name);
 	bus_proc_up(p);

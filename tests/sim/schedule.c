@@ -100,7 +100,8 @@ fault_power(void)
 	for (unsigned i = 0; i < sim.proc_count; i++)
 		proc_crash(&sim.procs[i], back + i * SIM_MS);
 	disk_power_lost();
-	bus_restart(back);
+	bus_power_lost(back);
+	fleet_begins();
 }
 
 static const struct {

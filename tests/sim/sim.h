@@ -51,6 +51,11 @@ struct ag_bus {
 	unsigned slot;
 };
 
+/* What ctx->lines_to points to here. */
+struct sim_line {
+	unsigned from, to;
+};
+
 struct proc {
 	const struct ag_actor *actor;
 	char name[32];
@@ -58,6 +63,7 @@ struct proc {
 	unsigned slot, index;
 	struct ag_ctx *ctx;   /* NULL: it does not run */
 	struct ag_bus bus;
+	struct sim_line lines[SIM_PROCS_MAX];
 	uint64_t tick_us, work_us;
 	uint64_t restart_us;  /* when it is not running; 0: stays down */
 	uint64_t paused_us;   /* stopped (SIGSTOP) until then */
@@ -113,6 +119,7 @@ void bus_proc_up(struct proc *p);   /* its connection is there */
 /* It is gone; unless it ended in order, with some of what it had said. */
 void bus_proc_down(struct proc *p, bool orderly);
 void bus_restart(uint64_t back_us); /* the broker dies, and is back then */
+void bus_power_lost(uint64_t back_us); /* nothing is left of what was said */
 uint64_t bus_next_us(void);
 /* Moves frames that are due by one hop at the broker; false: none was. */
 bool bus_broker_step(void);
@@ -127,6 +134,7 @@ bool bus_is_up(void);
 void proc_add(const struct ag_actor *actor, const char *name, enum ag_role role,
     unsigned index);
 struct proc *proc_named(const char *name);
+void fleet_begins(void); /* a new start: another MAC key, the clocks */
 void proc_start(struct proc *p);
 void proc_crash(struct proc *p, uint64_t back_us); /* kill -9 */
 void proc_stop(struct proc *p);   /* SIGTERM, and waits for its end */
