@@ -377,6 +377,8 @@ static unsigned
 executor_of(struct ag_ctx *ctx, const struct ag_operation *op,
     const Ag__Grant *grant)
 {
+	if (grant->n_needs > 0) /* people are asked first, and pass it on */
+		return ag_slot(ctx, AG_ROLE_APPROVALS, 0);
 	if (op->executor == AG_ROLE_KEYS && grant->resource_id != NULL)
 		return ag_shard(ctx, AG_ROLE_KEYS, grant->resource_id);
 	if (op->executor == AG_ROLE_KEYS) /* about no key: any shard will do */

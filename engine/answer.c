@@ -117,6 +117,17 @@ ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
 	ctx->trip->refusal.expires_at = expires_at;
 }
 
+void
+ag_refuse_approval(struct ag_ctx *ctx, const char *approval_id,
+    int64_t expires_at)
+{
+	if (ctx->trip == NULL)
+		return;
+	replace(&ctx->trip->refusal.approval_id, approval_id);
+	ctx->trip->refusal.has_expires_at = true;
+	ctx->trip->refusal.expires_at = expires_at;
+}
+
 const Ag__Refusal *
 ag_refusal(struct ag_ctx *ctx)
 {
@@ -308,19 +319,30 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 	}
 }
 
-/* Which second factor let it through. */
+enum { LIFTS = 3 };
+
+/* What let it through: a second factor, people, a broken glass. */
 static size_t
-add_step_up(struct ag_ctx *ctx, Ag__Pair **out)
+add_lifts(struct ag_ctx *ctx, Ag__Pair **out)
 {
 	const Ag__Grant *grant = ctx->trip->grant;
+	const struct { const char *key; char *value; } lifts[LIFTS] = {
+		{ "step_up", grant == NULL ? NULL : grant->step_up },
+		{ "approval", grant == NULL || grant->n_needs == 0 ? NULL :
+		    grant->approval },
+		{ "break_glass_id", grant == NULL ? NULL : grant->break_glass },
+	};
+	size_t n = 0;
 
-	if (grant == NULL || grant->step_up == NULL ||
-	    (*out = ag_alloc(ctx, sizeof(**out))) == NULL)
-		return 0;
-	ag__pair__init(*out);
-	(*out)->key = (char *)"step_up";
-	(*out)->value = grant->step_up;
-	return 1;
+	for (size_t i = 0; i < LIFTS; i++) {
+		if (lifts[i].value == NULL ||
+		    (out[n] = ag_alloc(ctx, sizeof(*out[n]))) == NULL)
+			continue;
+		ag__pair__init(out[n]);
+		out[n]->key = (char *)lifts[i].key;
+		out[n++]->value = lifts[i].value;
+	}
+	return n;
 }
 
 void
@@ -350,13 +372,13 @@ trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out)
 		out->has_journal_prev = true;
 		out->journal_prev = trip->journal_prev;
 	}
-	params = ag_alloc(ctx, (trip->param_count + 1) * sizeof(*params));
+	params = ag_alloc(ctx, (trip->param_count + LIFTS) * sizeof(*params));
 	if (params == NULL)
 		return;
 	for (size_t i = 0; i < trip->param_count; i++)
 		params[i] = &trip->params[i];
 	out->params = params;
-	out->n_params = trip->param_count + add_step_up(ctx,
+	out->n_params = trip->param_count + add_lifts(ctx,
 	    &params[trip->param_count]);
 }
 

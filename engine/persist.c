@@ -248,16 +248,23 @@ cannot_seal(struct ag_ctx *ctx, const Ag__Grant *grant)
 	    (!grant->has_reply_key || grant->reply_key.len != AG_SEAL_KEY_BYTES);
 }
 
-/* Who, for whom, and what is to be said about it, from the trip. */
+/* Who, for whom, and what is to be said about it, from the trip; apart: it is
+ * not what the trip comes to, so nothing is said. */
 static ag_err
 pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
-    const void *replay, const Ag__OutcomeEvent *own)
+    const void *replay, const Ag__OutcomeEvent *own, bool apart)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 	Ag__OutcomeEvent outcome;
 
 	ask->tenant = (char *)"system";
-	if (grant == NULL && own == NULL)
+	if (apart && grant != NULL) {
+		ask->tenant = grant->tenant;
+		ask->actor_id = grant->actor_id;
+		ask->has_request_id = true;
+		ask->request_id = grant->request_id;
+	}
+	if (apart || (grant == NULL && own == NULL))
 		return AG_OK;
 	if (grant == NULL) {
 		ask->has_outcome = true;
@@ -321,7 +328,7 @@ remember(struct ag_ctx *ctx, struct append *a, const Ag__JournalAppendAsk *ask,
 static ag_err
 persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
     uint16_t reply_type, const void *reply, const void *replay,
-    const Ag__OutcomeEvent *own, ag_then *then, const void *memo,
+    const Ag__OutcomeEvent *own, bool apart, ag_then *then, const void *memo,
     size_t memo_size)
 {
 	Ag__JournalAppendAsk ask = AG__JOURNAL_APPEND_ASK__INIT;
@@ -330,7 +337,7 @@ persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 
 	if ((err = pack_changes(ctx, facts, count, &ask)) != AG_OK ||
 	    (err = pack_trip(ctx, &ask, reply_type,
-	        replay != NULL ? replay : reply, own)) != AG_OK)
+	        replay != NULL ? replay : reply, own, apart)) != AG_OK)
 		return err;
 	err = remember(ctx, &a, &ask, reply_type, reply, then, memo, memo_size);
 	if (err == AG_OK)
@@ -345,8 +352,8 @@ ag_persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
     uint16_t reply_type, const void *reply, const void *replay, ag_then *then,
     const void *memo, size_t memo_size)
 {
-	return persist(ctx, facts, count, reply_type, reply, replay, NULL, then,
-	    memo, memo_size);
+	return persist(ctx, facts, count, reply_type, reply, replay, NULL, false,
+	    then, memo, memo_size);
 }
 
 ag_err
@@ -354,7 +361,15 @@ ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
     size_t count, const Ag__OutcomeEvent *outcome, ag_then *then,
     const void *memo, size_t memo_size)
 {
-	return persist(ctx, facts, count, 0, NULL, NULL, outcome, then, memo,
+	return persist(ctx, facts, count, 0, NULL, NULL, outcome, false, then,
+	    memo, memo_size);
+}
+
+ag_err
+ag_persist_before(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
+    ag_then *then, const void *memo, size_t memo_size)
+{
+	return persist(ctx, facts, count, 0, NULL, NULL, NULL, true, then, memo,
 	    memo_size);
 }
 
@@ -366,7 +381,8 @@ ag_persist_apart(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	ag_err err;
 
 	ctx->trip = NULL;
-	err = persist(ctx, facts, count, 0, NULL, NULL, NULL, then, memo, memo_size);
+	err = persist(ctx, facts, count, 0, NULL, NULL, NULL, true, then, memo,
+	    memo_size);
 	ctx->trip = trip;
 	return err;
 }

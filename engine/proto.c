@@ -108,6 +108,7 @@ static const char *const role_names[AG_ROLE_COUNT] = {
 	[AG_ROLE_SINK] = "sink",
 	[AG_ROLE_SUBSCRIBER] = "subscriber",
 	[AG_ROLE_GUEST] = "guest",
+	[AG_ROLE_APPROVALS] = "approvals",
 };
 
 static const char *const kind_names[AG_KIND_COUNT] = {

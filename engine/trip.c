@@ -38,6 +38,7 @@ refusal_clear(Ag__Refusal *r)
 	free(r->hint);
 	free(r->rule);
 	free(r->challenge_id);
+	free(r->approval_id);
 	ag__refusal__init(r);
 }
 
@@ -256,6 +257,17 @@ check_verdict(struct ag_ctx *ctx, struct ag_trip *trip,
 	    "the request carries no risk verdict");
 }
 
+/* Nor on what people must agree to, unless it comes from who asks them. */
+static ag_err
+check_needs(struct ag_ctx *ctx, const struct ag_trip *trip)
+{
+	if (trip->grant->n_needs == 0 ||
+	    ag_slot_role(ctx, trip->from) == AG_ROLE_APPROVALS)
+		return AG_OK;
+	return ag_refuse(ctx, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+	    "the request went past the approvals");
+}
+
 static ag_err
 call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 {
@@ -273,6 +285,10 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 		return ctx->actor->station(ctx->state, ctx, NULL);
 	}
 	if ((err = check_verdict(ctx, trip, op)) != AG_OK)
+		return err;
+	if (self == AG_ROLE_APPROVALS && op->executor != self)
+		return ctx->actor->station(ctx->state, ctx, NULL);
+	if ((err = check_needs(ctx, trip)) != AG_OK)
 		return err;
 	if (trip->grant->has_idem && (op->flags & AG_OP_IDEM) != 0 &&
 	    !trip->idem_checked)

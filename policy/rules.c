@@ -14,6 +14,7 @@ const char *
 ag_rules_decision_name(enum ag_rules_decision decision)
 {
 	static const char *const names[] = { [AG_RULES_DENY] = "deny",
+		[AG_RULES_APPROVAL] = "require_approval",
 		[AG_RULES_STEP_UP] = "step_up", [AG_RULES_ALLOW] = "allow" };
 
 	return names[decision];
@@ -40,6 +41,11 @@ name_policy(struct ag_rules *rules, size_t i)
 		    (int)(slash - id), id, (int)value.len, value.p);
 	p->step_up = ag_cedar_policy_annotation(rules->set, i, "step_up",
 	    &value);
+	/* One that says no number was checked by nobody: no set is made of it. */
+	if (ag_cedar_policy_annotation(rules->set, i, "approval", &value) &&
+	    !ag_rules_need_parse(value.p, value.len, &p->need))
+		return AG_CEDAR_INVALID;
+	p->need.rule = p->name;
 	if (ag_cedar_policy_annotation(rules->set, i, "reason", &value) &&
 	    (p->reason = strndup(value.p, value.len)) == NULL)
 		return AG_CEDAR_NO_MEMORY;
@@ -128,7 +134,37 @@ ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
 
 /* ----------------------------------------------------------------- decide */
 
-/* deny > step_up > allow over all policies that determined the answer. */
+/* Of the same group the stricter word counts. False: there are too many. */
+static bool
+add_need(struct ag_rules_answer *out, const struct ag_rules_need *need)
+{
+	for (size_t i = 0; i < out->need_count; i++) {
+		struct ag_rules_need *has = &out->needs[i];
+
+		if (strcmp(has->group, need->group) != 0)
+			continue;
+		if (need->quorum > has->quorum) {
+			has->quorum = need->quorum;
+			has->rule = need->rule;
+		}
+		if (need->window_s < has->window_s)
+			has->window_s = need->window_s;
+		return true;
+	}
+	if (out->need_count == AG_RULES_NEEDS_MAX)
+		return false;
+	out->needs[out->need_count++] = *need;
+	return true;
+}
+
+static unsigned
+strictness(const struct ag_rules_policy *p)
+{
+	return p->need.quorum > 0 ? 2 : p->step_up ? 1 : 0;
+}
+
+/* deny > require_approval > step_up > allow over all policies that determined
+ * the answer. */
 static void
 weigh(const struct ag_rules *rules, struct ag_rules_answer *out)
 {
@@ -138,15 +174,24 @@ weigh(const struct ag_rules *rules, struct ag_rules_answer *out)
 		const struct ag_rules_policy *p =
 		    &rules->policies[out->said.reasons[i]];
 
-		if (by == NULL || (out->said.allow && p->step_up && !by->step_up))
+		if (by == NULL || (out->said.allow &&
+		    strictness(p) > strictness(by)))
 			by = p;
+		if (!out->said.allow)
+			continue;
+		out->step_up |= p->step_up;
+		if (p->need.quorum > 0 && !add_need(out, &p->need)) {
+			out->rule = p->name; /* more than anybody can ask for */
+			return;
+		}
 	}
 	if (by == NULL)
 		return;
 	out->rule = by->name;
 	out->reason = by->reason;
 	if (out->said.allow)
-		out->decision = by->step_up ? AG_RULES_STEP_UP : AG_RULES_ALLOW;
+		out->decision = out->need_count > 0 ? AG_RULES_APPROVAL :
+		    out->step_up ? AG_RULES_STEP_UP : AG_RULES_ALLOW;
 }
 
 void

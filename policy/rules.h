@@ -23,6 +23,9 @@ enum {
 	AG_RULES_FINDINGS_MAX = 50,
 	AG_RULES_SCRATCH = 128 << 10,        /* bytes that a decision may need */
 	AG_RULES_CHAIN_MAX = 16,
+	AG_RULES_NEEDS_MAX = 4,              /* groups that one request can need */
+	AG_RULES_QUORUM_MAX = 10,
+	AG_RULES_WINDOW_S_MAX = 86400,
 };
 
 /* ----------------------------------------------------------------- schema */
@@ -147,14 +150,32 @@ struct ag_rules_ask {
 	uint32_t items;  /* of a batch; 1 */
 };
 
+/* Whose agreement a permit wants: @approval("sre-leads, quorum 2, window 15m"). */
+struct ag_rules_need {
+	char group[AG_RULES_NAME_MAX + 1]; /* a role */
+	unsigned quorum;                   /* people */
+	unsigned window_s;                 /* may be repeated so long; 0: once */
+	const char *rule;
+};
+/* Reads the value of @approval; rule stays as it is. False: it is none. */
+bool ag_rules_need_parse(const char *text, size_t len,
+    struct ag_rules_need *out);
+
 /* In the order of the lattice: of several, the first wins. */
-enum ag_rules_decision { AG_RULES_DENY, AG_RULES_STEP_UP, AG_RULES_ALLOW };
+enum ag_rules_decision {
+	AG_RULES_DENY, AG_RULES_APPROVAL, AG_RULES_STEP_UP, AG_RULES_ALLOW,
+};
 const char *ag_rules_decision_name(enum ag_rules_decision decision);
 
 struct ag_rules_answer {
 	enum ag_rules_decision decision;
 	const char *rule;   /* the one that decided; NULL: none matched */
 	const char *reason; /* its @reason, or NULL */
+	/* AG_RULES_APPROVAL: all of these, one a group; and a second factor
+	 * besides where a permit that matched says so. */
+	struct ag_rules_need needs[AG_RULES_NEEDS_MAX];
+	size_t need_count;
+	bool step_up;
 	/* All that decided, and what failed and was skipped; in the scratch. */
 	struct ag_cedar_answer said;
 };

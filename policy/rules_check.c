@@ -132,6 +132,24 @@ check_step_up(struct checking *c, size_t i, struct ag_cedar_str value)
 		    (int)(value.len > 40 ? 40 : value.len), value.p);
 }
 
+static void
+check_approval(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+	struct ag_rules_need need;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (info.forbid)
+		add_policy(c, i, "@approval stands at a permit; a forbid refuses "
+		    "in any case");
+	else if (!ag_rules_need_parse(value.p, value.len, &need))
+		add_policy(c, i, "@approval is \"<role>\", \"<role>, quorum 2\" or "
+		    "\"<role>, quorum 2, window 15m\", not \"%.*s\"; a quorum is 1 "
+		    "to %d people, a window 1s to 1d",
+		    (int)(value.len > 40 ? 40 : value.len), value.p,
+		    AG_RULES_QUORUM_MAX);
+}
+
 static const struct {
 	const char *name;
 	void (*check)(struct checking *c, size_t i, struct ag_cedar_str value);
@@ -141,8 +159,7 @@ static const struct {
 	{ "reason", check_reason, NULL },
 	{ "description", NULL, NULL },
 	{ "step_up", check_step_up, NULL },
-	{ "approval", NULL, "approvals do not exist here yet; a policy that "
-	    "asks for one would not be kept" },
+	{ "approval", check_approval, NULL },
 	{ "overridable", NULL, "nothing can be overridden here yet" },
 	{ "max_ttl", NULL, "nothing looks at @max_ttl yet" },
 };
@@ -158,7 +175,7 @@ check_annotation(struct checking *c, size_t i, struct ag_cedar_str name,
 		at++;
 	if (at == count)
 		add_policy(c, i, "@%.*s means nothing here; known are @id, "
-		    "@reason, @description, @step_up",
+		    "@reason, @description, @step_up, @approval",
 		    (int)(name.len > 40 ? 40 : name.len), name.p);
 	else if (annotations[at].refused != NULL)
 		add_policy(c, i, "@%s: %s", annotations[at].name,

@@ -62,11 +62,13 @@ among(const char *const *list, size_t count, const char *word)
 }
 #define AMONG(list, word) among(list, sizeof(list) / sizeof((list)[0]), word)
 
-/* A batch is asked about as the operation of its items. */
+/* A batch is asked about as the operation of its items. Not asked about are
+ * decisions on approvals: they would need an approval. */
 static bool
 is_asked(const struct ag_operation *op)
 {
 	return op->kind != AG_KIND_ANY && op->kind != AG_KIND_POLICY &&
+	    op->executor != AG_ROLE_APPROVALS &&
 	    (op->flags & AG_OP_EITEM) == 0;
 }
 

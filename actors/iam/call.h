@@ -69,6 +69,11 @@ ag_err iam_limited(struct call *c, const char *reason,
 ag_err iam_limit_key(struct call *c) AG_MUST;
 /* The tenant's policies, above the floor of scopes. */
 ag_err iam_check_policies(struct call *c) AG_MUST;
+/* needs.c: whose agreement policies want; into the grant. */
+ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
+    AG_MUST;
+/* The same of the configuration, and which approval the request brings. */
+ag_err iam_check_needs(struct call *c) AG_MUST;
 /* Has it the second factor that a policy wants? */
 ag_err iam_check_wanted(struct call *c) AG_MUST;
 /* Refuses with a challenge, or says why there can be none. */

@@ -211,7 +211,9 @@ effective_item(struct effective *e, bool tenant, Ag__EffectiveItem *item)
 		count++;
 	item->allow = iam_array(e->ctx, count);
 	item->step_up = iam_array(e->ctx, count);
-	if (item->allow == NULL || item->step_up == NULL)
+	item->require_approval = iam_array(e->ctx, count);
+	if (item->allow == NULL || item->step_up == NULL ||
+	    item->require_approval == NULL)
 		return AG_NO_MEMORY;
 	for (unsigned i = 0; (op = ag_operation_at(i)) != NULL; i++) {
 		bool all = (op->flags & AG_OP_ALL) != 0;
@@ -225,8 +227,11 @@ effective_item(struct effective *e, bool tenant, Ag__EffectiveItem *item)
 			item->allow[item->n_allow++] = (char *)op->operation;
 		else if (e->opinion->decision == AG_RULES_STEP_UP)
 			item->step_up[item->n_step_up++] = (char *)op->operation;
+		else if (e->opinion->decision == AG_RULES_APPROVAL)
+			item->require_approval[item->n_require_approval++] =
+			    (char *)op->operation;
 	}
-	if (item->n_allow + item->n_step_up > 0)
+	if (item->n_allow + item->n_step_up + item->n_require_approval > 0)
 		e->reply->items[e->reply->n_items++] = item;
 	return AG_OK;
 }

@@ -66,6 +66,7 @@ enum {
 	IAM_CHALLENGES_EACH = 8,    /* of one principal */
 	IAM_CHALLENGE_MS = 5 * 60 * 1000,
 	IAM_CHALLENGE_TRIES = 5,
+	IAM_NEEDS_MAX = 8,          /* groups that must agree to one request */
 	IAM_CODES_WRONG = 20,       /* wrong codes of one principal … */
 	IAM_CODES_WINDOW_MS = 3600 * 1000, /* … in this time */
 };
@@ -321,6 +322,9 @@ struct iam {
 	struct ag_cedar_schema *schema; /* of policies */
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
 	size_t rules_bytes;             /* of all documents in force */
+	struct iam_dual *duals;         /* needs.c: dual control */
+	size_t dual_count;
+	bool second_factor;             /* who approves needs one */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
@@ -649,6 +653,9 @@ ag_err iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 ag_handler iam_on_challenge;
 /* An executor of iam that wants a second factor whatever risk says: AG_OK if
  * the request came with one, or its caller has none enrolled. */
+/* needs.c: named operations that people must agree to. */
+ag_err iam_duals_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_duals_fini(struct iam *iam);
 ag_err iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_caller *caller) AG_MUST;
 

@@ -6,7 +6,8 @@
  *
  * Not asked is, besides, what everybody may do without a scope, and everything
  * about policies themselves: whatever a tenant's policies say, those who hold
- * `policy:*:update` can change them.
+ * `policy:*:update` can change them. Nor is what people say to a request that
+ * waits for them: that would need an approval itself.
  */
 #include "call.h"
 
@@ -291,8 +292,10 @@ iam_check_policies(struct call *c)
 	q.credential_age_ms = c->now > c->token->issued_at ?
 	    c->now - c->token->issued_at : 0;
 	if (!iam_rules_ask(&q, room, ask))
-		return c->op->kind == AG_KIND_POLICY || c->op->kind ==
-		    AG_KIND_ANY ? AG_OK : AG_GENERAL_FAILURE;
+		return c->op->kind == AG_KIND_POLICY ||
+		    c->op->kind == AG_KIND_ANY ||
+		    c->op->executor == AG_ROLE_APPROVALS ? AG_OK :
+		    AG_GENERAL_FAILURE;
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
 	if (rules != NULL)
 		ag_rules_decide(rules, ask, c->iam->rules_scratch, &answer);
@@ -302,8 +305,10 @@ iam_check_policies(struct call *c)
 		    answer.said.failure_count);
 	if (!said(c, rules, ask, &answer))
 		return AG_NO_MEMORY;
-	c->wants_step_up = answer.decision == AG_RULES_STEP_UP;
-	return answer.decision == AG_RULES_DENY ? denied(c, ask, &answer) : AG_OK;
+	if (answer.decision == AG_RULES_DENY)
+		return denied(c, ask, &answer);
+	c->wants_step_up = answer.step_up;
+	return iam_needs_ruled(c, &answer);
 }
 
 ag_err
@@ -311,6 +316,7 @@ iam_check_wanted(struct call *c)
 {
 	if (!c->wants_step_up || c->grant.step_up != NULL)
 		return AG_OK;
-	ag_refuse_rule(c->ctx, c->grant.policy->rule);
+	ag_refuse_rule(c->ctx, c->grant.policy != NULL ? c->grant.policy->rule :
+	    "approvals.second_factor");
 	return iam_step_up_asked(c);
 }

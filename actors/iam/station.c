@@ -374,7 +374,8 @@ pass(struct call *c)
 			    "Risk is not there; only reads go on.");
 		c->grant.has_degraded = true;
 		c->grant.degraded = true;
-		to = executor_slot(c);
+		to = c->grant.n_needs > 0 ?
+		    ag_slot(c->ctx, AG_ROLE_APPROVALS, 0) : executor_slot(c);
 	}
 	err = to == AG_SLOT_NONE ? AG_NOBODY :
 	    ag_pass(c->ctx, to, &c->grant, NULL);
@@ -393,7 +394,7 @@ judge(struct call *c)
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, iam_rates_look, check_honey, check_people, check_scope,
 		iam_check_step_up, iam_check_policies, check_existence,
-		check_quota, say_reach, say_idem, iam_check_wanted,
+		check_quota, say_reach, say_idem, iam_check_needs, iam_check_wanted,
 		iam_check_uses,
 	};
 	ag_err err;

@@ -111,13 +111,13 @@ iam_step_up_asked(struct call *c)
 	if (c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node))
 		return REFUSE(c, AG_PERMISSION_DENIED, "step_up_not_enrolled", NULL,
 		    c->node->kind == AG__KIND__V__human ?
-		    "A policy wants a second factor, and you have none." :
-		    "A policy wants a second factor; only people have one.");
+		    "This needs a second factor, and you have none." :
+		    "This needs a second factor; only people have one.");
 	challenge = challenge_new(c->iam, c->ctx, c->node, c->step_up_digest);
 	ag_refuse_challenge(c->ctx, challenge->id, challenge->expires_at);
 	ag_note_param(c->ctx, "challenge_id", challenge->id);
 	return REFUSE(c, AG_STEP_UP_REQUIRED, NULL, NULL,
-	    "A policy wants your second factor for this.");
+	    "This needs your second factor.");
 }
 
 /* ------------------------------------------------------- what came with it */

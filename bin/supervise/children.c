@@ -27,6 +27,7 @@ static const unsigned char stage_of[AG_ROLE_COUNT] = {
 	[AG_ROLE_INVENTORY] = 3,
 	[AG_ROLE_HISTORY] = 3,
 	[AG_ROLE_RISK] = 3,
+	[AG_ROLE_APPROVALS] = 3,
 	[AG_ROLE_RESPONDER] = 4,
 	[AG_ROLE_ANOMALY] = 4,
 	[AG_ROLE_SINK] = 4,
@@ -44,6 +45,7 @@ static const bool mac_for[AG_ROLE_COUNT] = {
 	[AG_ROLE_HISTORY] = true,
 	[AG_ROLE_INVENTORY] = true,
 	[AG_ROLE_RESPONDER] = true,
+	[AG_ROLE_APPROVALS] = true,
 	[AG_ROLE_AUDIT] = true,
 };
 

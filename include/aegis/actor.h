@@ -98,8 +98,9 @@ struct ag_actor {
 	ag_err (*init)(void *state, struct ag_ctx *ctx);
 	/* Peers connected, snapshot loaded, journal followed. May be NULL. */
 	ag_err (*ready)(void *state, struct ag_ctx *ctx);
-	/* Any operation without a row and without a grant (iam) or, for risk,
-	 * with one. May be NULL: such an operation is refused. */
+	/* Any operation without a row and without a grant (iam) or, for risk
+	 * and, of what others execute, the approvals, with one. May be NULL: such
+	 * an operation is refused. */
 	ag_handler *station;
 	/* One fact of the journal. Required if follow is not NONE. */
 	ag_err (*apply)(void *state, struct ag_ctx *ctx,
@@ -172,6 +173,9 @@ void ag_refuse_rule(struct ag_ctx *ctx, const char *rule);
 void ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s);
 /* AG_STEP_UP_REQUIRED: the challenge that the caller is to answer. */
 void ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
+    int64_t expires_at);
+/* AG_APPROVAL_REQUIRED: the request for approval that waits, and until when. */
+void ag_refuse_approval(struct ag_ctx *ctx, const char *approval_id,
     int64_t expires_at);
 /* What was refused: inside a continuation with status != AG_OK. Never NULL. */
 const Ag__Refusal *ag_refusal(struct ag_ctx *ctx);
@@ -291,6 +295,14 @@ ag_err ag_persist_recorded(struct ag_ctx *ctx, const struct ag_fact *facts,
  * and for which it does not wait. `then` runs without a trip, with the status.
  */
 ag_err ag_persist_apart(struct ag_ctx *ctx, const struct ag_fact *facts,
+    size_t count, ag_then *then, const void *memo, size_t memo_size) AG_MUST;
+
+/*
+ * A change that is not the trip's outcome, but for which it waits: `then` runs
+ * with the trip, which goes on from there (a station's) or is refused. Nothing
+ * of the trip is said again after a crash.
+ */
+ag_err ag_persist_before(struct ag_ctx *ctx, const struct ag_fact *facts,
     size_t count, ag_then *then, const void *memo, size_t memo_size) AG_MUST;
 
 /* ------------------------------------------------------------- the store */

@@ -38,6 +38,7 @@ enum ag_role {
 	AG_ROLE_SINK,
 	AG_ROLE_SUBSCRIBER, /* a guest that reads audit */
 	AG_ROLE_GUEST,      /* a guest that is an actor */
+	AG_ROLE_APPROVALS,
 	AG_ROLE_COUNT
 };
 

@@ -171,6 +171,19 @@ add_step_up(struct text *out, const Ag__Refusal *refusal)
 	text_printf(out, ",\"methods\":[\"totp\"],\"expires_at\":\"%s\"", until);
 }
 
+static void
+add_approval(struct text *out, const Ag__Refusal *refusal)
+{
+	char until[AG_TIME_TEXT];
+
+	if (refusal->approval_id == NULL)
+		return;
+	ag_time_text(refusal->expires_at, until);
+	text_str(out, ",\"approval_id\":");
+	text_json(out, refusal->approval_id);
+	text_printf(out, ",\"expires_at\":\"%s\"", until);
+}
+
 void
 answer_problem_print(struct conn *conn, struct text *out,
     const Ag__Refusal *refusal)
@@ -193,6 +206,7 @@ answer_problem_print(struct conn *conn, struct text *out,
 		text_json(out, refusal->rule);
 	}
 	add_step_up(out, refusal);
+	add_approval(out, refusal);
 	text_char(out, '}');
 }
 

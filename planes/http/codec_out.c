@@ -21,6 +21,7 @@ static const struct {
 	{ &ag__event__descriptor, 40 },
 	{ &ag__recommendation__descriptor, 20 },
 	{ &ag__verdict__descriptor, 10 },
+	{ &ag__approval__descriptor, 40 },
 };
 
 static const struct quirk omitted[] = {

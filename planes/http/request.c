@@ -363,6 +363,10 @@ request_conditions(struct conn *conn, Ag__Request *request,
 	request->step_up = (char *)(uintptr_t)http_field(&conn->in, FIELD_STEP_UP);
 	request->dev_identity =
 	    (char *)(uintptr_t)http_field(&conn->in, FIELD_DEV_IDENTITY);
+	request->approval = (char *)(uintptr_t)http_field(&conn->in, FIELD_APPROVAL);
+	request->break_glass =
+	    (char *)(uintptr_t)http_field(&conn->in, FIELD_BREAK_GLASS);
+	request->said = (char *)(uintptr_t)http_field(&conn->in, FIELD_REASON);
 	if (key == NULL || (conn->op->flags & AG_OP_IDEM) == 0)
 		return true;
 	if (!is_visible(key)) {

@@ -83,7 +83,7 @@ def test_documents_have_versions(fleet, tenant):
     ("@stepup(\"totp\") permit (principal, action, resource);", "1:", "@stepup means nothing here"),
     ("@step_up(\"sms\") permit (principal, action, resource);", "1:", "@step_up is \"totp\""),
     ("@step_up(\"totp\") forbid (principal, action, resource);", "1:", "stands at a permit"),
-    ("@approval(\"leads\") permit (principal, action, resource);", "1:", "approvals do not exist"),
+    ("@approval(\"leads, quorum 0\") permit (principal, action, resource);", "1:", "@approval is"),
     ("@id(\"a\") permit (principal, action, resource);@id(\"a\") forbid (principal, action, resource);", "1:", "same @id"),
     ("permit (principal == ?principal, action, resource);", "", "templates"),
     ("// nothing\n", "", "no policy in it"),

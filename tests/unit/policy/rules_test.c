@@ -96,7 +96,12 @@ test_documents(void **state)
 		{ "@step_up(\"TOTP\") " ALL ";", "@step_up is", 1, 1 },
 		{ "@step_up(\"totp\") forbid (principal, action, resource);",
 		    "stands at a permit", 1, 1 },
-		{ "@approval(\"a\") " ALL ";", "@approval", 1, 1 },
+		{ "@approval(\"a\") " ALL ";", NULL, 0, 0 },
+		{ "@approval(\"sre-leads, quorum 2, window 15m\") " ALL ";", NULL, 0, 0 },
+		{ "@approval " ALL ";", "@approval is", 1, 1 },
+		{ "@approval(\"a, quorum 0\") " ALL ";", "@approval is", 1, 1 },
+		{ "@approval(\"a\") forbid (principal, action, resource);",
+		    "stands at a permit", 1, 1 },
 		{ "@overridable " ALL ";", "@overridable", 1, 1 },
 		{ "@max_ttl(\"15m\") " ALL ";", "@max_ttl", 1, 1 },
 		{ "@setp_up(\"totp\") " ALL ";", "means nothing", 1, 1 },
@@ -221,6 +226,14 @@ test_lattice(void **state)
 		{ { "@id(\"f\") forbid(principal,action,resource) when "
 		    "{ 9223372036854775807 + context.items > 0 };",
 		    "@id(\"p\")" ALL ";", "" }, AG_RULES_ALLOW, "d/p" },
+		{ { "@id(\"p\")" ALL ";", "@id(\"s\")@step_up(\"totp\")" ALL ";",
+		    "@id(\"a\")@approval(\"x\")" ALL ";" }, AG_RULES_APPROVAL,
+		    "d/a" },
+		{ { "@id(\"p\")" ALL ";", "@id(\"a\")@approval(\"x\")" ALL ";",
+		    "@id(\"f\") forbid(principal,action,resource);" },
+		    AG_RULES_DENY, "d/f" },
+		{ { "@id(\"a\")@approval(\"x\")" ALL " when { false };",
+		    "@id(\"p\")" ALL ";", "" }, AG_RULES_ALLOW, "d/p" },
 	};
 	static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
 		{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
@@ -236,6 +249,80 @@ test_lattice(void **state)
 			    rows[i].texts[orders[k][2]]);
 			decide(text, &ask, rows[i].want, rows[i].rule);
 		}
+}
+
+/* What @approval says, and nothing that only looks like it. */
+static void
+test_needs(void **state)
+{
+	static const struct {
+		const char *text, *group; /* NULL: refused */
+		unsigned quorum, window_s;
+	} rows[] = {
+		{ "leads", "leads", 1, 0 },
+		{ "sre-leads, quorum 2", "sre-leads", 2, 0 },
+		{ "a, quorum 10, window 90s", "a", 10, 90 },
+		{ "a, window 15m", "a", 1, 900 },
+		{ "a, window 1d", "a", 1, 86400 },
+		{ "", NULL, 0, 0 }, { "A", NULL, 0, 0 }, { "-a", NULL, 0, 0 },
+		{ "a ", NULL, 0, 0 }, { "a,quorum 2", NULL, 0, 0 },
+		{ "a, quorum", NULL, 0, 0 }, { "a, quorum 11", NULL, 0, 0 },
+		{ "a, quorum 2 ", NULL, 0, 0 }, { "a, quorum -1", NULL, 0, 0 },
+		{ "a, quorum 2x", NULL, 0, 0 }, { "a, window 0s", NULL, 0, 0 },
+		{ "a, window 25h", NULL, 0, 0 }, { "a, window 86400d", NULL, 0, 0 },
+		{ "a, window 15", NULL, 0, 0 }, { "a, window 15m, quorum 2", NULL, 0, 0 },
+		{ "a, window 1s, window 1s", NULL, 0, 0 }, { "a, ", NULL, 0, 0 },
+		{ "a, quorum 1, window 1s, x", NULL, 0, 0 },
+		{ "a, quorum 99999999999999999999", NULL, 0, 0 },
+	};
+	struct ag_rules_need need = { .quorum = 0 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool good = ag_rules_need_parse(rows[i].text,
+		    strlen(rows[i].text), &need);
+
+		if (good != (rows[i].group != NULL) || (good &&
+		    (strcmp(need.group, rows[i].group) != 0 ||
+		    need.quorum != rows[i].quorum ||
+		    need.window_s != rows[i].window_s)))
+			fail_msg("%s: %d %s %u %u", rows[i].text, good, need.group,
+			    need.quorum, need.window_s);
+	}
+	assert_false(ag_rules_need_parse("a\0b", 3, &need));
+}
+
+/* Of several permits all needs count, of one group the stricter word; a second
+ * factor besides; and what nobody can ask for is denied. */
+static void
+test_needs_add_up(void **state)
+{
+	static const char text[] =
+	    "@approval(\"a, window 10m\")" ALL ";"
+	    "@approval(\"a, quorum 2, window 5m\")" ALL ";"
+	    "@approval(\"b\")" ALL ";@step_up(\"totp\")" ALL ";";
+	struct ag_rules_doc doc = { "d", text, strlen(text) };
+	struct ag_rules_ask ask = sign_of_an_agent();
+	struct ag_rules_answer a;
+	struct ag_rules *rules;
+
+	assert_int_equal(ag_rules_new(&doc, 1, &rules), AG_CEDAR_OK);
+	ag_rules_decide(rules, &ask, scratch, &a);
+	assert_int_equal(a.decision, AG_RULES_APPROVAL);
+	assert_true(a.step_up);
+	assert_int_equal(a.need_count, 2);
+	for (size_t i = 0; i < a.need_count; i++)
+		if (strcmp(a.needs[i].group, "a") == 0) {
+			assert_int_equal(a.needs[i].quorum, 2);
+			assert_int_equal(a.needs[i].window_s, 300);
+			assert_string_equal(a.needs[i].rule, "d/1");
+		} else {
+			assert_int_equal(a.needs[i].quorum, 1);
+			assert_int_equal(a.needs[i].window_s, 0);
+		}
+	ag_rules_free(&rules);
+	decide("@approval(\"a\")" ALL ";@approval(\"b\")" ALL ";@approval(\"c\")"
+	    ALL ";@approval(\"d\")" ALL ";@id(\"e\")@approval(\"e\")" ALL ";", &ask,
+	    AG_RULES_DENY, "d/e");
 }
 
 /* Each attribute of the entities and of the context is what was asked. */
@@ -435,6 +522,8 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_errors_are_shown),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_lattice),
+		cmocka_unit_test(test_needs),
+		cmocka_unit_test(test_needs_add_up),
 		cmocka_unit_test(test_what_policies_see),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_parties),

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * approvals: who else must agree?
+ * Hears operations that a policy, or the configuration, does not leave to one
+ * alone (risk; iam while risk is away), and what people say to them. Says facts
+ * (journal), outcomes (audit), and the operations that people agreed to
+ * (whoever executes them).
+ * Keeps the requests for approval as the journal tells them. It is the one
+ * place where an approval is used up.
+ */
+#include "approvals/approvals.h"
+
+enum { EXPIRE_MS = 1000 };
+
+static const char *const tables[] = { APPROVALS_TABLES, NULL };
+
+static const struct ag_metric_row metrics[] = {
+	[APPROVALS_M_ASKED] = { "approvals_asked_total",
+	    "Requests for approval", AG_COUNTER },
+	[APPROVALS_M_COALESCED] = { "approvals_coalesced_total",
+	    "Requests that met one that was there already", AG_COUNTER },
+	[APPROVALS_M_CAPPED] = { "approvals_capped_total",
+	    "Requests refused because too many wait", AG_COUNTER },
+	[APPROVALS_M_USED] = { "approvals_used_total",
+	    "Requests that went on with an approval", AG_COUNTER },
+	[APPROVALS_M_REFUSED] = { "approvals_refused_total",
+	    "Requests refused for want of an approval", AG_COUNTER },
+	[APPROVALS_M_DECIDED] = { "approvals_decided_total",
+	    "Decisions of people", AG_COUNTER },
+	[APPROVALS_M_EXPIRED] = { "approvals_expired_total",
+	    "Requests that nobody decided on in time", AG_COUNTER },
+};
+
+static ag_err
+on_list(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	Ag__ApprovalListReply reply = AG__APPROVAL_LIST_REPLY__INIT;
+	ag_err err = book_list(ctx, msg, &reply);
+
+	(void)state;
+	return err != AG_OK ? err : ag_reply(ctx, AG_MSG_APPROVAL_LIST, &reply);
+}
+
+static ag_err
+on_read(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const char *id = ag_grant(ctx)->resource_id;
+	const Ag__Approval *a = NULL;
+
+	(void)state;
+	(void)msg;
+	if (id != NULL && ag_id_valid(id, "apr"))
+		a = book_find(ctx, id);
+	if (a == NULL || !book_visible(ctx, a))
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such approval.");
+	ag_note_resource(ctx, "approval", a->id, NULL);
+	return ag_reply(ctx, AG_MSG_APPROVAL_READ, a);
+}
+
+static ag_err
+apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
+{
+	const Ag__ApprovalFact *fact = record->fact;
+
+	(void)state;
+	if (record->type != AG_MSG_APPROVAL_FACT)
+		return AG_OK;
+	return book_apply(ctx, fact->approval, record->version);
+}
+
+static ag_err
+init(void *state, struct ag_ctx *ctx)
+{
+	struct approvals *s = state;
+
+	s->ttl_ms = ag_config_int(ctx, "approvals.ttl_s") * 1000;
+	s->window_ms = ag_config_int(ctx, "approvals.window_s") * 1000;
+	s->denied_ms = ag_config_int(ctx, "approvals.denied_s") * 1000;
+	s->pending_max = (unsigned)ag_config_int(ctx, "approvals.pending_max");
+	return ag_every(ctx, EXPIRE_MS, decide_expire);
+}
+
+static const struct ag_row rows[] = {
+	{ AG_MSG_APPROVAL_LIST, on_list },
+	{ AG_MSG_APPROVAL_READ, on_read },
+	{ AG_MSG_APPROVAL_APPROVE, on_approve },
+	{ AG_MSG_APPROVAL_DENY, on_deny },
+	{ AG_MSG_APPROVAL_CANCEL, on_cancel },
+};
+
+const struct ag_actor ag_actor_approvals = {
+	.name = "approvals",
+	.state_size = sizeof(struct approvals),
+	AG_ROWS(rows),
+	.station = gate_station,
+	.init = init,
+	.apply = apply,
+	.follow = AG_FOLLOW_START,
+	.tables = tables,
+	AG_METRICS(metrics),
+};

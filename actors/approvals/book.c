@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A projection of the facts approval:<id>: by id, per tenant newest first, by
+ * what makes two requests the same, and of those that wait: whose they are
+ * (root, requester, id) and until when.
+ */
+#include "approvals.h"
+
+#include <aegis/bytes.h>
+#include <aegis/page.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BY_ID, BY_TIME, BY_MATCH, OPEN, DUE };
+enum {
+	ORDER_KEY_MAX = 160,   /* tenant, NUL, time, id */
+	LOOKED_AT_MAX = 20000, /* rows a page looks at before it says "go on" */
+};
+
+struct key {
+	uint8_t bytes[ORDER_KEY_MAX];
+	size_t len;
+};
+
+static bool
+key_add(struct key *key, const void *bytes, size_t len)
+{
+	if (len > sizeof(key->bytes) - key->len)
+		return false;
+	memcpy(key->bytes + key->len, bytes, len);
+	key->len += len;
+	return true;
+}
+
+/* Newest first: the time is written as its complement. */
+static bool
+order_key(struct key *key, const Ag__Approval *a)
+{
+	uint8_t at[8];
+
+	key->len = 0;
+	ag_put_be64(at, ~(uint64_t)a->requested_at);
+	return key_add(key, a->tenant, strlen(a->tenant) + 1) &&
+	    key_add(key, at, sizeof(at)) && key_add(key, a->id, strlen(a->id));
+}
+
+static bool
+open_key(struct key *key, const char *root, const char *requester,
+    const char *id)
+{
+	key->len = 0;
+	return key_add(key, root, strlen(root) + 1) &&
+	    (requester == NULL ||
+	    key_add(key, requester, strlen(requester) + 1)) &&
+	    (id == NULL || key_add(key, id, strlen(id)));
+}
+
+static bool
+due_key(struct key *key, const Ag__Approval *a)
+{
+	uint8_t at[8];
+
+	key->len = 0;
+	ag_put_be64(at, (uint64_t)a->expires_at);
+	return key_add(key, at, sizeof(at)) &&
+	    key_add(key, a->id, strlen(a->id));
+}
+
+static const char *
+root_of(const Ag__Approval *a)
+{
+	return a->n_chain > 0 ? a->chain[0]->id : a->requester->id;
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static bool
+may_follow(const Ag__Approval *old, const Ag__Approval *a)
+{
+	enum approval_state from, to = approval_state_named(a->state);
+
+	if (old == NULL)
+		return to == APPROVAL_PENDING;
+	from = approval_state_named(old->state);
+	/* A decision among several that are needed, or a use. */
+	if (from == to)
+		return (to == APPROVAL_PENDING && a->n_decisions > old->n_decisions) ||
+		    (to == APPROVAL_APPROVED && a->used > old->used);
+	return approval_may_become(from, to);
+}
+
+static ag_err
+put_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	struct key key;
+	ag_err err;
+
+	if (!due_key(&key, a))
+		return AG_CORRUPT;
+	if ((err = ag_store_put(ctx, DUE, key.bytes, key.len, "", 1)) != AG_OK)
+		return err;
+	if (!open_key(&key, root_of(a), a->requester->id, a->id))
+		return AG_CORRUPT;
+	return ag_store_put(ctx, OPEN, key.bytes, key.len, "", 1);
+}
+
+static ag_err
+drop_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	struct key key;
+	ag_err err;
+
+	if (!due_key(&key, a))
+		return AG_CORRUPT;
+	err = ag_store_del(ctx, DUE, key.bytes, key.len);
+	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+		return err;
+	if (!open_key(&key, root_of(a), a->requester->id, a->id))
+		return AG_CORRUPT;
+	err = ag_store_del(ctx, OPEN, key.bytes, key.len);
+	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+}
+
+static ag_err
+put(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
+{
+	struct key key;
+	uint8_t *packed, *value;
+	size_t len;
+	ag_err err;
+
+	if (!order_key(&key, a))
+		return AG_CORRUPT;
+	if ((packed = ag_pack(ctx, a, &len)) == NULL ||
+	    (value = ag_alloc(ctx, len + 8)) == NULL)
+		return AG_NO_MEMORY;
+	ag_put_be64(value, version);
+	memcpy(value + 8, packed, len);
+	err = ag_store_put(ctx, BY_TIME, key.bytes, key.len, value, len + 8);
+	return err != AG_OK ? err :
+	    ag_store_put(ctx, BY_ID, a->id, strlen(a->id), key.bytes, key.len);
+}
+
+ag_err
+book_apply(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
+{
+	const Ag__Approval *old;
+	bool waits = approval_state_named(a->state) == APPROVAL_PENDING;
+	ag_err err;
+
+	if (a->tenant == NULL || a->match.len != APPROVAL_MATCH)
+		return AG_CORRUPT;
+	old = book_find(ctx, a->id);
+	if (old != NULL && old->revision >= version)
+		return AG_OK; /* the snapshot has it */
+	if (!may_follow(old, a)) {
+		ag_log(ctx, AG_ERROR, "APPROVAL-FACT", "approval=%s from=%s to=%s",
+		    a->id, old == NULL ? "none" : old->state, a->state);
+		return AG_OK;
+	}
+	if ((err = put(ctx, a, version)) != AG_OK)
+		return err;
+	if (old == NULL && (err = ag_store_put(ctx, BY_MATCH, a->match.data,
+	    a->match.len, a->id, strlen(a->id))) != AG_OK)
+		return err;
+	return waits ? put_waiting(ctx, a) : drop_waiting(ctx, a);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static Ag__Approval *
+unpack(struct ag_ctx *ctx, const uint8_t *value, size_t len)
+{
+	Ag__Approval *a = len < 8 ? NULL : ag_unpack(ctx,
+	    &ag__approval__descriptor, value + 8, len - 8);
+
+	if (a != NULL)
+		a->revision = ag_get_be64(value);
+	return a;
+}
+
+Ag__Approval *
+book_find(struct ag_ctx *ctx, const char *id)
+{
+	const uint8_t *value;
+	struct key key;
+	size_t len;
+
+	if (ag_store_get(ctx, BY_ID, id, strlen(id), &value, &len) != AG_OK ||
+	    len > sizeof(key.bytes))
+		return NULL;
+	memcpy(key.bytes, value, len);
+	if (ag_store_get(ctx, BY_TIME, key.bytes, len, &value, &len) != AG_OK)
+		return NULL;
+	return unpack(ctx, value, len);
+}
+
+Ag__Approval *
+book_match(struct ag_ctx *ctx, const uint8_t match[APPROVAL_MATCH])
+{
+	const uint8_t *value;
+	char id[AG_ID_SIZE] = "";
+	size_t len;
+
+	if (ag_store_get(ctx, BY_MATCH, match, APPROVAL_MATCH, &value, &len) !=
+	    AG_OK || len >= sizeof(id))
+		return NULL;
+	memcpy(id, value, len);
+	return book_find(ctx, id);
+}
+
+struct counting {
+	struct key root, own;
+	unsigned own_count, all_count;
+};
+
+static bool
+starts(const uint8_t *key, size_t len, const struct key *prefix)
+{
+	return len >= prefix->len && memcmp(key, prefix->bytes, prefix->len) == 0;
+}
+
+static bool
+count(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	struct counting *c = arg;
+
+	(void)value;
+	(void)value_len;
+	if (!starts(key, key_len, &c->root))
+		return false;
+	c->all_count++;
+	c->own_count += starts(key, key_len, &c->own);
+	return true;
+}
+
+void
+book_open(struct ag_ctx *ctx, const char *root, const char *requester,
+    unsigned *own, unsigned *all)
+{
+	struct counting c = { .own_count = 0 };
+
+	*own = *all = UINT32_MAX;
+	if (!open_key(&c.root, root, NULL, NULL) ||
+	    !open_key(&c.own, root, requester, NULL) ||
+	    ag_store_scan(ctx, OPEN, c.root.bytes, c.root.len, count, &c) !=
+	    AG_OK)
+		return;
+	*own = c.own_count;
+	*all = c.all_count;
+}
+
+struct due {
+	int64_t now;
+	char (*ids)[AG_ID_SIZE];
+	unsigned count, max;
+};
+
+static bool
+due(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	struct due *d = arg;
+
+	(void)value;
+	(void)value_len;
+	if (key_len <= 8 || key_len - 8 >= AG_ID_SIZE || d->count == d->max ||
+	    (int64_t)ag_get_be64(key) > d->now)
+		return false;
+	memcpy(d->ids[d->count], key + 8, key_len - 8);
+	d->ids[d->count++][key_len - 8] = '\0';
+	return true;
+}
+
+unsigned
+book_due(struct ag_ctx *ctx, int64_t now, char ids[][AG_ID_SIZE], unsigned max)
+{
+	struct due d = { .now = now, .ids = ids, .max = max };
+
+	return ag_store_scan(ctx, DUE, NULL, 0, due, &d) == AG_OK ? d.count : 0;
+}
+
+bool
+book_in_chain(const Ag__Approval *a, const char *id)
+{
+	if (id == NULL)
+		return true; /* nobody is not somebody else */
+	for (size_t i = 0; i < a->n_chain; i++)
+		if (strcmp(a->chain[i]->id, id) == 0)
+			return true;
+	return strcmp(a->requester->id, id) == 0;
+}
+
+bool
+book_visible(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+
+	return strcmp(a->tenant, grant->tenant) == 0 &&
+	    (grant->approver || book_in_chain(a, grant->actor_id));
+}
+
+/* ------------------------------------------------------------------- pages */
+
+struct page {
+	struct ag_ctx *ctx;
+	const Ag__ApprovalListAsk *ask;
+	struct key prefix, after, last;
+	Ag__ApprovalListReply *reply;
+	struct ag_page from;
+	unsigned looked_at;
+	bool more, no_memory;
+};
+
+static bool
+fits(const Ag__ApprovalListAsk *ask, const Ag__Approval *a)
+{
+	const Ag__Resource *r = a->resource;
+
+	return (!ask->has_since || a->requested_at >= ask->since) &&
+	    (ask->state == NULL || strcmp(ask->state, a->state) == 0) &&
+	    (ask->requester == NULL ||
+	    strcmp(ask->requester, a->requester->id) == 0 ||
+	    (a->requester->name != NULL &&
+	    strcmp(ask->requester, a->requester->name) == 0)) &&
+	    (ask->resource == NULL || (r != NULL &&
+	    ((r->id != NULL && strcmp(ask->resource, r->id) == 0) ||
+	    (r->alias != NULL && strcmp(ask->resource, r->alias) == 0))));
+}
+
+static bool
+visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	struct page *page = arg;
+	Ag__Approval *a;
+
+	if (!starts(key, key_len, &page->prefix) || key_len > ORDER_KEY_MAX)
+		return false; /* the next tenant's */
+	if (key_len == page->after.len &&
+	    memcmp(key, page->after.bytes, key_len) == 0)
+		return true; /* the last one of the page before */
+	if (page->reply->n_items == page->from.limit ||
+	    page->looked_at == LOOKED_AT_MAX) {
+		page->more = true;
+		return false;
+	}
+	page->looked_at++;
+	page->last.len = 0;
+	(void)key_add(&page->last, key, key_len);
+	if ((a = unpack(page->ctx, value, value_len)) == NULL) {
+		page->no_memory = true;
+		return false;
+	}
+	if (book_visible(page->ctx, a) && fits(page->ask, a))
+		page->reply->items[page->reply->n_items++] = a;
+	return true;
+}
+
+ag_err
+book_list(struct ag_ctx *ctx, const Ag__ApprovalListAsk *ask,
+    Ag__ApprovalListReply *reply)
+{
+	struct page page = { .ctx = ctx, .ask = ask, .reply = reply };
+	const char *tenant = ag_grant(ctx)->tenant;
+	const struct key *from = &page.prefix;
+	ag_err err;
+
+	if (ask->state != NULL &&
+	    approval_state_named(ask->state) == APPROVAL_STATES)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?state",
+		    "pending, approved, denied, expired or cancelled");
+	if ((err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
+		return err;
+	if (!key_add(&page.prefix, tenant, strlen(tenant) + 1))
+		return AG_GENERAL_FAILURE;
+	if (page.from.place_len > 0) {
+		page.after = page.prefix;
+		if (!key_add(&page.after, page.from.place, page.from.place_len))
+			return AG_GENERAL_FAILURE;
+		from = &page.after;
+	}
+	reply->items = ag_alloc(ctx, page.from.limit * sizeof(*reply->items));
+	if (reply->items == NULL)
+		return AG_NO_MEMORY;
+	err = ag_store_scan(ctx, BY_TIME, from->bytes, from->len, visit, &page);
+	if (err == AG_OK && page.no_memory)
+		err = AG_NO_MEMORY;
+	if (err == AG_OK && page.more && (reply->next_cursor = ag_page_cursor(ctx,
+	    &page.from, page.last.bytes + page.prefix.len,
+	    page.last.len - page.prefix.len)) == NULL)
+		err = AG_NO_MEMORY;
+	return err;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request for approval, made of what iam and risk vouch for. What the caller
+ * says of itself stands apart, in `claims`, without a character that a
+ * terminal would obey: a person who decides must not take it for a fact.
+ */
+#include "approvals.h"
+
+#include <aegis/bytes.h>
+
+#include <string.h>
+
+/* An id that iam made for this request alone says nothing about what it is
+ * about. */
+static const char *
+resource_of(const Ag__Grant *grant)
+{
+	const struct ag_operation *op = ag_operation_find((uint16_t)grant->op);
+
+	if ((op->flags & AG_OP_ALL) != 0 && op->kind == AG_KIND_KEY)
+		return "*";
+	return grant->resource_id == NULL ? "" : grant->resource_id;
+}
+
+ag_err
+draft_match(struct ag_ctx *ctx, uint8_t match[APPROVAL_MATCH])
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	uint8_t both[2 * APPROVAL_MATCH];
+	const char *text;
+
+	if (grant->actor_id == NULL || !grant->has_body_digest ||
+	    grant->body_digest.len != APPROVAL_MATCH)
+		return AG_BAD_MESSAGE;
+	text = ag_printf(ctx, "%s\n%s\n%u\n%s\n%s", grant->tenant,
+	    grant->actor_id, grant->op, resource_of(grant),
+	    grant->scope_op == NULL ? "" : grant->scope_op);
+	if (text == NULL)
+		return AG_NO_MEMORY;
+	ag_sha256(text, strlen(text), both);
+	memcpy(both + APPROVAL_MATCH, grant->body_digest.data, APPROVAL_MATCH);
+	ag_sha256(both, sizeof(both), match);
+	return AG_OK;
+}
+
+static char *
+said(struct ag_ctx *ctx, const char *text)
+{
+	char *copy;
+
+	if (text == NULL || (copy = ag_printf(ctx, "%.*s", APPROVAL_TEXT_MAX,
+	    text)) == NULL)
+		return NULL;
+	for (char *p = copy; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+			*p = '?';
+	return copy;
+}
+
+static Ag__ApprovalClaims *
+claims(struct ag_ctx *ctx, const Ag__Grant *grant)
+{
+	Ag__ApprovalClaims *c = ag_alloc(ctx, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	ag__approval_claims__init(c);
+	c->reason = said(ctx, grant->said);
+	c->label = said(ctx, grant->actor_label);
+	c->model = said(ctx, grant->model_asserted != NULL ?
+	    grant->model_asserted : grant->actor_model);
+	c->user_agent = said(ctx, grant->user_agent);
+	c->client_request_id = said(ctx, grant->client_request_id);
+	return c;
+}
+
+static Ag__Link *
+requester(struct ag_ctx *ctx, const Ag__Grant *grant)
+{
+	Ag__Link *link = ag_alloc(ctx, sizeof(*link));
+
+	if (link == NULL)
+		return NULL;
+	ag__link__init(link);
+	link->id = grant->actor_id;
+	link->kind = grant->actor_kind;
+	link->name = grant->actor_name;
+	return link;
+}
+
+static Ag__Resource *
+resource(struct ag_ctx *ctx, const Ag__Grant *grant)
+{
+	Ag__Resource *r = ag_alloc(ctx, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	ag__resource__init(r);
+	r->type = grant->resource_type;
+	r->id = grant->resource_id;
+	r->alias = grant->resource_alias;
+	return r;
+}
+
+static void
+where(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Approval *a)
+{
+	const Ag__Verdict *verdict = ag_env(ctx)->verdict;
+
+	a->has_body_sha256_b64 = true;
+	a->body_sha256_b64 = grant->body_digest;
+	a->plane = (char *)ag_slot_name(ctx, grant->plane);
+	a->source_address = grant->source_address;
+	a->has_risk_score = verdict != NULL;
+	a->risk_score = verdict == NULL ? 0 : verdict->score;
+}
+
+Ag__Approval *
+draft_new(const struct approvals *state, struct ag_ctx *ctx,
+    const uint8_t match[APPROVAL_MATCH])
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	Ag__Approval *a = ag_alloc(ctx, sizeof(*a));
+	char *id = ag_alloc(ctx, AG_ID_SIZE);
+
+	if (a == NULL || id == NULL)
+		return NULL;
+	ag__approval__init(a);
+	ag_id_new(ctx, "apr", id);
+	a->id = id;
+	a->state = (char *)approval_state_name(APPROVAL_PENDING);
+	a->operation = (char *)ag_operation_find((uint16_t)grant->op)->operation;
+	a->resource = resource(ctx, grant);
+	a->requester = requester(ctx, grant);
+	a->claims = claims(ctx, grant);
+	a->chain = grant->chain;
+	a->n_chain = grant->n_chain;
+	a->needs = grant->needs;
+	a->n_needs = grant->n_needs;
+	a->requested_at = ag_now_ms(ctx);
+	a->expires_at = a->requested_at + state->ttl_ms;
+	a->request_id = (char *)ag_outcome_id(ctx);
+	a->tenant = grant->tenant;
+	a->has_match = true;
+	a->match.data = (uint8_t *)match;
+	a->match.len = APPROVAL_MATCH;
+	where(ctx, grant, a);
+	return a->resource == NULL || a->requester == NULL ||
+	    a->claims == NULL || a->request_id == NULL ? NULL : a;
+}

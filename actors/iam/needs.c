@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whose agreement a request needs: what its tenant's policies say (@approval),
+ * and what the configuration says of named operations (dual control), whatever
+ * policies say. iam only says it in the grant; the approvals, behind risk, ask
+ * people and count (docs/decisions/0011). And what the approvals must know of
+ * a person who decides.
+ */
+#include "call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct iam_dual {
+	char *operation, *key, *value, *group; /* key NULL: any resource */
+	unsigned quorum;
+};
+
+static const char dual_rule[] = "dual-control";
+
+/* ----------------------------------------------------------- configuration */
+
+static bool
+dual_make(struct iam_dual *d, const char *operation, const char *label,
+    const char *group, unsigned quorum)
+{
+	const char *equals = label == NULL ? NULL : strchr(label, '=');
+
+	d->operation = strdup(operation);
+	d->group = strdup(group == NULL ? "" : group);
+	d->quorum = quorum;
+	if (equals != NULL) {
+		d->key = strndup(label, (size_t)(equals - label));
+		d->value = strdup(equals + 1);
+	}
+	return d->operation != NULL && d->group != NULL &&
+	    (equals == NULL || (d->key != NULL && d->value != NULL));
+}
+
+ag_err
+iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
+{
+	static const char *const list = "approvals.dual_control";
+	unsigned count = ag_config_count(ctx, list);
+
+	iam->second_factor = ag_config_int(ctx, "approvals.second_factor") != 0;
+	iam->duals = calloc(count == 0 ? 1 : count, sizeof(*iam->duals));
+	if (iam->duals == NULL)
+		return AG_NO_MEMORY;
+	iam->dual_count = count == 0 ? 1 : count;
+	if (count == 0)
+		return dual_make(&iam->duals[0], "key.destroy", "env=prod", NULL,
+		    2) ? AG_OK : AG_NO_MEMORY;
+	for (unsigned i = 0; i < count; i++)
+		if (!dual_make(&iam->duals[i],
+		    ag_config_str(ctx, "approvals.dual_control[].operation", i),
+		    ag_config_str(ctx, "approvals.dual_control[].label", i),
+		    ag_config_str(ctx, "approvals.dual_control[].group", i),
+		    (unsigned)ag_config_get_int(ag_config(ctx),
+		    "approvals.dual_control[].quorum", i)))
+			return AG_NO_MEMORY;
+	return AG_OK;
+}
+
+void
+iam_duals_fini(struct iam *iam)
+{
+	for (size_t i = 0; i < iam->dual_count; i++) {
+		free(iam->duals[i].operation);
+		free(iam->duals[i].key);
+		free(iam->duals[i].value);
+		free(iam->duals[i].group);
+	}
+	free(iam->duals);
+	iam->duals = NULL;
+	iam->dual_count = 0;
+}
+
+/* ------------------------------------------------------------------- needs */
+
+static ag_err
+add(struct call *c, const char *group, unsigned quorum, unsigned window_s,
+    const char *rule)
+{
+	Ag__Grant *g = &c->grant;
+	Ag__ApprovalNeed *need;
+
+	if (g->needs == NULL && (g->needs = iam_array(c->ctx,
+	    IAM_NEEDS_MAX)) == NULL)
+		return AG_NO_MEMORY;
+	if (g->n_needs == IAM_NEEDS_MAX)
+		return AG_FULL;
+	if ((need = ag_alloc(c->ctx, sizeof(*need))) == NULL)
+		return AG_NO_MEMORY;
+	ag__approval_need__init(need);
+	need->rule = ag_strdup(c->ctx, rule);
+	need->group = ag_strdup(c->ctx, group);
+	if (need->rule == NULL || need->group == NULL)
+		return AG_NO_MEMORY;
+	need->quorum = quorum;
+	need->has_window_s = window_s > 0;
+	need->window_s = window_s;
+	g->needs[g->n_needs++] = need;
+	return AG_OK;
+}
+
+ag_err
+iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
+{
+	ag_err err = AG_OK;
+
+	for (size_t i = 0; i < answer->need_count && err == AG_OK; i++)
+		err = add(c, answer->needs[i].group, answer->needs[i].quorum,
+		    answer->needs[i].window_s, answer->needs[i].rule);
+	return err;
+}
+
+static bool
+fits(const struct iam_dual *d, const struct call *c)
+{
+	if (strcmp(d->operation, c->op->operation) != 0)
+		return false;
+	if (d->key == NULL)
+		return true;
+	for (size_t i = 0; c->key != NULL && i < c->key->target.label_count; i++)
+		if (strcmp(c->key->target.labels[i].key, d->key) == 0 &&
+		    strcmp(c->key->target.labels[i].value, d->value) == 0)
+			return true;
+	return false;
+}
+
+/* Who decides is known by the roles that are valid now. */
+static ag_err
+say_person(struct call *c)
+{
+	Ag__Grant *g = &c->grant;
+	const struct iam_node *node = c->node;
+
+	g->has_approver = true;
+	g->approver = node->parent == NULL && iam_holds(node, c->token, c->now,
+	    AG_SCOPE_SYSTEM, "approve", NULL);
+	if (node->parent != NULL)
+		return AG_OK;
+	if ((g->roles = iam_array(c->ctx, node->role_count)) == NULL)
+		return AG_NO_MEMORY;
+	for (unsigned i = 0; i < node->role_count; i++)
+		if (node->roles[i].from <= c->now &&
+		    c->now < node->roles[i].until)
+			g->roles[g->n_roles++] = (char *)node->roles[i].role->name;
+	return AG_OK;
+}
+
+ag_err
+iam_check_needs(struct call *c)
+{
+	const char *id = c->rq->approval;
+	ag_err err = AG_OK;
+
+	if (id != NULL && !ag_id_valid(id, "apr"))
+		return REFUSE(c, AG_INVALID_FIELD, "wrong_type", "Aegis-Approval",
+		    "It is the id of an approval, apr_….");
+	if (c->op->executor == AG_ROLE_APPROVALS) {
+		c->wants_step_up |= c->iam->second_factor &&
+		    c->op->type == AG_MSG_APPROVAL_APPROVE;
+		return say_person(c);
+	}
+	for (size_t i = 0; i < c->iam->dual_count && err == AG_OK; i++)
+		if (fits(&c->iam->duals[i], c))
+			err = add(c, c->iam->duals[i].group,
+			    c->iam->duals[i].quorum, 0, dual_rule);
+	if (err == AG_FULL)
+		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+		    "More groups would have to agree than anybody can ask.");
+	if (err != AG_OK || c->grant.n_needs == 0)
+		return err;
+	c->grant.approval = (char *)id;
+	c->grant.said = c->rq->said;
+	return AG_OK;
+}

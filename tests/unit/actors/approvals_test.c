@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The approvals: every transition, who may decide, and that a yes is used up
+ * before anything goes on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <aegis/kit.h>
+
+#include "approvals/approvals.h"
+
+extern const struct ag_actor ag_actor_approvals;
+
+#define HEX "0123456789abcdef0123456789abcde"
+static char agent[] = "agt_" HEX "f", root[] = "hum_" HEX "0",
+    key[] = "key_" HEX "f";
+static char alice[] = "hum_" HEX "a", dora[] = "hum_" HEX "d";
+
+/* ------------------------------------------------------------------- state */
+
+/* All 25: whoever waits may end in four ways, and nothing comes back. */
+static void
+test_transitions(void **state)
+{
+	for (unsigned from = 0; from < APPROVAL_STATES; from++)
+		for (unsigned to = 0; to < APPROVAL_STATES; to++)
+			assert_int_equal(approval_may_become(from, to),
+			    from == APPROVAL_PENDING && to != APPROVAL_PENDING);
+	for (unsigned i = 0; i < APPROVAL_STATES; i++) {
+		assert_int_equal(approval_state_named(approval_state_name(i)), i);
+		assert_false(approval_may_become(i, APPROVAL_STATES));
+		assert_false(approval_may_become(APPROVAL_STATES, i));
+	}
+	assert_int_equal(approval_state_named("open"), APPROVAL_STATES);
+	assert_int_equal(approval_state_named(NULL), APPROVAL_STATES);
+	assert_string_equal(approval_state_name(APPROVAL_STATES), "unknown");
+}
+
+/* ----------------------------------------------------------------- the fleet */
+
+/* What the last trip came to. */
+struct end {
+	bool passed;   /* on, to the executor */
+	bool appended; /* to the journal, before that */
+	ag_err err;
+	char reason[32], id[AG_ID_SIZE], state[16];
+	unsigned used;
+};
+
+static struct end
+play(struct ag_kit *kit)
+{
+	const struct ag_kit_sent *sent;
+	struct end end = { .err = AG_OK };
+
+	for (;;) {
+		while (ag_kit_journal(kit))
+			end.appended = true;
+		if ((sent = ag_kit_next(kit)) == NULL)
+			return end;
+		if (sent->type == AG_MSG_KEY_DECRYPT) {
+			assert_int_equal(sent->to_role, AG_ROLE_KEYS);
+			assert_false(end.passed);
+			end.passed = true;
+		} else if (sent->type == AG_MSG_OUTCOME_EVENT) {
+			const Ag__OutcomeEvent *o = sent->body;
+
+			end.err = o->refusal == NULL ? AG_OK :
+			    (ag_err)o->refusal->err;
+			if (o->refusal != NULL && o->refusal->reason_code != NULL)
+				snprintf(end.reason, sizeof(end.reason), "%s",
+				    o->refusal->reason_code);
+			if (o->refusal != NULL && o->refusal->approval_id != NULL)
+				snprintf(end.id, sizeof(end.id), "%s",
+				    o->refusal->approval_id);
+			if (o->has_reply && o->reply_type >= AG_MSG_APPROVAL_READ) {
+				Ag__Approval *a = ag__approval__unpack(NULL,
+				    o->reply.len, o->reply.data);
+
+				assert_non_null(a);
+				snprintf(end.state, sizeof(end.state), "%s", a->state);
+				end.used = a->used;
+				ag__approval__free_unpacked(a, NULL);
+			}
+		}
+	}
+}
+
+static Ag__ApprovalNeed needs[2];
+static Ag__ApprovalNeed *need_list[2] = { &needs[0], &needs[1] };
+static Ag__Link links[2];
+static Ag__Link *chain[2] = { &links[0], &links[1] };
+
+static void
+need(unsigned i, const char *group, unsigned quorum)
+{
+	ag__approval_need__init(&needs[i]);
+	needs[i].group = (char *)group;
+	needs[i].quorum = quorum;
+	needs[i].rule = (char *)"d/rule";
+}
+
+static void
+from_agent(Ag__Grant *g, const char *approval)
+{
+	ag__grant__init(g);
+	ag__link__init(&links[0]);
+	ag__link__init(&links[1]);
+	links[0].id = root;
+	links[0].kind = AG__KIND__V__human;
+	links[1].id = agent;
+	links[1].kind = AG__KIND__V__agent;
+	g->actor_id = agent;
+	g->has_actor_kind = 1;
+	g->actor_kind = AG__KIND__V__agent;
+	g->chain = chain;
+	g->n_chain = 2;
+	g->resource_type = (char *)"key";
+	g->resource_id = key;
+	g->needs = need_list;
+	g->n_needs = 1;
+	g->approval = (char *)approval;
+}
+
+static struct end
+decrypt(struct ag_kit *kit, const char *text, const char *approval)
+{
+	Ag__DecryptAsk ask = AG__DECRYPT_ASK__INIT;
+	Ag__Grant g;
+
+	ask.ciphertext_b64.data = (uint8_t *)text;
+	ask.ciphertext_b64.len = strlen(text);
+	from_agent(&g, approval);
+	ag_kit_operate(kit, AG_MSG_KEY_DECRYPT, &g, &ask);
+	return play(kit);
+}
+
+static struct end
+decide(struct ag_kit *kit, uint16_t op, const char *id, char *who,
+    const char *role)
+{
+	Ag__ApprovalDecideAsk ask = AG__APPROVAL_DECIDE_ASK__INIT;
+	Ag__Grant g = AG__GRANT__INIT;
+	char *roles[1] = { (char *)role };
+
+	g.actor_id = who;
+	g.has_actor_kind = 1;
+	g.actor_kind = strncmp(who, "hum", 3) == 0 ? AG__KIND__V__human :
+	    AG__KIND__V__agent;
+	g.resource_id = (char *)id;
+	g.has_approver = 1;
+	g.approver = who != agent;
+	g.roles = roles;
+	g.n_roles = 1;
+	ag_kit_operate(kit, op, &g, &ask);
+	return play(kit);
+}
+
+static struct ag_kit *
+fleet(const char *config)
+{
+	need(0, "leads", 1);
+	need(1, "boss", 1);
+	return ag_kit_new(&ag_actor_approvals, config, NULL);
+}
+
+#define EXPECT(e, want_err, want_reason) do { \
+	struct end end_ = (e); \
+	assert_int_equal(end_.err, want_err); \
+	assert_string_equal(end_.reason, want_reason); \
+	assert_false(end_.passed); \
+} while (0)
+
+/* -------------------------------------------------------------------- tests */
+
+static void
+test_once(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	struct end end = decrypt(kit, "a", NULL);
+	char id[AG_ID_SIZE];
+
+	assert_int_equal(end.err, AG_APPROVAL_REQUIRED);
+	assert_string_equal(end.reason, "pending");
+	assert_true(end.appended);
+	strcpy(id, end.id);
+	end = decrypt(kit, "a", NULL); /* the same question */
+	assert_string_equal(end.id, id);
+	assert_false(end.appended);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "pending");
+	end = decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads");
+	assert_string_equal(end.state, "approved");
+	EXPECT(decrypt(kit, "a", NULL), AG_APPROVAL_REQUIRED, "approved");
+	EXPECT(decrypt(kit, "b", id), AG_APPROVAL_REQUIRED, "mismatch");
+	EXPECT(decrypt(kit, "a", "apr_" HEX "f"), AG_APPROVAL_REQUIRED, "unknown");
+	end = decrypt(kit, "a", id);
+	assert_true(end.passed && end.appended);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "used");
+	ag_kit_free(&kit);
+}
+
+/* Nothing goes on before the journal has the use; what it refused is no use. */
+static void
+test_used_first(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	struct end end = decrypt(kit, "a", NULL);
+	const struct ag_kit_sent *sent;
+	Ag__DecryptAsk ask = AG__DECRYPT_ASK__INIT;
+	char id[AG_ID_SIZE];
+	Ag__Grant g;
+
+	strcpy(id, end.id);
+	decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads");
+	ask.ciphertext_b64.data = (uint8_t *)"a";
+	ask.ciphertext_b64.len = 1;
+	from_agent(&g, id);
+	for (unsigned i = 0; i < 2; i++) /* two at once: one is asked of the journal */
+		ag_kit_operate(kit, AG_MSG_KEY_DECRYPT, &g, &ask);
+	sent = ag_kit_next(kit);
+	assert_non_null(sent);
+	assert_int_equal(sent->type, AG_MSG_JOURNAL_APPEND_ASK);
+	assert_false(((const Ag__JournalAppendAsk *)sent->body)->has_outcome);
+	ag_kit_answer_error(kit, sent, AG_CONFLICT, NULL);
+	end = play(kit); /* the first was refused, the second had its turn */
+	assert_true(end.passed);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "used");
+	ag_kit_free(&kit);
+}
+
+static void
+test_who_decides(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	struct end end = decrypt(kit, "a", NULL);
+	char id[AG_ID_SIZE];
+
+	strcpy(id, end.id);
+	for (unsigned i = 0; i < 2; i++) {
+		uint16_t op = i == 0 ? AG_MSG_APPROVAL_APPROVE :
+		    AG_MSG_APPROVAL_DENY;
+
+		EXPECT(decide(kit, op, id, root, "leads"), AG_PERMISSION_DENIED,
+		    "own_request");
+		EXPECT(decide(kit, op, id, agent, "leads"), AG_PERMISSION_DENIED,
+		    "not_an_approver");
+		EXPECT(decide(kit, op, id, alice, "other"), AG_PERMISSION_DENIED,
+		    "not_an_approver");
+		EXPECT(decide(kit, op, "apr_1", alice, "leads"),
+		    AG_ITEM_NOT_FOUND, "");
+		EXPECT(decide(kit, op, "apr_" HEX "f", alice, "leads"),
+		    AG_ITEM_NOT_FOUND, "");
+	}
+	EXPECT(decide(kit, AG_MSG_APPROVAL_CANCEL, id, alice, "leads"),
+	    AG_PERMISSION_DENIED, "not_own_request");
+	end = decide(kit, AG_MSG_APPROVAL_DENY, id, dora, "leads");
+	assert_string_equal(end.state, "denied");
+	EXPECT(decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads"),
+	    AG_ILLEGAL_OPERATION, "transition");
+	EXPECT(decide(kit, AG_MSG_APPROVAL_CANCEL, id, root, ""),
+	    AG_ILLEGAL_OPERATION, "transition");
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "denied");
+	ag_kit_free(&kit);
+}
+
+/* Two groups, one with two people; nobody counts twice. */
+static void
+test_quorum(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	char id[AG_ID_SIZE];
+	struct end end;
+
+	need(0, "leads", 2);
+	end = decrypt(kit, "a", NULL);
+	strcpy(id, end.id);
+	assert_string_equal(decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice,
+	    "leads").state, "pending");
+	EXPECT(decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads"),
+	    AG_CONFLICT, "");
+	assert_string_equal(decide(kit, AG_MSG_APPROVAL_APPROVE, id, dora,
+	    "leads").state, "approved");
+	need(0, "leads", 3); /* more is wanted by now than they agreed to */
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "changed");
+	need(0, "leads", 2);
+	assert_true(decrypt(kit, "a", id).passed);
+	ag_kit_free(&kit);
+}
+
+static void
+test_time(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {ttl_s: 60, window_s: 10}\n");
+	char id[AG_ID_SIZE], other[AG_ID_SIZE];
+	struct end end;
+
+	end = decrypt(kit, "a", NULL);
+	strcpy(id, end.id);
+	end = decrypt(kit, "b", NULL);
+	strcpy(other, end.id);
+	decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads");
+	ag_kit_advance(kit, 10000);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "expired");
+	ag_kit_advance(kit, 50000);
+	end = play(kit);
+	assert_true(end.appended);
+	EXPECT(decide(kit, AG_MSG_APPROVAL_APPROVE, other, alice, "leads"),
+	    AG_ILLEGAL_OPERATION, "transition");
+	EXPECT(decrypt(kit, "b", other), AG_APPROVAL_REQUIRED, "expired");
+	end = decrypt(kit, "b", NULL);
+	assert_string_equal(end.reason, "pending");
+	assert_string_not_equal(end.id, other);
+	ag_kit_free(&kit);
+}
+
+static void
+test_caps(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {pending_max: 2}\n");
+
+	EXPECT(decrypt(kit, "a", NULL), AG_APPROVAL_REQUIRED, "pending");
+	EXPECT(decrypt(kit, "b", NULL), AG_APPROVAL_REQUIRED, "pending");
+	EXPECT(decrypt(kit, "a", NULL), AG_APPROVAL_REQUIRED, "pending");
+	EXPECT(decrypt(kit, "c", NULL), AG_RATE_LIMITED, "account");
+	ag_kit_free(&kit);
+}
+
+/* What needs nobody has no business here; nor does anything go on by a fact
+ * that may not follow. */
+static void
+test_hostile(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	Ag__DecryptAsk ask = AG__DECRYPT_ASK__INIT;
+	Ag__Approval a = AG__APPROVAL__INIT;
+	Ag__Link who = AG__LINK__INIT;
+	uint8_t match[APPROVAL_MATCH] = { 1 };
+	Ag__Grant g;
+
+	from_agent(&g, NULL);
+	g.n_needs = 0;
+	ag_kit_operate(kit, AG_MSG_KEY_DECRYPT, &g, &ask);
+	EXPECT(play(kit), AG_GENERAL_FAILURE, "");
+	who.id = agent;
+	a.id = (char *)"apr_" HEX "f";
+	a.state = (char *)"approved"; /* out of nothing */
+	a.operation = (char *)"key.decrypt";
+	a.requester = &who;
+	a.tenant = (char *)"default";
+	a.has_match = 1;
+	a.match.data = match;
+	a.match.len = sizeof(match);
+	assert_int_equal(book_apply(ag_kit_ctx(kit), &a, 1), AG_OK);
+	assert_null(book_find(ag_kit_ctx(kit), a.id));
+	a.match.len = 3;
+	assert_int_equal(book_apply(ag_kit_ctx(kit), &a, 1), AG_CORRUPT);
+	assert_false(decide_met(&a)); /* nobody was asked: nobody allowed it */
+	ag_kit_free(&kit);
+}
+
+/* All of it is in the journal: another start knows it. */
+static void
+test_restart(void **state)
+{
+	char dir[] = "/tmp/aegis-approvals-XXXXXX", id[AG_ID_SIZE];
+	struct ag_kit *kit;
+	struct end end;
+
+	assert_non_null(mkdtemp(dir));
+	need(0, "leads", 1);
+	kit = ag_kit_new(&ag_actor_approvals, NULL, dir);
+	end = decrypt(kit, "a", NULL);
+	strcpy(id, end.id);
+	decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads");
+	assert_true(decrypt(kit, "a", id).passed);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_approvals, NULL, dir);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "used");
+	ag_kit_free(&kit);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transitions),
+		cmocka_unit_test(test_once),
+		cmocka_unit_test(test_used_first),
+		cmocka_unit_test(test_who_decides),
+		cmocka_unit_test(test_quorum),
+		cmocka_unit_test(test_time),
+		cmocka_unit_test(test_caps),
+		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_restart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
