@@ -18,6 +18,9 @@ const struct cli_option cli_globals[] = {
 	GLOBAL("--token-file", "FILE", "as whom: a 0600 file; - is stdin (AEGIS_TOKEN_FILE)"),
 	GLOBAL("--context", "NAME", "a server and token that login kept (AEGIS_CONTEXT)"),
 	GLOBAL("--state", "DIR", "the state directory of a fleet here (AEGIS_STATE)"),
+	GLOBAL("--approval", "ID", "people agreed to this request: apr_…"),
+	GLOBAL("--why", "TEXT", "what it is for, in your words; whoever approves reads it"),
+	GLOBAL("--code-file", "FILE", "a second factor's code, if one is asked for; - is stdin"),
 	GLOBAL("--timeout", "D", "how long to wait; 10s unless given"),
 	{ 0 },
 };
@@ -32,6 +35,9 @@ static const struct { size_t offset; bool flag; } places[] = {
 	{ offsetof(struct cli, token_file), false },
 	{ offsetof(struct cli, context), false },
 	{ offsetof(struct cli, state), false },
+	{ offsetof(struct cli, approval), false },
+	{ offsetof(struct cli, why), false },
+	{ offsetof(struct cli, code_file), false },
 	{ offsetof(struct cli, timeout), false },
 };
 _Static_assert(sizeof(places) / sizeof(places[0]) + 1 ==

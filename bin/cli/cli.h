@@ -105,6 +105,7 @@ struct cli {
 	struct cli_value values[CLI_OPTIONS_MAX]; /* by row of verb->options */
 	bool json, quiet, help;
 	const char *server, *ca_file, *token_file, *context, *state, *timeout;
+	const char *approval, *why, *code_file;
 	/* what they came to, see context.c */
 	char url[CLI_URL_MAX];
 	char ca[CLI_PATH_MAX];
@@ -248,7 +249,9 @@ enum cli_exit cli_man_files(const char *dir); /* every page, aegis-NOUN.1 */
 /* ---- the verbs' own files */
 extern const struct cli_verb cli_verbs_fleet[], cli_verbs_tls[],
     cli_verbs_identity[], cli_verbs_keys[], cli_verbs_agents[],
-    cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_mcp[], cli_verbs_system[], cli_verbs_policy[], cli_verbs_authz[], cli_verbs_rot[],
+    cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_approvals[], cli_verbs_demo[],
+    cli_verbs_mcp[], cli_verbs_system[], cli_verbs_policy[],
+    cli_verbs_authz[], cli_verbs_rot[],
     cli_verbs_backup[];
 
 enum cli_exit cli_audit_query(struct cli *cli);

@@ -37,6 +37,8 @@ static const struct { const char *noun, *help; } nouns[] = {
 	{ "policy", "what the house allows, in Cedar" },
 	{ "authz", "what would be decided" },
 	{ "audit", "who did what, and on whose behalf" },
+	{ "approval", "what people must agree to" },
+	{ "demo", "a story on a fleet of its own" },
 	{ "sink", "who gets the events" },
 	{ "recommendation", "what the detectors saw" },
 	{ "responder", "what is done about it" },

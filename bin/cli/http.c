@@ -145,6 +145,20 @@ refused(const json_t *problem, long status)
 	return result;
 }
 
+/* A field of the request, if there is a value; what is no text of a header is
+ * not sent. */
+static struct curl_slist *
+add_field(struct curl_slist *list, const char *name, const char *value)
+{
+	char field[512];
+
+	if (value == NULL || strpbrk(value, "\r\n") != NULL ||
+	    snprintf(field, sizeof(field), "%s: %s", name, value) >=
+	    (int)sizeof(field))
+		return list;
+	return curl_slist_append(list, field);
+}
+
 static struct curl_slist *
 headers_of(const struct cli *cli, bool body)
 {
@@ -162,6 +176,8 @@ headers_of(const struct cli *cli, bool body)
 		    cli->step_up);
 		list = curl_slist_append(list, auth);
 	}
+	list = add_field(list, "Aegis-Approval", cli->approval);
+	list = add_field(list, "Aegis-Reason", cli->why);
 	if (body)
 		list = curl_slist_append(list, "Content-Type: application/json");
 	/* curl would wait a second for "100 Continue" on a large body */
@@ -213,7 +229,34 @@ is_code(const json_t *problem, const char *code)
 	return strcmp(cli_member_text(problem, "code"), code) == 0;
 }
 
-/* "<challenge> totp=<code>" of what the person at the terminal types; false:
+/* "<challenge> totp=<code>", if it is a code. */
+static bool
+take_code(struct cli *cli, const char *challenge, const char *code)
+{
+	if (strlen(code) != 6 || strspn(code, "0123456789") != 6)
+		return false;
+	(void)snprintf(cli->step_up, sizeof(cli->step_up), "%.48s totp=%s",
+	    challenge, code);
+	return true;
+}
+
+/* A file has one code: it is tried once. */
+static bool
+read_code(struct cli *cli, const char *challenge)
+{
+	char *text = NULL;
+	size_t len;
+	bool got = cli_read(cli->code_file, 32, &text, &len) == CLI_OK;
+
+	if (got)
+		text[strcspn(text, " \r\n")] = '\0';
+	got = got && take_code(cli, challenge, text);
+	free(text);
+	cli->code_file = NULL;
+	return got;
+}
+
+/* Of what the person at the terminal types; false:
  * nobody is there, or nothing like a code came. */
 static bool
 ask_code(struct cli *cli, const char *challenge)
@@ -222,6 +265,8 @@ ask_code(struct cli *cli, const char *challenge)
 	FILE *tty;
 	bool got;
 
+	if (cli->code_file != NULL)
+		return read_code(cli, challenge);
 	if (!isatty(STDERR_FILENO) || (tty = fopen("/dev/tty", "r+")) == NULL)
 		return false;
 	fputs("aegis: this needs your second factor. Code: ", tty);
@@ -229,11 +274,7 @@ ask_code(struct cli *cli, const char *challenge)
 	got = fgets(line, sizeof(line), tty) != NULL;
 	(void)fclose(tty);
 	line[strcspn(line, " \r\n")] = '\0';
-	if (!got || strlen(line) != 6 || strspn(line, "0123456789") != 6)
-		return false;
-	(void)snprintf(cli->step_up, sizeof(cli->step_up), "%.48s totp=%s",
-	    challenge, line);
-	return true;
+	return got && take_code(cli, challenge, line);
 }
 
 /* The same request again, with a code, where a person can give one. */

@@ -16,10 +16,12 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_agents,
 	cli_verbs_policy,
 	cli_verbs_authz,
+	cli_verbs_approvals,
 	cli_verbs_audit,
 	cli_verbs_sinks,
 	cli_verbs_rot,
 	cli_verbs_backup,
+	cli_verbs_demo,
 };
 
 /* What people type besides. */

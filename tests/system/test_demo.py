@@ -32,3 +32,17 @@ def test_demo_leaves_nothing_and_says_so():
                           timeout=120, env=dict(os.environ, NO_COLOR="1", AEGIS_TOKEN="x", TMPDIR="/nonexistent"))
     assert done.returncode != 0
     assert done.stderr.strip()
+
+
+def test_demo_approvals(tmp_path):
+    """aegis demo approvals: asked once, agreed to with a second factor, good once; and nothing is left."""
+    env = dict(os.environ, NO_COLOR="1", TMPDIR=str(tmp_path))
+    done = subprocess.run([os.path.join(BUILD, "aegis"), "demo", "approvals"], capture_output=True, text=True,
+                          timeout=120, env=env)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "demo: asked once, approved by alice, 1 succeeded, 1 refused"
+    assert any("ApprovalRequired/pending" in line for line in lines)
+    assert any("ApprovalRequired/used" in line for line in lines)
+    assert "| reason: month end" in done.stdout
+    assert os.listdir(tmp_path) == []

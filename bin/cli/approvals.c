@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verbs about what people must agree to.
+ */
+#include "cli.h"
+
+#include <string.h>
+
+#define APPROVAL_COLUMNS \
+	"ID:id,STATE:state,OPERATION:operation,RESOURCE:resource.alias|resource.id," \
+	"REQUESTER:requester.name|requester.id,REQUESTED:requested_at,UNTIL:usable_until_at|expires_at"
+#define APPROVAL_LINE "ID:id,STATE:state,OPERATION:operation,UNTIL:usable_until_at|expires_at"
+
+static const struct cli_option list_options[] = {
+	{ "--state", "STATE", CLI_STR, "state", false, "pending, approved, denied, expired or cancelled", NULL },
+	{ "--requester", "P", CLI_STR, "requester", false, "of this principal or agent", NULL },
+	{ "--key", "KEY", CLI_STR, "resource", false, "about this key", NULL },
+	{ "--since", "T", CLI_TIME, "since", false, "asked for since then: 7d, or a timestamp", NULL },
+	{ "--limit", "N", CLI_INT, "limit", false, "at most so many", NULL },
+	{ 0 },
+};
+static const struct cli_option one[] = {
+	{ "ID", "ID", CLI_STR, NULL, true, "apr_…", NULL }, { 0 },
+};
+static const struct cli_option decide[] = {
+	{ "ID", "ID", CLI_STR, NULL, true, "apr_…", NULL },
+	{ "--comment", "TEXT", CLI_STR, "comment", false, "why", NULL }, { 0 },
+};
+
+/* ------------------------------------------------------------------- show */
+
+static void
+put_fact(const json_t *a, const char *name, const char *path)
+{
+	const char *text = cli_member_text(a, path);
+
+	if (text[0] != '\0')
+		cli_say("%-12s %s", name, text);
+}
+
+static void
+put_chain(const json_t *a)
+{
+	const json_t *link;
+	size_t i;
+
+	json_array_foreach(json_object_get(a, "chain"), i, link)
+		cli_say("%-12s %s %s %s", i == 0 ? "on behalf of" : "",
+		    cli_member_text(link, "kind"), cli_member_text(link, "name"),
+		    cli_member_text(link, "id"));
+}
+
+static void
+put_needs(const json_t *a)
+{
+	const json_t *need, *said;
+	size_t i;
+
+	json_array_foreach(json_object_get(a, "needs"), i, need) {
+		const char *group = cli_member_text(need, "group");
+
+		cli_say("%-12s %lld of %s (%s)", i == 0 ? "needs" : "",
+		    (long long)json_integer_value(json_object_get(need, "quorum")),
+		    group[0] == '\0' ? "whoever may approve" : group,
+		    cli_member_text(need, "rule"));
+	}
+	json_array_foreach(json_object_get(a, "decisions"), i, said)
+		cli_say("%-12s %s by %s at %s  %s", i == 0 ? "decisions" : "",
+		    cli_member_text(said, "decision"), cli_member_text(said, "name"),
+		    cli_member_text(said, "at"), cli_member_text(said, "comment"));
+}
+
+/* What the requester says of itself stands between fences, so that nobody
+ * takes it for something that the server knows. */
+static void
+put_claims(const json_t *a)
+{
+	const json_t *value;
+	const char *name;
+	bool begun = false;
+
+	json_object_foreach(json_object_get(a, "claims"), name, value) {
+		if (!json_is_string(value))
+			continue;
+		if (!begun)
+			cli_say("---- the requester says (nobody has checked it) ----");
+		begun = true;
+		cli_say("| %s: %s", name, json_string_value(value));
+	}
+	if (begun)
+		cli_say("---- end of what the requester says ----");
+}
+
+static enum cli_exit
+show(struct cli *cli)
+{
+	json_t *a = NULL;
+	enum cli_exit status = cli_request(cli, &a);
+
+	if (status != CLI_OK)
+		return status;
+	if (cli->json) {
+		cli_json_line(a);
+		json_decref(a);
+		return CLI_OK;
+	}
+	put_fact(a, "approval", "id");
+	put_fact(a, "state", "state");
+	put_fact(a, "operation", "operation");
+	put_fact(a, "resource", "resource.alias");
+	put_fact(a, "", "resource.id");
+	put_fact(a, "body sha256", "body_sha256_b64");
+	put_chain(a);
+	put_fact(a, "from", "source_address");
+	put_fact(a, "plane", "plane");
+	if (json_is_number(json_object_get(a, "risk_score")))
+		cli_say("%-12s %.2f", "risk",
+		    json_number_value(json_object_get(a, "risk_score")));
+	put_fact(a, "requested", "requested_at");
+	put_fact(a, "expires", "expires_at");
+	put_fact(a, "usable until", "usable_until_at");
+	put_fact(a, "used", "used_at");
+	put_needs(a);
+	put_claims(a);
+	json_decref(a);
+	return CLI_OK;
+}
+
+const struct cli_verb cli_verbs_approvals[] = {
+	{ "approval", "list", list_options, "GET", "/v1/approvals", CLI_TABLE,
+	    APPROVAL_COLUMNS, NULL, "what waits for people, and what they said",
+	    NULL, "--state pending" },
+	{ "approval", "show", one, "GET", "/v1/approvals/{ID}", CLI_SILENT, NULL,
+	    show, "everything about one request", NULL, NULL },
+	{ "approval", "approve", decide, "POST", "/v1/approvals/{ID}/approve",
+	    CLI_LINE, APPROVAL_LINE, NULL, "agree to it, with a second factor",
+	    NULL, NULL },
+	{ "approval", "deny", decide, "POST", "/v1/approvals/{ID}/deny", CLI_LINE,
+	    APPROVAL_LINE, NULL, "say no, for good", NULL, NULL },
+	{ "approval", "cancel", decide, "POST", "/v1/approvals/{ID}/cancel",
+	    CLI_LINE, APPROVAL_LINE, NULL, "take back a request of one's own",
+	    NULL, NULL },
+	{ 0 },
+};
