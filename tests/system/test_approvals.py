@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people must agree to, through the public sockets: who is asked, who may
+say yes, and that a yes is good for one request, once, whatever races or dies."""
+import concurrent.futures
+import os
+import signal
+
+import pytest
+
+from conftest import Fleet, b64, wait_for
+from test_stepup import Authenticator, enrol, next_step, refused, step_up
+
+LEADS = {"scopes": ["system:*:approve"]}
+POLICY = """permit (principal, action, resource);
+@id("payroll") @approval("payroll-leads")
+permit (principal is Aegis::Agent, action == Aegis::Action::"key.decrypt", resource)
+when { resource == Aegis::Key::"payroll" };
+@id("two") @approval("payroll-leads, quorum 2")
+permit (principal, action == Aegis::Action::"key.rotate", resource == Aegis::Key::"payroll");
+@id("window") @approval("payroll-leads, window 10m")
+permit (principal, action == Aegis::Action::"key.mac", resource);
+"""
+
+
+@pytest.fixture(scope="module")
+def house():
+    """A fleet with a policy, people who approve, and bob, whose agent wants to decrypt."""
+    fleet = Fleet()
+    try:
+        fleet.start()
+        admin = fleet.admin()
+        admin.ok("PUT", "/v1/roles/payroll-leads", LEADS)
+        fleet.devices = {}
+        for name in ("alice", "dora", "erik"):
+            who = fleet.person(name, roles=("payroll-leads",))
+            setattr(fleet, name, who)
+            fleet.devices[name] = enrol(fleet, who, name)
+        fleet.bob = fleet.person("bob")
+        fleet.zoe = fleet.person("zoe", roles=("key-user",))
+        fleet.key(fleet.bob, "payroll", spec="AES_256")
+        fleet.key(fleet.bob, "wages", spec="HMAC_SHA256")
+        fleet.box = fleet.bob.ok("POST", "/v1/keys/payroll/encrypt", {"plaintext_b64": b64(b"salaries")})["ciphertext_b64"]
+        admin.ok("PUT", "/v1/policies/payroll", {"text": POLICY})
+        fleet.clerk = fleet.agent(fleet.bob, ["key:payroll:decrypt", "key:payroll:encrypt", "key:wages:mac"], "clerk",
+                                  ttl_s=86400)
+        fleet.root = admin
+        yield fleet
+    finally:
+        fleet.leave()
+
+
+def decrypt(house, who=None, approval=None, box=None, **headers):
+    if approval:
+        headers["Aegis-Approval"] = approval
+    return (who or house.clerk).post("/v1/keys/payroll/decrypt", {"ciphertext_b64": box or house.box}, headers=headers)
+
+
+def fresh_box(house, text):
+    """Another ciphertext: another request, which nobody has decided on."""
+    return house.bob.ok("POST", "/v1/keys/payroll/encrypt", {"plaintext_b64": b64(text)})["ciphertext_b64"]
+
+
+def asked(got):
+    refused(got, 403, "ApprovalRequired", "pending")
+    assert got.json["approval_id"].startswith("apr_") and got.json["expires_at"].endswith("Z")
+    return got.json["approval_id"]
+
+
+def decide(house, name, approval, word="approve", body=None):
+    """With the second factor that it wants."""
+    who, path = getattr(house, name), "/v1/approvals/%s/%s" % (approval, word)
+    got = who.post(path, body or {})
+    if got.status == 401 and got.code == "StepUpRequired":
+        next_step(house)
+        got = who.post(path, body or {}, headers=step_up(got.json["challenge_id"], house.devices[name].code()))
+    return got
+
+
+def approve(house, name, approval):
+    got = decide(house, name, approval)
+    assert got.status == 200, got
+    return got.json
+
+
+# ------------------------------------------------------------ V03, V04: one yes, one use
+
+def test_one_yes_is_one_use(house):
+    first = decrypt(house, **{"Aegis-Reason": "month end \xe9"})
+    apr = asked(first)
+    assert first.json["rule"] == "payroll/payroll" and apr in first.json["hint"]
+    # The same request again is the same question; another body is another.
+    assert asked(decrypt(house)) == apr
+    other = fresh_box(house, b"others")
+    assert asked(decrypt(house, box=other)) != apr
+    asked(decrypt(house, approval=apr))  # not yet
+    shown = house.alice.ok("GET", "/v1/approvals/" + apr)
+    assert shown["state"] == "pending" and shown["operation"] == "key.decrypt"
+    assert shown["resource"]["alias"] == "payroll" and shown["requester"]["id"] == house.clerk.id
+    assert [link["kind"] for link in shown["chain"]] == ["human", "agent"]
+    assert shown["claims"]["reason"] == "month end ?" and shown["claims"]["label"] == "clerk"
+    assert shown["needs"] == [{"group": "payroll-leads", "quorum": 1, "rule": "payroll/payroll", "window_s": None}]
+    assert "match" not in shown and "tenant" not in shown
+    # A second factor is needed to say yes.
+    refused(house.alice.post("/v1/approvals/%s/approve" % apr, {}), 401, "StepUpRequired", None)
+    done = decide(house, "alice", apr, body={"comment": "go on"})
+    assert done.status == 200 and done.json["state"] == "approved" and done.json["decisions"][0]["comment"] == "go on"
+    # Approved, but it must be said; and only for this request of this caller.
+    refused(decrypt(house), 403, "ApprovalRequired", "approved")
+    refused(decrypt(house, approval=apr, box=other), 403, "ApprovalRequired", "mismatch")
+    twin = house.agent(house.bob, ["key:payroll:decrypt"], "twin")
+    refused(decrypt(house, who=twin, approval=apr), 403, "ApprovalRequired", "unknown")
+    got = decrypt(house, approval=apr)
+    assert got.status == 200 and got.json["plaintext_b64"] == b64(b"salaries")
+    refused(decrypt(house, approval=apr), 403, "ApprovalRequired", "used")
+    event = house.event_of(house.root, got)
+    assert len(event) == 1 and event[0]["params"]["approval"] == apr
+    assert house.alice.ok("GET", "/v1/approvals/" + apr)["used"] == 1
+
+
+def test_events_say_before_and_after(house):
+    box = fresh_box(house, b"events")
+    first = decrypt(house, box=box)
+    apr = asked(first)
+    event = house.event_of(house.root, first)
+    assert len(event) == 1 and event[0]["outcome"] == "denied" and event[0]["code"] == "ApprovalRequired"
+    assert event[0]["params"]["approval_id"] == apr and event[0]["params"]["after"] == "pending"
+    said = decide(house, "dora", apr, "deny", {"comment": "not today"})
+    assert said.status == 200 and said.json["state"] == "denied"
+    event, = house.event_of(house.root, said)
+    assert (event["operation"], event["params"]["before"], event["params"]["after"], event["params"]["auto"]) == (
+        "approval.deny", "pending", "denied", "false")
+    assert event["actor"]["name"] == "dora" and event["resource"]["id"] == apr
+    # A no stands for a while, and for ever for this approval.
+    refused(decrypt(house, box=box), 403, "ApprovalRequired", "denied")
+    refused(decrypt(house, box=box, approval=apr), 403, "ApprovalRequired", "denied")
+    refused(decide(house, "alice", apr), 409, "IllegalOperation", "transition")
+
+
+# --------------------------------------------------------------- V03: who may decide
+
+def test_who_may_not_decide(house):
+    apr = asked(decrypt(house, box=fresh_box(house, b"who")))
+    path = "/v1/approvals/%s/" % apr
+    # An agent never; bob stands above it; zoe has no such scope; a stranger's tenant sees nothing.
+    refused(house.clerk.post(path + "approve", {}), 403, "PermissionDenied", "not_for_agents")
+    house.root.ok("PUT", "/v1/principals/bob/roles/payroll-leads", {})
+    refused(house.bob.post(path + "deny", {}), 403, "PermissionDenied", "own_request")
+    house.root.ok("DELETE", "/v1/principals/bob/roles/payroll-leads")
+    refused(house.zoe.post(path + "deny", {}), 403, "PermissionDenied", "scope_missing")
+    assert house.zoe.get("/v1/approvals/" + apr).status == 404
+    # admin holds the scope, and is in no group that is asked; nor has it a second factor.
+    refused(house.root.post(path + "deny", {}), 403, "PermissionDenied", "not_an_approver")
+    refused(house.root.post(path + "approve", {}), 403, "PermissionDenied", "step_up_not_enrolled")
+    assert house.alice.get("/v1/approvals/apr_%032x" % 7).status == 404
+    # Who asked takes it back, and nobody else.
+    refused(house.alice.post(path + "cancel", {}), 403, "PermissionDenied", "not_own_request")
+    assert house.clerk.ok("POST", path + "cancel", {})["state"] == "cancelled"
+    refused(house.clerk.post(path + "cancel", {}), 409, "IllegalOperation", "transition")
+    refused(decide(house, "alice", apr), 409, "IllegalOperation", "transition")
+
+
+def test_quorum_counts_people(house):
+    def rotate(approval=None, key=None):
+        headers = {}
+        if approval:
+            headers["Aegis-Approval"] = approval
+        if key:
+            headers["Idempotency-Key"] = key
+        return house.bob.post("/v1/keys/payroll/rotate", {}, headers=headers)
+    apr = asked(rotate())
+    assert approve(house, "alice", apr)["state"] == "pending"
+    refused(decide(house, "alice", apr), 409, "Conflict", None)
+    asked(rotate(apr))
+    assert approve(house, "dora", apr)["state"] == "approved"
+    before = house.bob.ok("GET", "/v1/keys/payroll")["version"]
+    first = rotate(apr, "again")
+    assert first.status == 200 and first.json["version"] == before + 1
+    # A repeat of the very request is the same request; a new one is not.
+    repeat = rotate(apr, "again")
+    assert repeat.status == 200 and repeat.headers["idempotency-replayed"] == "true"
+    refused(rotate(apr), 403, "ApprovalRequired", "used")
+    refused(rotate(apr, "other"), 403, "ApprovalRequired", "used")
+    assert house.bob.ok("GET", "/v1/keys/payroll")["version"] == before + 1
+
+
+def test_a_window_is_used_until_it_ends(house):
+    def mac(approval=None):
+        return house.clerk.post("/v1/keys/wages/mac", {"message_b64": b64(b"x")},
+                                headers={"Aegis-Approval": approval} if approval else {})
+    apr = asked(mac())
+    approve(house, "erik", apr)
+    assert [mac(apr).status for _ in range(3)] == [200, 200, 200]
+    house.move_clock(601)
+    wait_for(lambda: mac(apr).status == 403, what="the window to end")
+    refused(mac(apr), 403, "ApprovalRequired", "expired")
+
+
+# ------------------------------------------------------------------ V02: races and time
+
+def test_of_many_decisions_one_ends_it(house):
+    """Yes and no at once, from people who each may: one wins, all others are told."""
+    apr = asked(decrypt(house, box=fresh_box(house, b"race")))
+    clients = [house.client(getattr(house, name).token) for name in ("alice", "dora", "erik") for _ in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        got = list(pool.map(lambda c: c.post("/v1/approvals/%s/deny" % apr, {}), clients))
+    assert sorted(g.status for g in got)[:1] == [200] and [g.status for g in got].count(200) == 1, got
+    assert {g.status for g in got} == {200, 409}
+    assert len(house.alice.ok("GET", "/v1/approvals/" + apr)["decisions"]) == 1
+
+
+def test_of_many_retries_one_goes_on(house):
+    box = fresh_box(house, b"retries")
+    clients = [house.client(house.clerk.token) for _ in range(16)]
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        ids = {asked(g) for g in pool.map(lambda c: decrypt(house, c, box=box), clients)}
+        assert len(ids) == 1, "a flood is one question"
+        apr = ids.pop()
+        approve(house, "alice", apr)
+        got = list(pool.map(lambda c: decrypt(house, c, apr, box), clients))
+    assert [g.status for g in got].count(200) == 1, got
+    for g in got:
+        assert g.status == 200 or (g.code, g.reason) == ("ApprovalRequired", "used"), g
+
+
+def test_nobody_decides_in_time(house):
+    box = fresh_box(house, b"late")
+    apr = asked(decrypt(house, box=box))
+    house.move_clock(3601)
+    wait_for(lambda: house.alice.ok("GET", "/v1/approvals/" + apr)["state"] == "expired", what="it to expire")
+    events = [e for e in house.events(house.root, "operation=approval.expire") if e["resource"]["id"] == apr]
+    assert len(events) == 1 and events[0]["params"]["auto"] == "true" and events[0]["params"]["before"] == "pending"
+    refused(decide(house, "alice", apr), 409, "IllegalOperation", "transition")
+    assert asked(decrypt(house, box=box)) != apr
+
+
+def test_lists_show_ones_own(house):
+    apr = asked(decrypt(house, box=fresh_box(house, b"list")))
+    mine = house.clerk.items("/v1/approvals?state=pending&limit=2")
+    assert apr in [a["id"] for a in mine] and all(a["requester"]["id"] == house.clerk.id for a in mine)
+    assert apr in [a["id"] for a in house.alice.items("/v1/approvals?state=pending&resource=payroll")]
+    assert house.alice.items("/v1/approvals?requester=nobody") == []
+    assert house.zoe.items("/v1/approvals") == []
+    refused(house.alice.get("/v1/approvals?state=maybe"), 400, "InvalidField", "unknown_value")
+    refused(decrypt(house, approval="apr_1"), 400, "InvalidField", "wrong_type")
+    house.clerk.ok("POST", "/v1/approvals/%s/cancel" % apr, {})
+
+
+def test_kill_9_gives_nothing_back(house):
+    """What was used stays used, and what waits still waits, whoever died in between."""
+    box, more = fresh_box(house, b"crash"), fresh_box(house, b"crash 2")
+    apr, waiting = asked(decrypt(house, box=box)), asked(decrypt(house, box=more))
+    approve(house, "alice", apr)
+    assert decrypt(house, approval=apr, box=box).status == 200
+    for name in ("approvals", "journal"):
+        pid = house.processes()[name]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: house.processes()[name] not in (0, pid), 30, what=name)
+
+    def answered():
+        got = decrypt(house, approval=apr, box=box)
+        return got if got.status not in (503, 504) else None
+    refused(wait_for(answered, 30, 0.2, "the fleet"), 403, "ApprovalRequired", "used")
+    assert asked(decrypt(house, box=more)) == waiting
+    # Each comes back in its time.
+    assert wait_for(lambda: decide(house, "dora", waiting).status == 200, 30, 0.2, "iam")
+    assert wait_for(lambda: decrypt(house, approval=waiting, box=more).status == 200, 30, 0.2, "the keys")
+
+
+def test_without_the_approvals_nothing_goes_past(house):
+    box = fresh_box(house, b"away")
+    pid = house.processes()["approvals"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        got = decrypt(house, box=box)
+        assert got.status in (503, 504), got
+        # What nobody must agree to goes on.
+        assert house.clerk.post("/v1/keys/payroll/encrypt", {"plaintext_b64": b64(b"x")}).status == 200
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: decrypt(house, box=box).status == 403, 20, what="it to be back")
+
+
+# -------------------------------------------------------------- V18, floods, V03: commands
+
+def test_dual_control(house):
+    """Destroying what is labelled env=prod needs two people, whatever policies say."""
+    house.key(house.bob, "ledger", labels={"env": "prod"}, activate=False)
+    house.key(house.bob, "scratch", labels={"env": "test"}, activate=False)
+
+    def destroy(name, approval=None):
+        return house.bob.post("/v1/keys/%s/destroy" % name, {"reason": "old"},
+                              headers={"Aegis-Approval": approval} if approval else {})
+    assert destroy("scratch").status == 200
+    first = destroy("ledger")
+    apr = asked(first)
+    assert first.json["rule"] == "dual-control"
+    refused(house.bob.post("/v1/approvals/%s/deny" % apr, {}), 403, "PermissionDenied", "own_request")
+    assert approve(house, "alice", apr)["state"] == "pending"
+    refused(decide(house, "alice", apr), 409, "Conflict", None)
+    assert approve(house, "dora", apr)["state"] == "approved"
+    assert destroy("ledger", apr).status == 200
+    assert house.bob.ok("GET", "/v1/keys/ledger")["destroy_at"] is not None
+
+
+def test_floods_are_capped(house):
+    agent = house.agent(house.bob, ["key:payroll:decrypt"], "flood")
+    got = [decrypt(house, agent, box=fresh_box(house, b"%d" % n)) for n in range(22)]
+    assert [g.status for g in got[:20]] == [403] * 20 and [g.status for g in got[20:]] == [429] * 2, got
+    refused(got[20], 429, "RateLimited", "account")
+    for g in got[:20]:
+        house.bob.ok("POST", "/v1/approvals/%s/cancel" % g.json["approval_id"], {})
+    assert asked(decrypt(house, agent, box=fresh_box(house, b"room")))
+
+
+def test_commands(house, tmp_path):
+    def save(name, who):
+        path = str(tmp_path / name)
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
+            out.write(who.token)
+        return path
+    clerk, alice = save("clerk", house.clerk), save("alice", house.alice)
+    sealed, out = str(tmp_path / "sealed"), str(tmp_path / "open")
+    with open(sealed, "wb") as f:
+        import base64
+        f.write(base64.b64decode(fresh_box(house, b"by command")))
+    words = ("key", "decrypt", "payroll", "--in", sealed, "--out", out)
+    no = house.run(*words, "--why", "quarter end", token=clerk, check=5)
+    apr = [word for word in no.stderr.replace(":", " ").split() if word.startswith("apr_")][0]
+    listed = house.run("approval", "list", "--state", "pending", "--since", "1h", token=alice, check=0).stdout
+    assert apr in listed and "key.decrypt" in listed and "payroll" in listed
+    shown = house.run("approval", "show", apr, token=alice, check=0).stdout
+    facts, _, rest = shown.partition("---- the requester says (nobody has checked it) ----\n")
+    assert "quarter end" not in facts and "| reason: quarter end\n" in rest and "1 of payroll-leads" in facts
+    next_step(house)
+    done = house.run("approval", "approve", apr, "--comment", "fine", "--code-file", "-", token=alice,
+                     stdin=house.devices["alice"].code() + "\n", check=0)
+    assert "approved" in done.stdout
+    house.run(*words, "--approval", apr, token=clerk, check=0)
+    assert open(out, "rb").read() == b"by command"
+    house.run(*words, "--approval", apr, token=clerk, check=5)
+    house.run("approval", "cancel", apr, token=clerk, check=6)
+    house.run("approval", "show", "apr_1", token=alice, check=4)
