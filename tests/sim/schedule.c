@@ -7,13 +7,16 @@
 
 enum {
 	STEP_US_MAX = 40,         /* a turn takes some time, too */
-	FAULT_EVERY_US = 1500 * SIM_MS, /* in the middle */
+	CALM_US = 3000 * SIM_MS, /* between two faults, at most */
+	STORM_US = 250 * SIM_MS,
 };
 
 struct schedule {
 	bool faults;
 	uint64_t fault_us; /* the next one */
+	unsigned every_us; /* the weather of this run */
 	uint64_t heal_us;  /* when full disks have room again */
+	int64_t ahead_ms;  /* the furthest that the wall clock was set ahead */
 };
 static struct schedule schedule;
 
@@ -87,10 +90,14 @@ fault_clock(void)
 
 	sim.wall_shift_ms += by;
 	sim.set_back = sim.set_back || by < 0;
+	if (sim.wall_shift_ms > schedule.ahead_ms)
+		schedule.ahead_ms = sim.wall_shift_ms;
 	sim_trace("clock %lld ms", (long long)by);
 }
 
-/* Everybody dies at once, and what was not synced is gone or torn. */
+/* Everybody dies at once, and what was not synced is gone or torn. The machine
+ * comes up with a clock that is not behind what the fleet has seen: one that
+ * is, is believed by a new fleet, and what was issued lately is not valid yet. */
 static void
 fault_power(void)
 {
@@ -101,6 +108,7 @@ fault_power(void)
 		proc_crash(&sim.procs[i], back + i * SIM_MS);
 	disk_power_lost();
 	bus_power_lost(back);
+	sim.wall_shift_ms = schedule.ahead_ms;
 	fleet_begins();
 }
 
@@ -148,7 +156,10 @@ void
 schedule_faults(bool on)
 {
 	schedule.faults = on;
-	schedule.fault_us = on ? soon(FAULT_EVERY_US) : UINT64_MAX;
+	if (on)
+		schedule.every_us = STORM_US +
+		    rng_below(&sim.chance, CALM_US - STORM_US);
+	schedule.fault_us = on ? soon(schedule.every_us) : UINT64_MAX;
 	if (on)
 		return;
 	heal();
@@ -259,7 +270,7 @@ schedule_run(uint64_t until_us, bool (*done)(void))
 		if (schedule.heal_us <= sim.now_us)
 			heal();
 		if (schedule.faults && schedule.fault_us <= sim.now_us) {
-			schedule.fault_us = soon(FAULT_EVERY_US);
+			schedule.fault_us = soon(schedule.every_us);
 			one_fault();
 		}
 		n = choices(list);
