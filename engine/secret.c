@@ -10,9 +10,12 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 _Static_assert(AG_SEAL_KEY_BYTES == crypto_box_PUBLICKEYBYTES, "X25519");
 _Static_assert(AG_SEAL_NONCE_BYTES == crypto_box_NONCEBYTES, "XSalsa20");
@@ -81,6 +84,42 @@ ag_secret_copy(const void *bytes, size_t len, struct ag_secret **out)
 	if (err == AG_OK && len > 0)
 		memcpy((*out)->bytes, bytes, len);
 	return err;
+}
+
+static const char *
+read_private(int fd, char *text, size_t *len)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return "not a file";
+	if ((st.st_mode & 077) != 0)
+		return "others may read it; 0600 is wanted";
+	if ((n = read(fd, text, AG_SECRET_FILE_MAX)) <= 0)
+		return "empty";
+	*len = (size_t)n;
+	while (*len > 0 && (text[*len - 1] == '\n' || text[*len - 1] == '\r'))
+		(*len)--;
+	return *len == 0 ? "empty" : NULL;
+}
+
+const char *
+ag_secret_read(const char *path, struct ag_secret **out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[AG_SECRET_FILE_MAX];
+	const char *why;
+	size_t len = 0;
+
+	if (fd < 0)
+		return "unreadable";
+	why = read_private(fd, text, &len);
+	if (why == NULL && ag_secret_copy(text, len, out) != AG_OK)
+		why = "no locked memory left";
+	ag_wipe(text, sizeof(text));
+	close(fd);
+	return why;
 }
 
 void

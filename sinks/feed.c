@@ -143,34 +143,11 @@ feed_path(struct feed *feed, const char *path, char out[FEED_PATH_MAX])
 	return n < 0 || n >= FEED_PATH_MAX ? AG_USAGE : AG_OK;
 }
 
-static const char *
-read_secret(const char *path, char *text, size_t *len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	const char *why = NULL;
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0)
-		return "unreadable";
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		why = "not a file";
-	else if ((st.st_mode & 077) != 0)
-		why = "others may read it; 0600 is wanted";
-	else if ((n = read(fd, text, FEED_SECRET_MAX)) <= 0)
-		why = "empty";
-	else
-		*len = (size_t)n;
-	close(fd);
-	return why;
-}
-
 ag_err
 feed_secret(struct feed *feed, const char *member, struct ag_secret **out)
 {
 	const char *given = feed_option(feed, member), *why;
-	char path[FEED_PATH_MAX], text[FEED_SECRET_MAX];
-	size_t len = 0;
+	char path[FEED_PATH_MAX];
 	ag_err err;
 
 	*out = NULL;
@@ -178,16 +155,8 @@ feed_secret(struct feed *feed, const char *member, struct ag_secret **out)
 		return AG_OK;
 	if ((err = feed_path(feed, given, path)) != AG_OK)
 		return err;
-	why = read_secret(path, text, &len);
-	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-		len--;
-	if (why == NULL && len == 0)
-		why = "empty";
-	if (why == NULL)
-		err = ag_secret_copy(text, len, out);
-	ag_wipe(text, sizeof(text));
-	if (why == NULL)
-		return err;
+	if ((why = ag_secret_read(path, out)) == NULL)
+		return AG_OK;
 	ag_log(feed->ctx, AG_ERROR, "SINK-SECRET", "member=%s file=%s why=%s",
 	    member, path, why);
 	return AG_USAGE;

@@ -24,7 +24,6 @@ enum {
 	FEED_BATCH_BYTES_MAX = 2 << 20,
 	FEED_ERROR_MAX = 128,
 	FEED_BACKOFF_MS = 100,        /* the first pause; doubles, half of it is chance */
-	FEED_SECRET_MAX = 4096,
 	FEED_PATH_MAX = 4096,
 };
 

@@ -129,7 +129,7 @@ set_security(struct kafka *kafka, struct ag_ctx *ctx)
 {
 	const char *ca = feed_option(kafka->feed, "ca_file");
 	const char *user = feed_option(kafka->feed, "user");
-	char path[FEED_PATH_MAX], password[FEED_SECRET_MAX + 1];
+	char path[FEED_PATH_MAX], password[AG_SECRET_FILE_MAX + 1];
 	struct ag_secret *secret = NULL;
 	ag_err err = AG_OK;
 

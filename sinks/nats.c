@@ -33,7 +33,7 @@ struct nats {
 static natsStatus
 set_password(struct nats *nats, const char *user, struct ag_secret *secret)
 {
-	char text[FEED_SECRET_MAX + 1];
+	char text[AG_SECRET_FILE_MAX + 1];
 	natsStatus status;
 
 	snprintf(text, sizeof(text), "%.*s", (int)ag_secret_len(secret),

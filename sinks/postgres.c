@@ -214,7 +214,7 @@ migrate(struct postgres *pg, struct feed_batch *batch)
 static ag_err
 call(struct postgres *pg, struct feed_batch *batch)
 {
-	char password[FEED_SECRET_MAX + 1] = "";
+	char password[AG_SECRET_FILE_MAX + 1] = "";
 	const char *names[16], *values[16];
 	unsigned n = 0;
 	ag_err err;

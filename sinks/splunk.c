@@ -23,7 +23,7 @@ put(struct http_text *body, const struct encoded *e)
 static struct curl_slist *
 headers(struct http *http, struct curl_slist *list, const struct http_text *body)
 {
-	char line[FEED_SECRET_MAX + 32];
+	char line[AG_SECRET_FILE_MAX + 32];
 
 	(void)body;
 	snprintf(line, sizeof(line), "Authorization: Splunk %.*s",

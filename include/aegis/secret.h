@@ -20,6 +20,7 @@ enum {
 	AG_SECRET_REGION_BYTES = 4 << 20,
 	AG_SEAL_KEY_BYTES = 32,
 	AG_MAC_BYTES = 32,
+	AG_SECRET_FILE_MAX = 4096,
 };
 
 /* Makes the locked region (OpenSSL's secure heap, AG_SECRET_REGION_BYTES,
@@ -31,6 +32,10 @@ size_t ag_secret_used(void); /* bytes of the region in use */
 ag_err ag_secret_new(size_t len, struct ag_secret **out) AG_MUST;
 ag_err ag_secret_copy(const void *bytes, size_t len, struct ag_secret **out)
     AG_MUST;
+/* What the file holds, without its last newline; at most AG_SECRET_FILE_MAX
+ * bytes. NULL: read. Otherwise why not, in plain words: it is no file, is empty,
+ * or others may read it. Blocks. */
+const char *ag_secret_read(const char *path, struct ag_secret **out) AG_MUST;
 void ag_secret_free(struct ag_secret **secret); /* wipes, nulls; NULL is fine */
 uint8_t *ag_secret_bytes(struct ag_secret *secret);
 size_t ag_secret_len(const struct ag_secret *secret);
