@@ -12,6 +12,7 @@
 #define AG_COUNT_AG_SHARDS AG_FLEET_SHARDS
 #define AG_COUNT_AG_PLANES AG_FLEET_PLANES
 #define AG_COUNT_AG_LISTENS AG_FLEET_LISTENS
+#define AG_COUNT_AG_ENABLED AG_FLEET_ENABLED
 #define AG_COUNT_AG_SINKS AG_FLEET_SINKS
 
 static const struct ag_proc procs[] = {
@@ -120,6 +121,15 @@ add_sinks(struct expansion *e, const struct ag_proc *proc)
 }
 
 static bool
+is_enabled(const struct ag_config *config, const struct ag_proc *proc)
+{
+	char path[AG_FLEET_NAME_SIZE + sizeof(".enabled")];
+
+	snprintf(path, sizeof(path), "%s.enabled", proc->name);
+	return ag_config_get_int(config, path, 0) != 0;
+}
+
+static bool
 is_configured(const struct ag_config *config, const struct ag_proc *proc)
 {
 	char path[AG_FLEET_NAME_SIZE];
@@ -153,6 +163,10 @@ ag_fleet_expand(const struct ag_config *config,
 			break;
 		case AG_FLEET_LISTENS:
 			if (is_configured(config, proc))
+				err = add(&e, proc, 0, "");
+			break;
+		case AG_FLEET_ENABLED:
+			if (is_enabled(config, proc))
 				err = add(&e, proc, 0, "");
 			break;
 		case AG_FLEET_SINKS:

@@ -97,6 +97,9 @@ static const struct {
 	{ "audit.redact", "field" },
 	{ "auth.issuers", "issuer" },
 	{ "auth.issuers", "algorithms" },
+	{ "gateway.servers", "name" },
+	{ "gateway.servers", "url" },
+	{ "gateway.tools", "tool" },
 	{ "limits.rules", "rate" },
 	{ "responder.rules", "detector" },
 	{ "responder.rules", "action" },
@@ -260,6 +263,57 @@ check_sinks(const struct ag_config *c, const struct complaint *to)
 		if ((err = check_sink_members(c, to, i, where)) != AG_OK ||
 		    (err = check_sink_url(c, to, i, where)) != AG_OK)
 			return err;
+	}
+	return AG_OK;
+}
+
+/* Names are parts of scopes and of the tools' names: "weather__forecast". */
+static bool
+is_server_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= 20 && name[0] != '-' &&
+	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+/* http:// to this machine: the whole host says so, not how it begins. */
+static bool
+is_plain_near(const char *url)
+{
+	size_t len;
+
+	if (strncmp(url, "http://", 7) != 0)
+		return false;
+	url += 7;
+	len = *url == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":/?#");
+	return (len == 9 && strncmp(url, "localhost", len) == 0) ||
+	    (len == 5 && strncmp(url, "[::1]", len) == 0) ||
+	    (strncmp(url, "127.", 4) == 0 &&
+	    strspn(url, "0123456789.") == len);
+}
+
+static ag_err
+check_gateway(const struct ag_config *c, const struct complaint *to)
+{
+	unsigned n = ag_config_get_count(c, "gateway.servers");
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = ag_config_get_str(c, "gateway.servers[].name", i);
+		const char *url = ag_config_get_str(c, "gateway.servers[].url", i);
+		const char *where = ag_config_get_where(c,
+		    "gateway.servers[].name", i);
+
+		if (!is_server_name(name))
+			return complain(to, where, "gateway.servers[].name",
+			    "at most 20 of a-z, 0-9 and -");
+		for (unsigned k = 0; k < i; k++)
+			if (is(c, "gateway.servers[].name", k, name))
+				return complain(to, where, "gateway.servers[].name",
+				    "a name that no other server has");
+		if (strncmp(url, "https://", 8) != 0 && !is_plain_near(url))
+			return complain(to, where, "gateway.servers[].url",
+			    "https://, or http:// on loopback");
 	}
 	return AG_OK;
 }
@@ -472,7 +526,8 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
-	check_needed, check_redact, check_retention, check_sinks, check_issuers, check_planes,
+	check_needed, check_redact, check_retention, check_sinks, check_gateway,
+	check_issuers, check_planes,
 	check_risk, check_detectors, check_prod,
 };
 

@@ -102,6 +102,7 @@ static const char *const role_names[AG_ROLE_COUNT] = {
 	[AG_ROLE_AUDIT] = "audit",
 	[AG_ROLE_ANOMALY] = "anomaly",
 	[AG_ROLE_RESPONDER] = "responder",
+	[AG_ROLE_GATEWAY] = "gateway",
 	[AG_ROLE_HISTORY] = "history",
 	[AG_ROLE_INVENTORY] = "inventory",
 	[AG_ROLE_ROT] = "rot",

@@ -16,6 +16,7 @@ static const char *const kind_names[AG_SCOPE_KIND_COUNT] = {
 };
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
 /* --------------------------------------------------------------- grammar */
@@ -79,6 +80,19 @@ parse_label(const char *s, size_t len, size_t at, struct ag_scope *out)
 	return true;
 }
 
+/* "<server>/<tool>": the server is ours to name, the tool is its own. */
+static bool
+is_tool(const char *s, size_t len)
+{
+	const char *slash = memchr(s, '/', len);
+	size_t server = slash == NULL ? 0 : (size_t)(slash - s);
+
+	return slash != NULL && len <= AG_SCOPE_NAME_MAX &&
+	    is_word(s, server, len, LOWER DIGITS, LOWER DIGITS "-") &&
+	    is_word(slash + 1, len - server - 1, len, LOWER UPPER DIGITS,
+	    LOWER UPPER DIGITS "._-");
+}
+
 static bool
 parse_selector(const char *text, size_t at, size_t len, struct ag_scope *out)
 {
@@ -93,7 +107,8 @@ parse_selector(const char *text, size_t at, size_t len, struct ag_scope *out)
 		return parse_label(s + sizeof(label) - 1,
 		    len - (sizeof(label) - 1), at + sizeof(label) - 1, out);
 	if (!is_word(s, len, AG_SCOPE_NAME_MAX, LOWER DIGITS,
-	    LOWER DIGITS "._-"))
+	    LOWER DIGITS "._-") &&
+	    (out->kind != AG_SCOPE_TOOL || !is_tool(s, len)))
 		return false;
 	out->select = AG_SELECT_NAME;
 	out->name_at = (uint16_t)at;

@@ -23,6 +23,8 @@ struct call {
 	struct iam_node *subject;
 	struct iam_token *subject_token;
 	struct ag_scope_target target;
+	struct ag_scope_label server; /* of a tool */
+	char server_name[AG_NAME_MAX + 1];
 	bool found;
 	bool free; /* everybody may: no scope is needed */
 	bool wants_step_up; /* a policy does */

@@ -8,6 +8,7 @@
 #include "call.h"
 #include "rates.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------ grant */
@@ -83,6 +84,23 @@ resolve_token(struct call *c)
 	c->grant.resource_id = token->jti;
 }
 
+/* "<server>/<tool>". Whether there is one the gateway says, to whoever may call
+ * it; what server it is of counts like a label. */
+static void
+resolve_tool(struct call *c)
+{
+	const char *selector = c->rq->selector;
+
+	c->found = true;
+	c->target.id = selector;
+	c->grant.resource_id = (char *)selector;
+	snprintf(c->server_name, sizeof(c->server_name), "%.*s",
+	    (int)strcspn(selector, "/"), selector);
+	c->server = (struct ag_scope_label){ "server", c->server_name };
+	c->target.labels = &c->server;
+	c->target.label_count = 1;
+}
+
 static void
 resolve(struct call *c)
 {
@@ -105,6 +123,8 @@ resolve(struct call *c)
 		resolve_token(c);
 	else if (op->kind == AG_KIND_KEY)
 		resolve_key(c);
+	else if (op->kind == AG_KIND_TOOL)
+		resolve_tool(c);
 	else if (op->kind == AG_KIND_AGENT)
 		resolve_node(c, iam_agent_recall(c->iam, c->ctx,
 		    c->node->tenant, selector));
@@ -294,22 +314,24 @@ check_plane(struct call *c)
 
 /* ------------------------------------------------------------------- pass */
 
-/* Lists of keys are filtered by what the caller may read. */
+/* Lists are filtered by what the caller may read, or call. */
 static ag_err
 say_reach(struct call *c)
 {
+	bool tools = c->op->type == AG_MSG_TOOL_SHOW;
+	const char *op = tools ? "call" : "read";
 	Ag__Grant *g = &c->grant;
 	char **scopes;
 
-	if (c->op->type != AG_MSG_KEY_LIST)
+	if (!tools && c->op->type != AG_MSG_KEY_LIST)
 		return AG_OK;
 	g->has_read_all = true;
-	g->read_all = iam_holds(c->node, c->token, c->now, AG_SCOPE_KEY, "read",
-	    NULL);
+	g->read_all = iam_holds(c->node, c->token, c->now,
+	    tools ? AG_SCOPE_TOOL : AG_SCOPE_KEY, op, NULL);
 	if (g->read_all)
 		return AG_OK;
 	g->n_read_scopes = iam_effective(c->iam, c->ctx, c->node, c->token,
-	    "read", &scopes);
+	    op, &scopes);
 	g->read_scopes = scopes;
 	return scopes == NULL ? AG_NO_MEMORY : AG_OK;
 }
@@ -348,6 +370,16 @@ say_idem(struct call *c)
 	g->idem.data = hash;
 	g->idem.len = 32;
 	return same_shard(c, text);
+}
+
+/* Not every fleet has every process. */
+static ag_err
+check_executor(struct call *c)
+{
+	if (ag_slot(c->ctx, c->op->executor, 0) != AG_SLOT_NONE)
+		return AG_OK;
+	return REFUSE(c, AG_FEATURE_NOT_SUPPORTED, NULL, NULL,
+	    "This fleet has no %s.", ag_role_name(c->op->executor));
 }
 
 static unsigned
@@ -393,7 +425,7 @@ judge(struct call *c)
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, iam_rates_look, check_honey, check_people, check_scope,
-		iam_check_step_up, iam_check_policies, check_existence,
+		iam_check_step_up, iam_check_policies, check_existence, check_executor,
 		check_quota, say_reach, say_idem, iam_check_needs, iam_check_wanted,
 		iam_check_uses,
 	};

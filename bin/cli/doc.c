@@ -223,6 +223,7 @@ doc_fleet(void)
 		    fleet_rows[i].count);
 	puts("\n`AG_SHARDS` is `keys.shards`, `AG_PLANES` is `rest.processes`, "
 	     "`AG_LISTENS` is 1 if its `listen` is set, "
+	     "`AG_ENABLED` 1 if its `enabled` is true, "
 	     "`AG_SINKS` one per row of `sinks`.");
 }
 

@@ -19,6 +19,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_approvals,
 	cli_verbs_audit,
 	cli_verbs_sinks,
+	cli_verbs_tools,
 	cli_verbs_rot,
 	cli_verbs_backup,
 	cli_verbs_demo,

@@ -31,6 +31,7 @@ static const unsigned char stage_of[AG_ROLE_COUNT] = {
 	[AG_ROLE_RESPONDER] = 4,
 	[AG_ROLE_ANOMALY] = 4,
 	[AG_ROLE_SINK] = 4,
+	[AG_ROLE_GATEWAY] = 4,
 	[AG_ROLE_PLANE] = 5,
 	[AG_ROLE_SUBSCRIBER] = 6,
 	[AG_ROLE_GUEST] = 6,
@@ -46,6 +47,7 @@ static const bool mac_for[AG_ROLE_COUNT] = {
 	[AG_ROLE_INVENTORY] = true,
 	[AG_ROLE_RESPONDER] = true,
 	[AG_ROLE_APPROVALS] = true,
+	[AG_ROLE_GATEWAY] = true,
 	[AG_ROLE_AUDIT] = true,
 };
 

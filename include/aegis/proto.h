@@ -36,6 +36,7 @@ enum ag_role {
 	AG_ROLE_INVENTORY,
 	AG_ROLE_ROT,
 	AG_ROLE_SINK,
+	AG_ROLE_GATEWAY,
 	AG_ROLE_SUBSCRIBER, /* a guest that reads audit */
 	AG_ROLE_GUEST,      /* a guest that is an actor */
 	AG_ROLE_APPROVALS,
@@ -72,6 +73,7 @@ enum ag_group {
 	AG_GROUP_SINK_ORDER,
 	AG_GROUP_STANDING,
 	AG_GROUP_TENANT,
+	AG_GROUP_CATALOG,
 	AG_GROUP_COUNT
 };
 

@@ -3,13 +3,15 @@
  * agent: the plane of functions, for models that call functions and hosts that
  * do not speak MCP. The tools are MCP's; a call is an operation, a refusal is
  * a problem (RFC 9457) with the status that REST would have.
- * Hears deliver_event (audit): recorded, now say it. Says the operations (to
- * iam), outcome_event (audit: its own refusals and timeouts).
+ * Hears deliver_event (audit): recorded, now say it; tool_catalog (gateway).
+ * Says the operations (to iam), outcome_event (audit: its own refusals and timeouts).
  * Keeps connections only.
  */
 #include "plane.h"
+#include "remote.h"
 #include "tools.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { AGENT_ID_SIZE = 136 }; /* of a call, as JSON */
@@ -19,8 +21,14 @@ enum format { FORMAT_OPENAI, FORMAT_ANTHROPIC };
 struct agent_conn {
 	struct conn conn;
 	enum format format;
-	const struct tool *tool; /* NULL: none is called */
+	const struct tool *tool; /* NULL: none of ours is called */
+	char remote[REMOTE_NAME_SIZE]; /* of another server; "": none is called */
 	char id[AGENT_ID_SIZE];  /* the call's own, as JSON; "": none */
+};
+
+struct agent {
+	struct plane plane;
+	struct remotes remotes;
 };
 
 static struct agent_conn *
@@ -144,7 +152,12 @@ read_call(struct conn *conn, struct tool_ask *ask, struct refuse *refuse)
 	    !keep_id(ac, json_object_get(root, "id"), refuse) ||
 	    !read_arguments(conn, root, &arguments, refuse))
 		return;
-	if (ac->tool == NULL)
+	if (ac->tool == NULL && name != NULL &&
+	    ag_slot(conn->plane->ctx, AG_ROLE_GATEWAY, 0) != AG_SLOT_NONE &&
+	    remote_bind(&conn->plane->pool, name, arguments, "/arguments", ask,
+	    refuse))
+		snprintf(ac->remote, sizeof(ac->remote), "%s", name);
+	else if (ac->tool == NULL)
 		refuse_set(refuse, AG_INVALID_FIELD, name == NULL ? "missing" :
 		    "unknown_value", "/name", "there is no such function");
 	else
@@ -160,6 +173,7 @@ agent_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 	struct refuse other = { .err = AG_OK };
 
 	ac->tool = NULL;
+	ac->remote[0] = '\0';
 	ac->id[0] = '\0';
 	if (conn->in.match.route->method == METHOD_POST)
 		read_call(conn, &ask, refuse);
@@ -178,22 +192,49 @@ agent_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 /* ------------------------------------------------------------------- answered */
 
 static void
-print_function(struct text *out, const struct tool *tool, enum format format)
+open_function(struct text *out, const char *name, const char *description,
+    enum format format)
 {
 	bool openai = format == FORMAT_OPENAI;
 
 	text_printf(out, openai ? "{\"type\":\"function\",\"function\":"
 	    "{\"name\":\"%s\",\"description\":" : "{\"name\":\"%s\","
-	    "\"description\":", tool->name);
-	text_json(out, tool->description);
+	    "\"description\":", name);
+	text_json(out, description);
 	text_str(out, openai ? ",\"parameters\":" : ",\"input_schema\":");
-	tool_input(out, tool);
-	text_str(out, openai ? "}}" : "}");
 }
 
 static void
-print_functions(struct text *out, const Ag__WhoamiReply *who,
-    enum format format)
+close_function(struct text *out, enum format format)
+{
+	text_str(out, format == FORMAT_OPENAI ? "}}" : "}");
+}
+
+/* A function's name may not have a dot; a tool that has one is MCP's only. */
+static void
+print_remotes(struct text *out, const struct agent *agent,
+    const Ag__WhoamiReply *who, enum format format, const char *comma)
+{
+	const Ag__ToolOffered *tool;
+	char name[REMOTE_NAME_SIZE];
+	size_t i;
+
+	for (i = 0; (tool = remote_at(&agent->remotes, i)) != NULL; i++) {
+		if (strchr(tool->tool, '.') != NULL || !remote_is_shown(tool,
+		    who->tenant, who->scopes, who->n_scopes))
+			continue;
+		remote_name(tool, name);
+		text_str(out, comma);
+		open_function(out, name, tool->description, format);
+		text_str(out, tool->input_schema);
+		close_function(out, format);
+		comma = ",";
+	}
+}
+
+static void
+print_functions(struct text *out, const struct agent *agent,
+    const Ag__WhoamiReply *who, enum format format)
 {
 	const struct tool *tool;
 	const char *comma = "";
@@ -204,18 +245,27 @@ print_functions(struct text *out, const Ag__WhoamiReply *who,
 		if (!tool_is_shown(tool, who->scopes, who->n_scopes))
 			continue;
 		text_str(out, comma);
-		print_function(out, tool, format);
+		open_function(out, tool->name, tool->description, format);
+		tool_input(out, tool);
+		close_function(out, format);
 		comma = ",";
 	}
+	print_remotes(out, agent, who, format, comma);
 	text_str(out, "]}");
 }
 
 static void
 print_result(struct text *out, const struct agent_conn *ac, const void *reply)
 {
+	const Ag__ToolCallReply *other = reply;
+
 	text_printf(out, "{\"id\":%s,\"name\":\"%s\",\"result\":",
-	    ac->id[0] == '\0' ? "null" : ac->id, ac->tool->name);
-	codec_print(out, reply);
+	    ac->id[0] == '\0' ? "null" : ac->id,
+	    ac->tool == NULL ? ac->remote : ac->tool->name);
+	if (ac->tool == NULL)
+		text_add(out, other->result.data, other->result.len);
+	else
+		codec_print(out, reply);
 	text_char(out, '}');
 }
 
@@ -238,8 +288,8 @@ agent_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
 	if (deliver->has_replayed && deliver->replayed)
 		text_str(out, "Idempotency-Replayed: true\r\n");
 	body_at = answer_type(out, "application/json");
-	if (ac->tool == NULL)
-		print_functions(out, answer, ac->format);
+	if (ac->tool == NULL && ac->remote[0] == '\0')
+		print_functions(out, (struct agent *)conn->plane, answer, ac->format);
 	else
 		print_result(out, ac, answer);
 	answer_send(conn, 200, body_at, answer_is_secret(conn->op));
@@ -259,20 +309,36 @@ init(void *state, struct ag_ctx *ctx)
 	return plane_init(state, ctx, &protocol);
 }
 
+static void
+fini(void *state, struct ag_ctx *ctx)
+{
+	plane_fini(state, ctx);
+	remotes_fini(&((struct agent *)state)->remotes);
+}
+
+/* Only the gateway may say so: the topology. */
+static ag_err
+on_tool_catalog(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	(void)ctx;
+	return remotes_take(&((struct agent *)state)->remotes, msg);
+}
+
 static const struct ag_row rows[] = {
 	{ AG_MSG_DELIVER_EVENT, plane_on_deliver },
+	{ AG_MSG_TOOL_CATALOG_EVENT, on_tool_catalog },
 };
 
 static const struct ag_metric_row metrics[] = { PLANE_METRICS("agent") };
 
 const struct ag_actor ag_actor_agent = {
 	.name = "agent",
-	.state_size = sizeof(struct plane),
+	.state_size = sizeof(struct agent),
 	AG_ROWS(rows),
 	.init = init,
 	.ready = plane_ready,
 	.peer = plane_peer,
 	.drain = plane_drain,
-	.fini = plane_fini,
+	.fini = fini,
 	AG_METRICS(metrics),
 };

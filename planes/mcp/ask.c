@@ -68,6 +68,8 @@ read_body(struct conn *conn, Ag__Request *request, struct tool_ask *ask,
 		.name = http_field(&conn->in, FIELD_MCP_NAME),
 		.param = http_field(&conn->in, FIELD_MCP_PARAM),
 		.session = http_field(&conn->in, FIELD_MCP_SESSION),
+		.gateway = ag_slot(conn->plane->ctx, AG_ROLE_GATEWAY, 0) !=
+		    AG_SLOT_NONE,
 	};
 	struct call *call = &mcp_conn_of(conn)->call;
 

@@ -2,8 +2,8 @@
 /*
  * mcp: the plane that speaks the Model Context Protocol over HTTP, both eras on
  * one endpoint.
- * Hears deliver_event (audit): recorded, now say it. Says the operations (to
- * iam), outcome_event (audit: its own refusals and timeouts).
+ * Hears deliver_event (audit): recorded, now say it; tool_catalog (gateway).
+ * Says the operations (to iam), outcome_event (audit: its own refusals and timeouts).
  * Keeps connections and the names of sessions. It knows no policy and no key;
  * a tool is an operation, and iam, risk and the executor decide on it.
  */
@@ -108,10 +108,20 @@ fini(void *state, struct ag_ctx *ctx)
 		text_fini(&mcp->definitions[i]);
 	free(mcp->definitions);
 	text_fini(&mcp->scratch);
+	remotes_fini(&mcp->remotes);
+}
+
+/* Only the gateway may say so: the topology. */
+static ag_err
+on_tool_catalog(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	(void)ctx;
+	return remotes_take(&((struct mcp *)state)->remotes, msg);
 }
 
 static const struct ag_row rows[] = {
 	{ AG_MSG_DELIVER_EVENT, plane_on_deliver },
+	{ AG_MSG_TOOL_CATALOG_EVENT, on_tool_catalog },
 };
 
 static const struct ag_metric_row metrics[] = { PLANE_METRICS("mcp") };

@@ -42,6 +42,7 @@ struct mcp {
 	struct session *session_rows; /* MCP_SESSIONS_MAX */
 	struct mcp_streams streams;   /* of sessions */
 	struct text *definitions;     /* of each tool, printed once */
+	struct remotes remotes;
 	struct text scratch;
 	char base[MCP_BASE_SIZE]; /* mcp.public_url; "": as the client says */
 	bool loopback; /* the listener is: what a browser is led to is suspicious */

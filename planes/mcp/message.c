@@ -375,6 +375,12 @@ bind_tool(struct reading *r, struct tool_ask *ask)
 	const struct tool *tool = r->name == NULL ? NULL : tool_named(r->name);
 	json_t *arguments = json_object_get(r->params, "arguments");
 
+	if (tool == NULL && r->name != NULL && r->fields->gateway &&
+	    remote_bind(r->pool, r->name, arguments, "/params/arguments", ask,
+	    r->refuse)) {
+		r->call->remote = true;
+		return;
+	}
 	if (tool == NULL) {
 		refuse_value(r, r->name == NULL ? "missing" : "unknown_value",
 		    "/params/name", "there is no such tool");
@@ -497,6 +503,7 @@ mcp_read(struct pool *pool, const struct mcp_fields *fields,
 		.name = mirror_trimmed(pool, fields->name),
 		.param = mirror_trimmed(pool, fields->param),
 		.session = fields->session,
+		.gateway = fields->gateway,
 	};
 	struct reading r = { .pool = pool, .fields = &whole, .call = call,
 		.refuse = refuse };

@@ -9,6 +9,7 @@
 #define MCP_MESSAGE_H
 
 #include "codec.h"
+#include "remote.h"
 #include "tools.h"
 #ifdef AG_MCP_FIXTURES
 #include "fixtures.h"
@@ -56,6 +57,7 @@ enum call_kind {
 struct mcp_fields {
 	const char *version, *method, *name, *session;
 	const char *param; /* Mcp-Param-Key */
+	bool gateway; /* is there one? Then other names may be tools, too */
 };
 
 /* What is remembered of a message until it is answered. */
@@ -67,6 +69,7 @@ struct call {
 	char id[CALL_ID_SIZE]; /* as JSON; "": none */
 	char version[CALL_VERSION_SIZE]; /* that was asked for */
 	const struct tool *tool;
+	bool remote; /* a tool of another server is called */
 	const struct mcp_resource *resource;
 	const struct mcp_prompt *prompt;
 	char text[CALL_TEXT_SIZE]; /* the prompt's argument, or a uri unknown */

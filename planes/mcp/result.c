@@ -5,6 +5,7 @@
  */
 #include "mcp.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SERVER "{\"name\":\"aegis\",\"title\":\"Aegis\",\"version\":\"" \
@@ -69,6 +70,48 @@ put_nothing(struct conn *conn, struct text *out, const void *reply)
 		out->len--;
 }
 
+/* Whatever a stranger wrote is a string in here. Its results may lack what was
+ * taken out, so no schema of them is promised. */
+static void
+put_remote(struct text *out, const Ag__ToolOffered *tool)
+{
+	char name[REMOTE_NAME_SIZE], scope[REMOTE_NAME_SIZE + 16];
+
+	remote_name(tool, name);
+	snprintf(scope, sizeof(scope), "tool:%s/%s:call", tool->server, tool->tool);
+	text_printf(out, "{\"name\":\"%s\",\"title\":", name);
+	text_json(out, tool->title[0] == '\0' ? tool->tool : tool->title);
+	text_str(out, ",\"description\":");
+	text_json(out, tool->description);
+	text_str(out, ",\"inputSchema\":");
+	text_str(out, tool->input_schema);
+	text_printf(out, ",\"annotations\":{\"readOnlyHint\":%s,"
+	    "\"destructiveHint\":%s,\"idempotentHint\":false,"
+	    "\"openWorldHint\":true},\"_meta\":{\"io.aegis/scope\":",
+	    strcmp(tool->risk, "read") == 0 ? "true" : "false",
+	    strcmp(tool->risk, "destructive") == 0 ? "true" : "false");
+	text_json(out, scope);
+	text_str(out, ",\"io.aegis/server\":");
+	text_json(out, tool->server);
+	text_str(out, "}}");
+}
+
+static void
+put_remotes(const struct mcp *mcp, struct text *out, const Ag__WhoamiReply *who,
+    const char *comma)
+{
+	const Ag__ToolOffered *tool;
+	size_t i;
+
+	for (i = 0; (tool = remote_at(&mcp->remotes, i)) != NULL; i++) {
+		if (!remote_is_shown(tool, who->tenant, who->scopes, who->n_scopes))
+			continue;
+		text_str(out, comma);
+		put_remote(out, tool);
+		comma = ",";
+	}
+}
+
 static void
 put_tools(struct conn *conn, struct text *out, const void *reply)
 {
@@ -87,6 +130,7 @@ put_tools(struct conn *conn, struct text *out, const void *reply)
 		text_add(out, mcp->definitions[i].bytes, mcp->definitions[i].len);
 		comma = ",";
 	}
+	put_remotes(mcp, out, who, comma);
 #ifdef AG_MCP_FIXTURES
 	fixture_tools(out);
 #endif
@@ -98,7 +142,13 @@ static void
 put_call(struct conn *conn, struct text *out, const void *reply)
 {
 	struct text *scratch = &mcp_of(conn)->scratch;
+	const Ag__ToolCallReply *other = reply;
 
+	if (mcp_conn_of(conn)->call.remote) { /* an object's members, as they are */
+		if (other->result.len > 2)
+			text_add(out, other->result.data + 1, other->result.len - 2);
+		return;
+	}
 	codec_print(scratch, reply);
 	text_add(scratch, "", 1);
 	if (scratch->failed) {

@@ -65,7 +65,7 @@ static bool
 is_elsewhere(const struct ag_operation *op)
 {
 	return op->type == AG_MSG_TOOL_CONNECT || op->type == AG_MSG_TOOL_LIST ||
-	    op->type == AG_MSG_AUDIT_OWN;
+	    op->type == AG_MSG_AUDIT_OWN || op->type == AG_MSG_TOOL_CALL;
 }
 
 static void

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls of tools. A request waits here, parked, while its server is asked; when
+ * that has answered, the request is worked on again and finds its job done.
+ * Nothing is tried twice: what a tool did when its answer did not come, nobody
+ * knows.
+ */
+#include "gateway.h"
+
+#include "sieve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------- the jobs */
+
+static struct job *
+job_of(struct gateway *gateway, const Ag__Grant *grant)
+{
+	unsigned i;
+
+	for (i = 0; i < GATEWAY_CALLS_MAX; i++)
+		if (gateway->jobs[i].used && memcmp(gateway->jobs[i].request_id,
+		    grant->request_id.data, AG_UUID_BYTES) == 0)
+			return &gateway->jobs[i];
+	return NULL;
+}
+
+static struct job *
+job_new(struct gateway *gateway, const Ag__Grant *grant)
+{
+	struct job *job = NULL;
+	unsigned i;
+
+	for (i = 0; i < GATEWAY_CALLS_MAX && job == NULL; i++)
+		if (!gateway->jobs[i].used)
+			job = &gateway->jobs[i];
+	if (job == NULL)
+		return NULL;
+	memset(job, 0, sizeof(*job));
+	job->used = true;
+	memcpy(job->request_id, grant->request_id.data, AG_UUID_BYTES);
+	memcpy(job->wake, "call:", 5);
+	ag_hex(job->request_id, AG_UUID_BYTES, job->wake + 5);
+	return job;
+}
+
+static void
+job_free(struct job *job)
+{
+	json_decref(job->result);
+	memset(job, 0, sizeof(*job));
+}
+
+/* Whoever waited has gone, by a deadline that came first. */
+void
+calls_sweep(struct gateway *gateway)
+{
+	uint64_t now = ag_mono_ms(gateway->ctx);
+	unsigned i;
+
+	for (i = 0; i < GATEWAY_CALLS_MAX; i++)
+		if (gateway->jobs[i].used && gateway->jobs[i].done &&
+		    now > gateway->jobs[i].due_ms)
+			job_free(&gateway->jobs[i]);
+}
+
+static void
+on_called(void *arg, const struct upstream_answer *answer)
+{
+	struct job *job = arg;
+	struct server *server = job->server;
+
+	server->calls--;
+	if (answer->why != NULL)
+		server_failed(server, answer->why);
+	else
+		server_answered(server);
+	job->done = true;
+	job->timed_out = answer->timed_out;
+	job->bytes = answer->bytes;
+	job->is_error = answer->is_error;
+	snprintf(job->why, sizeof(job->why), "%s",
+	    answer->why == NULL ? "" : answer->why);
+	job->result = json_incref(answer->result);
+	ag_stash_release(server->gateway->ctx, job->wake);
+}
+
+/* ----------------------------------------------------------------------- asked */
+
+static ag_err
+check_tool(struct ag_ctx *ctx, const struct tool *tool)
+{
+	const char *why = tool_why_not(tool);
+
+	if (why == NULL)
+		return AG_OK;
+	if (tool->state != TOOL_ACCEPTED)
+		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "tool_not_accepted",
+		    NULL, "The tool stands still: %s.", why);
+	ag_refuse_rule(ctx, "destructive");
+	return ag_refuse(ctx, AG_PERMISSION_DENIED, "tool_destructive", NULL,
+	    "The tool is not to be called: %s.", why);
+}
+
+static ag_err
+check_server(struct ag_ctx *ctx, struct server *server)
+{
+	if (server_is_open(server)) {
+		uint64_t now = ag_mono_ms(ctx);
+
+		ag_refuse_retry(ctx, server->open_until_ms <= now ? 1 :
+		    (unsigned)((server->open_until_ms - now + 999) / 1000));
+		return ag_refuse(ctx, AG_UNAVAILABLE, "tool", NULL,
+		    "The tool's server has failed too often; it is left alone.");
+	}
+	if (server->calls >= server->concurrency)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "The tool's server has as many calls as it may have.");
+	return AG_OK;
+}
+
+static ag_err
+read_arguments(struct ag_ctx *ctx, const struct tool *tool,
+    const Ag__ToolCallAsk *ask, json_t **out)
+{
+	struct misfit misfit;
+
+	*out = ask->has_arguments && ask->arguments.len > 0 ?
+	    wire_parse((const char *)ask->arguments.data, ask->arguments.len) :
+	    json_object();
+	if (!json_is_object(*out))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "wrong_type", "/arguments",
+		    "An object is expected, neither too large nor too deep.");
+	if (arguments_fit(tool->parsed, *out, &misfit))
+		return AG_OK;
+	return ag_refuse(ctx, AG_INVALID_FIELD, misfit.reason, misfit.at,
+	    "The argument does not fit the tool's schema: %s.", misfit.detail);
+}
+
+/* Within the request's deadline: its answer is to come from here. */
+static unsigned
+time_for(struct ag_ctx *ctx, const struct tool *tool)
+{
+	uint64_t now = ag_mono_ms(ctx), due = ag_grant(ctx)->deadline_ms;
+	uint64_t left = due < now + GATEWAY_WORKER_MARGIN_MS ? 0 :
+	    due - now - GATEWAY_WORKER_MARGIN_MS;
+
+	return left < tool->timeout_ms ? (unsigned)left : tool->timeout_ms;
+}
+
+static ag_err
+start(struct gateway *gateway, struct server *server, const struct tool *tool,
+    json_t *arguments, unsigned timeout_ms)
+{
+	struct job *job = job_new(gateway, ag_grant(gateway->ctx));
+	json_t *params = json_pack("{s:s, s:O}", "name", tool->name, "arguments",
+	    arguments);
+	ag_err err;
+
+	if (job == NULL || params == NULL) {
+		json_decref(params);
+		return job == NULL ? AG_FULL : AG_NO_MEMORY;
+	}
+	server_secret(server);
+	job->server = server;
+	job->due_ms = ag_mono_ms(gateway->ctx) + timeout_ms + 1000;
+	snprintf(job->path, sizeof(job->path), "%s", tool->path);
+	err = upstream_ask(server, "tools/call", params, tool->name, timeout_ms,
+	    on_called, job);
+	if (err != AG_OK) {
+		job_free(job);
+		return err;
+	}
+	server->trying = server->open_until_ms != 0;
+	server->calls++;
+	ag_metric_add(gateway->ctx, GM_CALLS, 1);
+	return ag_stash_on(gateway->ctx, job->wake,
+	    timeout_ms + GATEWAY_WORKER_MARGIN_MS, "tool");
+}
+
+static ag_err
+begin(struct gateway *gateway, const Ag__ToolCallAsk *ask)
+{
+	struct ag_ctx *ctx = gateway->ctx;
+	const Ag__Grant *grant = ag_grant(ctx);
+	struct server *server = NULL;
+	struct tool *tool = grant->resource_id == NULL ? NULL : tool_at_path(gateway,
+	    grant->tenant, grant->resource_id, &server);
+	json_t *arguments = NULL;
+	unsigned timeout_ms;
+	ag_err err;
+
+	if (tool == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such tool.");
+	ag_note_param(ctx, "risk", risk_name(tool->risk));
+	if ((err = check_tool(ctx, tool)) != AG_OK ||
+	    (err = read_arguments(ctx, tool, ask, &arguments)) != AG_OK ||
+	    (err = check_server(ctx, server)) != AG_OK)
+		goto out;
+	timeout_ms = time_for(ctx, tool);
+	err = timeout_ms == 0 ? ag_refuse(ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
+	    "No time is left to ask the tool's server.") :
+	    start(gateway, server, tool, arguments, timeout_ms);
+out:
+	json_decref(arguments);
+	return err;
+}
+
+/* ------------------------------------------------------------------- answered */
+
+static void
+add_fields(struct sieve *sieve, const struct ag_config *c, const char *path,
+    unsigned row)
+{
+	const char *name;
+	unsigned i;
+
+	for (i = 0; (name = ag_config_get_item(c, path, row, i)) != NULL &&
+	    sieve->field_count < SIEVE_FIELDS_MAX; i++)
+		sieve->fields[sieve->field_count++] = name;
+}
+
+static void
+sieve_for(struct gateway *gateway, const struct job *job, struct sieve *sieve)
+{
+	const struct ag_config *c = ag_config(gateway->ctx);
+	struct server *server = job->server;
+	unsigned n = ag_config_get_count(c, "gateway.tools"), i;
+
+	memset(sieve, 0, sizeof(*sieve));
+	if (server->secret != NULL) {
+		sieve->secret = (const char *)ag_secret_bytes(server->secret);
+		sieve->secret_len = ag_secret_len(server->secret);
+	}
+	add_fields(sieve, c, "gateway.servers[].redact", server->row);
+	for (i = 0; i < n; i++)
+		if (strcmp(ag_config_get_str(c, "gateway.tools[].tool", i),
+		    job->path) == 0)
+			add_fields(sieve, c, "gateway.tools[].redact", i);
+}
+
+/* What a server says went wrong is text for the model, and a short one. */
+static json_t *
+error_result(const json_t *error)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+	char text[GATEWAY_ERROR_TEXT_MAX];
+	size_t len;
+
+	len = (size_t)snprintf(text, sizeof(text), "The tool's server answered with "
+	    "an error: %s", message == NULL ? "" : message);
+	if (len >= sizeof(text)) /* no half of a character */
+		for (len = sizeof(text) - 1; len > 0 &&
+		    (text[len - 1] & 0x80) != 0; len--)
+			text[len - 1] = '\0';
+	return json_pack("{s:b, s:[{s:s, s:s}]}", "isError", 1, "content", "type",
+	    "text", "text", text);
+}
+
+/* The members of a result that we know; NULL: it is none. */
+static json_t *
+plain_result(const struct job *job)
+{
+	json_t *content = json_object_get(job->result, "content");
+	json_t *structured = json_object_get(job->result, "structuredContent");
+	const char *type = json_string_value(json_object_get(job->result,
+	    "resultType"));
+	json_t *out;
+
+	if (job->is_error)
+		return error_result(job->result);
+	if (!json_is_array(content) ||
+	    (type != NULL && strcmp(type, "complete") != 0))
+		return NULL;
+	out = json_pack("{s:b, s:O}", "isError",
+	    json_is_true(json_object_get(job->result, "isError")), "content",
+	    content);
+	if (out != NULL && json_is_object(structured))
+		json_object_set(out, "structuredContent", structured);
+	return out;
+}
+
+static void
+note(struct ag_ctx *ctx, const struct job *job, const struct sieve *sieve)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%zu", job->bytes);
+	ag_note_param(ctx, "bytes", text);
+	if (job->is_error)
+		ag_note_param(ctx, "tool_error", "true");
+	if (sieve->taken == 0)
+		return;
+	snprintf(text, sizeof(text), "%u", sieve->taken);
+	ag_note_param(ctx, "output_redacted", "true");
+	ag_note_param(ctx, "redactions", text);
+}
+
+static ag_err
+answer(struct gateway *gateway, const struct job *job)
+{
+	Ag__ToolCallReply reply = AG__TOOL_CALL_REPLY__INIT;
+	struct ag_ctx *ctx = gateway->ctx;
+	json_t *result = plain_result(job);
+	struct sieve sieve;
+	char *text;
+	ag_err err;
+
+	if (result == NULL)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "tool", NULL,
+		    "The tool's server answered with no result.");
+	sieve_for(gateway, job, &sieve);
+	result = sieve_value(&sieve, result);
+	note(ctx, job, &sieve);
+	ag_metric_add(gateway->ctx, GM_REDACTED, sieve.taken);
+	text = sieve.failed ? NULL : json_dumps(result, JSON_COMPACT);
+	json_decref(result);
+	if (text == NULL)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "tool", NULL,
+		    "The tool's result could not be looked through.");
+	if (gateway->block && sieve.found > 0) {
+		ag_refuse_rule(ctx, "gateway.secrets");
+		err = ag_refuse(ctx, AG_PERMISSION_DENIED, "output_secret", NULL,
+		    "The tool's result holds what looks like a secret.");
+	} else {
+		reply.result.data = (uint8_t *)text;
+		reply.result.len = strlen(text);
+		err = ag_reply(ctx, AG_MSG_TOOL_CALL, &reply);
+	}
+	ag_wipe(text, strlen(text));
+	free(text);
+	return err;
+}
+
+/* Why a server failed is for the log and its owner; a client learns that. */
+static ag_err
+finish(struct gateway *gateway, struct job *job)
+{
+	struct ag_ctx *ctx = gateway->ctx;
+
+	if (job->why[0] == '\0')
+		return answer(gateway, job);
+	ag_log(ctx, AG_WARN, "GATEWAY-FAILED", "tool=%s why=%s", job->path, job->why);
+	ag_note_param(ctx, "error_class", job->timed_out ? "timeout" : "upstream");
+	if (job->timed_out)
+		return ag_refuse(ctx, AG_DEADLINE_EXCEEDED, "outcome_unknown", NULL,
+		    "The tool did not answer in time; what it did is not known.");
+	return ag_refuse(ctx, AG_UNAVAILABLE, "tool", NULL,
+	    "The tool's server could not be asked.");
+}
+
+ag_err
+on_tool_call(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct gateway *gateway = state;
+	struct job *job = job_of(gateway, ag_grant(ctx));
+	ag_err err;
+
+	if (job == NULL)
+		return begin(gateway, msg);
+	if (!job->done) /* the same request twice: nobody sends that */
+		return AG_BAD_MESSAGE;
+	err = finish(gateway, job);
+	job_free(job);
+	return err;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One question to a tool server, and what came back. What is sent carries the
+ * server's secret, so it goes to the configured address and nowhere else.
+ */
+#include "gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIELD_SIZE = AG_SECRET_FILE_MAX + 256, TELL_MS = 5000 };
+
+struct exchange {
+	struct server *server;
+	uint64_t id;
+	bool begins; /* the session that the answer names is ours */
+	upstream_done *done; /* NULL: nobody waits */
+	void *arg;
+};
+
+/* ---------------------------------------------------------------------- asking */
+
+struct fields {
+	char version[64], session[FETCH_SESSION_SIZE + 32], method[64],
+	    name[GATEWAY_TOOL_SIZE + 16], secret[FIELD_SIZE];
+};
+
+static void
+say_secret(struct server *server, char out[FIELD_SIZE])
+{
+	const char *field = ag_config_get_str(ag_config(server->gateway->ctx),
+	    "gateway.servers[].secret_header", server->row);
+
+	snprintf(out, FIELD_SIZE, "%s: %s%.*s", field == NULL ? "Authorization" :
+	    field, field == NULL ? "Bearer " : "",
+	    (int)ag_secret_len(server->secret),
+	    (const char *)ag_secret_bytes(server->secret));
+}
+
+static void
+add(struct fetch_ask *ask, unsigned *n, const char *field)
+{
+	if (*n < FETCH_FIELDS_MAX)
+		ask->fields[(*n)++] = field;
+}
+
+static void
+say_fields(struct server *server, const char *method, const char *name,
+    struct fields *f, struct fetch_ask *ask)
+{
+	unsigned n = 0;
+
+	add(ask, &n, "Content-Type: application/json");
+	add(ask, &n, "Accept: application/json, text/event-stream");
+	snprintf(f->version, sizeof(f->version), "MCP-Protocol-Version: %s",
+	    server->modern ? WIRE_NOW : WIRE_THEN);
+	add(ask, &n, f->version);
+	if (server->modern) {
+		snprintf(f->method, sizeof(f->method), "Mcp-Method: %s", method);
+		add(ask, &n, f->method);
+	}
+	if (server->modern && name != NULL) {
+		snprintf(f->name, sizeof(f->name), "Mcp-Name: %s", name);
+		add(ask, &n, f->name);
+	}
+	if (!server->modern && server->session[0] != '\0') {
+		snprintf(f->session, sizeof(f->session), "MCP-Session-Id: %s",
+		    server->session);
+		add(ask, &n, f->session);
+	}
+	if (server->secret != NULL) {
+		say_secret(server, f->secret);
+		add(ask, &n, f->secret);
+	}
+}
+
+/* -------------------------------------------------------------------- answered */
+
+static const char *
+status_text(long status, char out[32])
+{
+	snprintf(out, 32, "HTTP %ld", status);
+	return out;
+}
+
+/* An error of JSON-RPC is an answer, whatever status it came with. */
+static void
+read_answer(struct exchange *x, const struct fetch_answer *got,
+    struct upstream_answer *answer, char text[32])
+{
+	json_t *root = wire_answer(got->bytes, got->len, got->stream, x->id);
+	json_t *result = json_object_get(root, "result");
+	json_t *error = json_object_get(root, "error");
+
+	answer->result = root;
+	if (got->status == 404 && !x->server->modern) {
+		x->server->begun = false;
+		answer->why = "it has forgotten us";
+	} else if (json_is_object(error)) {
+		answer->is_error = true;
+	} else if (got->status != 200) {
+		answer->why = status_text(got->status, text);
+	} else if (!json_is_object(result)) {
+		answer->why = "its answer is not one of MCP";
+	} else if (x->begins) {
+		snprintf(x->server->session, sizeof(x->server->session), "%s",
+		    got->session);
+	}
+}
+
+static void
+on_answer(void *arg, const struct fetch_answer *got)
+{
+	struct upstream_answer answer = { .why = got->failure,
+		.timed_out = got->timed_out, .bytes = got->len };
+	struct exchange *x = arg;
+	json_t *root = NULL;
+	char text[32];
+
+	if (got->failure == NULL && x->done != NULL) {
+		read_answer(x, got, &answer, text);
+		root = answer.result;
+		answer.result = json_object_get(root,
+		    answer.is_error ? "error" : "result");
+	}
+	if (x->done != NULL)
+		x->done(x->arg, &answer);
+	json_decref(root);
+	free(x);
+}
+
+static ag_err
+send_it(struct server *server, const char *method, json_t *params,
+    const char *name, unsigned timeout_ms, struct exchange *x)
+{
+	struct fetch_ask ask = { .url = server->url, .timeout_ms = timeout_ms,
+		.answer_max = server->answer_max };
+	char *body = wire_request(server->modern, x->id, method, params);
+	struct fields f;
+	ag_err err = AG_NO_MEMORY;
+
+	if (server->ca_file[0] != '\0')
+		ask.ca_file = server->ca_file;
+	if (body != NULL) {
+		say_fields(server, method, name, &f, &ask);
+		ask.body = body;
+		ask.body_len = strlen(body);
+		err = fetch_start(server->gateway->fetcher, &ask, on_answer, x);
+		ag_wipe(&f, sizeof(f));
+	}
+	free(body);
+	return err;
+}
+
+ag_err
+upstream_ask(struct server *server, const char *method, json_t *params,
+    const char *name, unsigned timeout_ms, upstream_done *done, void *arg)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+	ag_err err;
+
+	if (x == NULL) {
+		json_decref(params);
+		return AG_NO_MEMORY;
+	}
+	x->server = server;
+	x->id = ++server->next_id;
+	x->begins = strcmp(method, "initialize") == 0;
+	x->done = done;
+	x->arg = arg;
+	if (x->begins)
+		server->session[0] = '\0';
+	err = send_it(server, method, params, name, timeout_ms, x);
+	if (err != AG_OK)
+		free(x);
+	return err;
+}
+
+void
+upstream_tell(struct server *server, const char *method)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return;
+	x->server = server;
+	if (send_it(server, method, NULL, NULL, TELL_MS, x) != AG_OK)
+		free(x);
+}

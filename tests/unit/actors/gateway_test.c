@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway in the kit; what it asks of tool servers is answered by hand. */
+#include "gateway.h"
+
+#include <aegis/kit.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+extern const struct ag_actor ag_actor_gateway;
+
+#define CONFIG "gateway:\n" \
+	"  enabled: true\n" \
+	"  breaker_failures: 2\n" \
+	"  servers:\n" \
+	"    - {name: box, url: 'http://127.0.0.1:1/mcp', protocol: '2026-07-28'," \
+	" concurrency: 1}\n" \
+	"  tools:\n" \
+	"    - {tool: box/wipe, risk: destructive}\n"
+#define TOOL(name) "{\"name\":\"" name "\",\"description\":\"D\"," \
+	"\"inputSchema\":{\"type\":\"object\"}}"
+
+/* ---------------------------------------------------- instead of fetch.c */
+
+static struct {
+	char body[4096];
+	unsigned timeout_ms;
+	fetch_done *done;
+	void *arg;
+} asked;
+static unsigned asks;
+
+ag_err
+fetcher_new(struct event_base *base, struct fetcher **out)
+{
+	(void)base;
+	*out = NULL;
+	return AG_OK;
+}
+
+void
+fetcher_free(struct fetcher **fetcher)
+{
+	*fetcher = NULL;
+}
+
+ag_err
+fetch_start(struct fetcher *fetcher, const struct fetch_ask *ask,
+    fetch_done *done, void *arg)
+{
+	(void)fetcher;
+	snprintf(asked.body, sizeof(asked.body), "%s", ask->body);
+	asked.timeout_ms = ask->timeout_ms;
+	asked.done = done;
+	asked.arg = arg;
+	asks++;
+	return AG_OK;
+}
+
+/* ------------------------------------------------------------------- the test */
+
+static struct ag_kit *kit;
+static struct gateway *gateway;
+
+static void
+answer_with(const struct fetch_answer *answer)
+{
+	assert_non_null(asked.done);
+	asked.done(asked.arg, answer);
+	asked.done = NULL;
+	ag_kit_advance(kit, 1);
+}
+
+static void
+answer(const char *result)
+{
+	unsigned long long id = strtoull(strstr(asked.body, "\"id\":") + 5, NULL, 10);
+	char body[4096];
+	const struct fetch_answer got = { .status = 200, .bytes = body, .session = "",
+		.len = (size_t)snprintf(body, sizeof(body), "{\"jsonrpc\":\"2.0\","
+		    "\"id\":%llu,%s}", id, result) };
+
+	answer_with(&got);
+}
+
+static void
+fail_with(const char *why, bool timed_out)
+{
+	const struct fetch_answer got = { .failure = why, .timed_out = timed_out,
+		.bytes = "", .session = "" };
+
+	answer_with(&got);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	asks = 0;
+	kit = ag_kit_new(&ag_actor_gateway, CONFIG, NULL);
+	gateway = ag_kit_state(kit);
+	ag_kit_advance(kit, 250);
+	assert_non_null(strstr(asked.body, "tools/list"));
+	answer("\"result\":{\"tools\":[" TOOL("get") "," TOOL("wipe") "]}");
+	assert_true(ag_kit_journal(kit));
+	assert_non_null(ag_kit_find(kit, AG_MSG_OUTCOME_EVENT)); /* of that */
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	ag_kit_free(&kit);
+	return 0;
+}
+
+static void
+call(const char *path, const char *arguments)
+{
+	Ag__ToolCallAsk ask = AG__TOOL_CALL_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+
+	grant.resource_id = (char *)(uintptr_t)path;
+	grant.has_reply_key = true;
+	grant.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(kit));
+	grant.reply_key.len = AG_SEAL_KEY_BYTES;
+	ask.has_arguments = arguments != NULL;
+	ask.arguments.data = (uint8_t *)(uintptr_t)arguments;
+	ask.arguments.len = arguments == NULL ? 0 : strlen(arguments);
+	ag_kit_operate(kit, AG_MSG_TOOL_CALL, &grant, &ask);
+}
+
+static const Ag__OutcomeEvent *
+outcome(void)
+{
+	const struct ag_kit_sent *sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
+
+	assert_non_null(sent);
+	return sent->body;
+}
+
+static void
+assert_refused(ag_err err, const char *reason)
+{
+	const Ag__OutcomeEvent *o = outcome();
+
+	assert_non_null(o->refusal);
+	assert_int_equal(o->refusal->err, err);
+	if (reason == NULL)
+		assert_null(o->refusal->reason_code);
+	else
+		assert_string_equal(o->refusal->reason_code, reason);
+}
+
+static void
+test_the_first_list_is_accepted(void **state)
+{
+	const Ag__ToolCatalogEvent *catalog;
+	const struct ag_kit_sent *sent;
+
+	(void)state;
+	assert_int_equal(gateway->servers[0].version, 1);
+	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_ACCEPTED);
+	/* Planes of tools learn of what may be called, and only of that. */
+	catalog_publish(gateway);
+	ag_kit_advance(kit, 1);
+	do
+		assert_non_null(sent = ag_kit_find(kit, AG_MSG_TOOL_CATALOG_EVENT));
+	while (((const Ag__ToolCatalogEvent *)sent->body)->n_tools == 0);
+	catalog = sent->body;
+	assert_int_equal(catalog->n_tools, 1);
+	assert_string_equal(catalog->tools[0]->tool, "get");
+}
+
+static void
+test_a_call(void **state)
+{
+	const Ag__OutcomeEvent *o;
+
+	(void)state;
+	call("box/get", "{}");
+	assert_int_equal(gateway->servers[0].calls, 1);
+	assert_non_null(strstr(asked.body, "\"name\":\"get\""));
+	answer("\"result\":{\"content\":[]}");
+	o = outcome();
+	assert_null(o->refusal);
+	assert_true(o->has_sealed && o->sealed);
+	assert_int_equal(gateway->servers[0].calls, 0);
+	assert_false(gateway->jobs[0].used);
+}
+
+static void
+test_refused_calls(void **state)
+{
+	unsigned before = asks;
+
+	(void)state;
+	call("box/none", NULL);
+	assert_refused(AG_ITEM_NOT_FOUND, NULL);
+	call("other/get", NULL);
+	assert_refused(AG_ITEM_NOT_FOUND, NULL);
+	call("box/wipe", NULL);
+	assert_refused(AG_PERMISSION_DENIED, "tool_destructive");
+	call("box/get", "[]");
+	assert_refused(AG_INVALID_FIELD, "wrong_type");
+	call("box/get", "{\"a\":1}");
+	assert_refused(AG_INVALID_FIELD, "unknown_field");
+	assert_int_equal(asks, before);
+}
+
+static void
+test_one_at_a_time(void **state)
+{
+	(void)state;
+	call("box/get", NULL);
+	call("box/get", NULL);
+	assert_refused(AG_UNAVAILABLE, "overloaded");
+	answer("\"result\":{\"content\":[]}");
+	assert_null(outcome()->refusal);
+}
+
+static void
+test_the_breaker(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	call("box/get", NULL);
+	fail_with("timed out", true);
+	assert_refused(AG_DEADLINE_EXCEEDED, "outcome_unknown");
+	call("box/get", NULL);
+	fail_with("refused", false);
+	assert_refused(AG_UNAVAILABLE, "tool");
+	before = asks;
+	call("box/get", NULL);
+	assert_refused(AG_UNAVAILABLE, "tool");
+	assert_int_equal(asks, before);
+	/* After its time one may try, and only one. */
+	gateway->servers[0].open_until_ms = 1;
+	gateway->servers[0].concurrency = 5;
+	call("box/get", NULL);
+	assert_int_equal(asks, before + 1);
+	call("box/get", NULL);
+	assert_refused(AG_UNAVAILABLE, "tool");
+	answer("\"result\":{\"content\":[]}");
+	assert_null(outcome()->refusal);
+	assert_false(server_is_open(&gateway->servers[0]));
+}
+
+/* What is no result of a tool passes nothing on. */
+static void
+test_hostile_results(void **state)
+{
+	static const char *const results[] = { "\"result\":{}",
+		"\"result\":{\"content\":7}", "\"result\":[]",
+		"\"result\":{\"content\":[],\"resultType\":\"input_required\"}",
+		"\"x\":1" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+		call("box/get", NULL);
+		answer(results[i]);
+		assert_refused(AG_UNAVAILABLE, "tool");
+		gateway->servers[0].failures = 0;
+	}
+}
+
+static void
+test_a_changed_tool_stands_still(void **state)
+{
+	Ag__ToolAcceptAsk ask = AG__TOOL_ACCEPT_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+	const Ag__OutcomeEvent *o;
+
+	(void)state;
+	ag_kit_advance(kit, 61000);
+	assert_non_null(strstr(asked.body, "tools/list"));
+	answer("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
+	    "\"inputSchema\":{\"type\":\"object\"}}]}");
+	do
+		o = outcome();
+	while (strcmp(o->operation, "tool.changed") != 0);
+	assert_int_equal(o->outcome, AG__OUTCOME_KIND__V__denied);
+	call("box/get", NULL);
+	assert_refused(AG_ILLEGAL_OPERATION, "tool_not_accepted");
+	/* Accepted: the journal says so, then it may be called. */
+	grant.resource_id = (char *)(uintptr_t)"box";
+	ask.reason = (char *)(uintptr_t)"read it";
+	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_ACCEPT, &grant, &ask);
+	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_CHANGED);
+	assert_true(ag_kit_journal(kit));
+	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_ACCEPTED);
+	assert_int_equal(gateway->servers[0].version, 2);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_the_first_list_is_accepted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_breaker, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hostile_results, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_changed_tool_stands_still, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
