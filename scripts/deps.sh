@@ -14,7 +14,7 @@ declare -A packages=(
 	[run]="openssl curl python3 procps"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
-		groff mandoc shellcheck zsh fish kcat postgresql nats-server"
+		groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"
 	[bench]="wrk python3"
 	[interop]="openjdk-17-jre-headless kcat wrk python3-venv"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"

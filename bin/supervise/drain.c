@@ -40,6 +40,7 @@ ag_drain(struct supervisor *sup, int exit_status, uint64_t timeout_ms)
 			sup->deadline_ms = deadline;
 		return;
 	}
+	ag_notify("STOPPING=1\nSTATUS=answering what is under way");
 	sup->phase = PHASE_DRAINING;
 	sup->exit_status = exit_status;
 	sup->deadline_ms = deadline;

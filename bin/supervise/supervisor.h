@@ -307,6 +307,9 @@ void ag_control_accept(struct supervisor *sup);
 void ag_control_hear(struct supervisor *sup, struct client *client);
 void ag_control_close(struct supervisor *sup);
 
+/* ---- notify.c: for a service manager; nothing if there is none */
+void ag_notify(const char *words); /* "READY=1", lines */
+
 /* ---- drain.c */
 void ag_drain(struct supervisor *sup, int exit_status, uint64_t timeout_ms);
 void ag_drain_advance(struct supervisor *sup);

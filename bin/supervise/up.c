@@ -303,6 +303,7 @@ announce(struct supervisor *sup)
 	fflush(stdout);
 	ag_log_plain(AG_DEBUG, "FLEET-READY", "after_ms=%llu",
 	    (unsigned long long)(ag_sup_now_ms() - sup->started_ms));
+	ag_notify("READY=1\nSTATUS=serving");
 	if (sup->log_fd >= 0)
 		dup2(sup->log_fd, STDERR_FILENO);
 	if (sup->ready_fd < 0)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet as a service of systemd: the unit is valid, tight, and told the truth.
+
+systemd itself does not run here; its own checker judges the unit that `meson
+install` puts down, and the test plays the service manager's side of the protocol.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from conftest import AEGIS, BUILD, Fleet
+
+EXPOSURE_MAX = 20  # of 100: systemd's word for it is 2.0
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The unit as installed, but with our own command in it."""
+    unit = tmp_path_factory.mktemp("unit") / "aegis.service"
+    text = open(os.path.join(BUILD, "packaging", "aegis.service")).read()
+    assert "@" not in text.replace("@system-service", "").replace("@privileged", ""), "a place was not filled in"
+    command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    program = command.split("=", 1)[1].split()[0]
+    assert os.path.isabs(program)
+    unit.write_text(text.replace(program, AEGIS))
+    return str(unit)
+
+
+def test_the_unit_is_valid(installed):
+    out = subprocess.run(["systemd-analyze", "verify", "--man=no", installed], capture_output=True, text=True)
+    complaints = [line for line in out.stderr.splitlines() if "aegis.service" in line]
+    assert complaints == []
+
+
+def test_its_command_line_is_one_that_we_understand(installed):
+    command = next(line for line in open(installed) if line.startswith("ExecStart="))
+    words = command.strip().split("=", 1)[1].split()
+    words[words.index("--config") + 1] = "/nowhere/aegis.yaml"
+    out = subprocess.run(words, capture_output=True, text=True)
+    assert out.returncode == 2 and "/nowhere/aegis.yaml" in out.stderr
+
+
+def test_the_unit_is_tight(installed):
+    out = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                          "--threshold=%d" % EXPOSURE_MAX, installed], capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout
+
+
+class Manager:
+    """The socket that a service manager gives to what it starts."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(30)
+
+    def heard(self):
+        return dict(line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines())
+
+
+def test_ready_is_said_when_it_serves_and_stopping_when_it_ends(tmp_path, monkeypatch):
+    manager = Manager(str(tmp_path))
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.path)
+    fleet = Fleet().start()
+    try:
+        assert manager.heard()["READY"] == "1"
+        assert fleet.client().get("/healthz/ready").status == 200
+        for pid in fleet.processes().values():  # it is the supervisor's alone
+            assert b"NOTIFY_SOCKET" not in open("/proc/%d/environ" % pid, "rb").read()
+        fleet.process.send_signal(signal.SIGTERM)
+        assert manager.heard()["STOPPING"] == "1"
+        assert fleet.process.wait(30) == 0
+    finally:
+        fleet.leave()
+
+
+@pytest.mark.parametrize("address", ["relative", "/" + "x" * 200, "/nowhere/socket"])
+def test_an_address_that_is_none_changes_nothing(address, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    fleet = Fleet().start()
+    try:
+        assert fleet.client().get("/healthz/ready").status == 200
+        assert "NOTIFY" in fleet.tail(10000)
+    finally:
+        fleet.leave()
