@@ -425,7 +425,7 @@ on_tick(void *state, struct ag_ctx *ctx)
 	bool quiet = a->quiet_pos == a->head_pos;
 
 	a->quiet_pos = a->head_pos;
-	sign_keys(a, ctx);
+	keys_ask(a, ctx);
 	sign_cut(a, ctx);
 	sign_heads(a, ctx, quiet);
 }
@@ -476,7 +476,7 @@ init(void *state, struct ag_ctx *ctx)
 static ag_err
 ready(void *state, struct ag_ctx *ctx)
 {
-	sign_keys(state, ctx);
+	keys_ask(state, ctx);
 	sign_cut(state, ctx);
 	return AG_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * segcut: where chains stand between two segments, and what a signature says
- * of a log whose beginning was removed.
+ * of a log whose beginning was removed, and of a key that is new.
  */
 #include "engine.h"
 #include "seglog.h"
@@ -70,6 +70,21 @@ ag_seg_cut_text(char *out, size_t size, const Ag__LogCut *cut)
 	n = snprintf(out, size, "aegis audit cut v1\n%016llx\n%zu\n%s\n%lld\n",
 	    (unsigned long long)cut->segment, cut->n_chains, hex,
 	    (long long)cut->created_at);
+	return n < 0 || (size_t)n >= size ? 0 : (size_t)n;
+}
+
+size_t
+ag_seg_key_text(char *out, size_t size, const char *key_id,
+    const ProtobufCBinaryData *der, int64_t from_at)
+{
+	uint8_t digest[AG_HASH_BYTES];
+	char hex[2 * AG_HASH_BYTES + 1];
+	int n;
+
+	ag_sha256(der->data, der->len, digest);
+	ag_hex(digest, AG_HASH_BYTES, hex);
+	n = snprintf(out, size, "aegis audit key v1\n%s\n%s\n%lld\n", key_id, hex,
+	    (long long)from_at);
 	return n < 0 || (size_t)n >= size ? 0 : (size_t)n;
 }
 

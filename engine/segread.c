@@ -354,7 +354,7 @@ parse(const struct ag_segs *segs, uint64_t offset, struct ag_seg_record *out,
 		return false;
 	out->body_len = (size_t)seg_get(p + AT_LENGTH, 4);
 	tenant_len = p[AT_TENANT_LEN];
-	if (p[AT_KIND] < AG_SEG_EVENT || p[AT_KIND] > AG_SEG_CUT ||
+	if (p[AT_KIND] < AG_SEG_EVENT || p[AT_KIND] > AG_SEG_KEY ||
 	    tenant_len > AG_SEG_TENANT_MAX || out->body_len > AG_SEG_BODY_MAX ||
 	    !all_zero(p + AT_ZERO, 4) || !all_zero(p + AT_ZERO_TOO, 8))
 		return false;

@@ -28,6 +28,18 @@ enum {
 	CUT_BYTES = 256,      /* of a CUT record, without its chains */
 	CUT_CHAIN_BYTES = 160, /* of one of them */
 	ROT_TIMEOUT_MS = 2000,
+	KEYS_MAX = 64,        /* that ever signed here */
+	KEY_ID_MAX = 64, KEY_DER_MAX = 128, SIGNATURE_MAX = 64, /* bytes */
+	KEYS_ASK_MS = 2000,   /* whether there is a new one */
+};
+
+/* One that signs, or signed, heads; in the log by a KEY record. */
+struct key {
+	char id[KEY_ID_MAX + 1], endorsed_by[KEY_ID_MAX + 1];
+	uint8_t der[KEY_DER_MAX], endorsement[SIGNATURE_MAX];
+	size_t der_len, endorsement_len; /* 0: it is the first */
+	int64_t from_at;
+	uint64_t pos;
 };
 
 struct tenant {
@@ -89,7 +101,11 @@ struct audit {
 	uint64_t quiet_pos; /* head at the last tick */
 	unsigned every_events;
 	unsigned every_ms;
-	bool keys_written;
+	struct key keys[KEYS_MAX]; /* oldest first */
+	unsigned key_count;
+	bool keys_written, keys_asking;
+	bool keys_stale; /* one signed that is not known */
+	uint64_t keys_asked_ms;
 
 	uint64_t refused_count; /* REFUSED_EVENTs not recorded one by one */
 	unsigned refused_budget;
@@ -173,7 +189,18 @@ ag_err sign_text(struct ag_ctx *ctx, char *text, size_t len, ag_then *then)
     AG_MUST;
 void sign_heads(struct audit *a, struct ag_ctx *ctx, bool now);
 void sign_cut(struct audit *a, struct ag_ctx *ctx);
-void sign_keys(struct audit *a, struct ag_ctx *ctx);
+/* What on_…_signed hears: AG_UNAVAILABLE if it is by a key that the log does not
+ * know yet; then it is asked for again when it does. */
+ag_err sign_status(struct audit *a, ag_err status, const Ag__RotSignReply *reply)
+    AG_MUST;
+
+/* ---- keys.c: who signs */
+/* Asks the root of trust, now and then; keeps public-key.pem. */
+void keys_ask(struct audit *a, struct ag_ctx *ctx);
+const struct key *keys_find(const struct audit *a, const char *key_id);
+/* One that a record of the log names. False: it cannot be one. */
+bool keys_load(struct audit *a, const Ag__LogKey *from);
+void keys_row(const struct key *key, Ag__LogKey *out); /* borrowed from key */
 
 /* ---- retain.c: the oldest segments go */
 ag_err retain_init(struct audit *a, struct ag_ctx *ctx) AG_MUST;

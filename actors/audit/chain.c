@@ -96,6 +96,16 @@ state_marks(struct audit *a, Ag__AuditMark *marks, Ag__AuditMark **list)
 	return a->mark_count;
 }
 
+static size_t
+state_keys(const struct audit *a, Ag__LogKey *keys, Ag__LogKey **list)
+{
+	for (unsigned i = 0; i < a->key_count; i++) {
+		keys_row(&a->keys[i], &keys[i]);
+		list[i] = &keys[i];
+	}
+	return a->key_count;
+}
+
 static void
 state_write(struct audit *a, const Ag__LogState *state)
 {
@@ -117,6 +127,7 @@ chain_state(struct audit *a)
 	Ag__LogTenant tenants[STATE_TENANTS], *tenant_list[STATE_TENANTS];
 	static Ag__AuditMark marks[AG_SLOTS_MAX], *mark_list[AG_SLOTS_MAX];
 	Ag__LogBoot boots[BOOTS_MAX], *boot_list[BOOTS_MAX];
+	Ag__LogKey keys[KEYS_MAX], *key_list[KEYS_MAX];
 	unsigned done = 0;
 
 	do {
@@ -137,6 +148,8 @@ chain_state(struct audit *a)
 			state.n_marks = state_marks(a, marks, mark_list);
 			state.boots = boot_list;
 			state.n_boots = state_boots(a, boots, boot_list);
+			state.keys = key_list;
+			state.n_keys = state_keys(a, keys, key_list);
 		}
 		state_write(a, &state);
 	} while (done < a->tenant_count);
@@ -167,6 +180,9 @@ chain_state_load(struct audit *a, const Ag__LogState *state)
 	for (size_t i = 0; i < state->n_marks; i++)
 		seen_mark(a, state->marks[i]->author, 0,
 		    state->marks[i]->journal_seq);
+	for (size_t i = 0; i < state->n_keys; i++)
+		if (!keys_load(a, state->keys[i]))
+			return AG_CORRUPT;
 	for (size_t i = 0; i < state->n_boots; i++) {
 		struct boot *b = seen_boot(a, state->boots[i]->boot, AG_SLOT_NONE);
 

@@ -81,6 +81,17 @@ checkpoint_ok(struct audit *a, const struct ag_seg_record *record)
 	return true;
 }
 
+static bool
+key_ok(struct audit *a, const struct ag_seg_record *record)
+{
+	Ag__LogKey *key = ag__log_key__unpack(NULL, record->body_len, record->body);
+	bool ok = key != NULL && keys_load(a, key);
+
+	if (key != NULL)
+		ag__log_key__free_unpacked(key, NULL);
+	return ok;
+}
+
 static const char *
 take(struct audit *a, struct replay *r, const struct ag_seg_record *record)
 {
@@ -100,6 +111,8 @@ take(struct audit *a, struct replay *r, const struct ag_seg_record *record)
 		return state_ok(a, r, record) ? NULL : "a state record is damaged";
 	if (record->kind == AG_SEG_CHECKPOINT)
 		return checkpoint_ok(a, record) ? NULL : "a checkpoint is damaged";
+	if (record->kind == AG_SEG_KEY)
+		return key_ok(a, record) ? NULL : "a key is damaged";
 	return NULL;
 }
 

@@ -165,7 +165,7 @@ on_signed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	struct audit *a = state;
 	const Ag__RotSignReply *reply = msg;
 	Ag__LogCut *cut = a->retain.cut;
-	ag_err err = status;
+	ag_err err = sign_status(a, status, reply);
 
 	(void)memo;
 	if (err == AG_OK) {

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sign: heads of the tenants' trees, signed by the root of trust and kept as
- * CHECKPOINT records; the signature of a cut; the public keys' file; the key
- * of what is redacted.
+ * CHECKPOINT records; the signature of a cut.
  */
 #include "audit.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX = 512, PEM_LINE = 64, PEM_MAX = 1024, KEYS_FILE_MAX = 64 << 10 };
+enum { TEXT_MAX = 512 };
 
 struct head {
 	char tenant[AG_SEG_TENANT_MAX + 1];
@@ -46,6 +43,16 @@ sign_text(struct ag_ctx *ctx, char *text, size_t len, ag_then *then)
 	return ask_signature(ctx, text, len, then, NULL, 0);
 }
 
+/* No record is signed by a key that stands in the log only behind it. */
+ag_err
+sign_status(struct audit *a, ag_err status, const Ag__RotSignReply *reply)
+{
+	if (status != AG_OK || keys_find(a, reply->key_id) != NULL)
+		return status;
+	a->keys_stale = true;
+	return AG_UNAVAILABLE;
+}
+
 /* ------------------------------------------------------------------ heads */
 
 static ag_err
@@ -61,7 +68,7 @@ on_head_signed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	if (t == NULL)
 		return AG_OK;
 	t->signing = false;
-	if (status != AG_OK)
+	if (sign_status(a, status, reply) != AG_OK)
 		return AG_OK; /* the next tick asks again */
 	checkpoint.size = head->size;
 	checkpoint.root_b64.data = (uint8_t *)head->root;
@@ -125,7 +132,7 @@ on_cut_signed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	(void)ctx;
 	(void)memo;
 	a->cut_signing = false;
-	if (status != AG_OK)
+	if (sign_status(a, status, reply) != AG_OK)
 		return AG_OK;
 	a->cut.key_id = reply->key_id;
 	a->cut.has_signature = true;
@@ -151,101 +158,4 @@ sign_cut(struct audit *a, struct ag_ctx *ctx)
 	    a->cut.created_at);
 	a->cut_signing = ask_signature(ctx, text, len, on_cut_signed, NULL, 0) ==
 	    AG_PENDING;
-}
-
-/* ------------------------------------------------------------------- keys */
-
-/* RFC 7468. der: SubjectPublicKeyInfo. */
-static size_t
-pem(char *out, size_t size, const uint8_t *der, size_t len)
-{
-	char b64[PEM_MAX];
-	size_t at, n, text_len;
-
-	if (ag_base64_size(len) > sizeof(b64))
-		return 0;
-	ag_base64(der, len, b64);
-	text_len = strlen(b64);
-	at = (size_t)snprintf(out, size, "-----BEGIN PUBLIC KEY-----\n");
-	for (size_t i = 0; i < text_len; i += n) {
-		n = text_len - i < PEM_LINE ? text_len - i : PEM_LINE;
-		at += (size_t)snprintf(out + at, size - at, "%.*s\n", (int)n, b64 + i);
-	}
-	at += (size_t)snprintf(out + at, size - at, "-----END PUBLIC KEY-----\n");
-	return at;
-}
-
-/* Ready means that verify finds its keys, and that what is redacted can be
- * joined. */
-static void
-set_ready(const struct audit *a, struct ag_ctx *ctx)
-{
-	if (a->keys_written && a->redact.key != NULL)
-		ag_set_ready(ctx, true, NULL);
-}
-
-static ag_err
-on_redaction_key(void *state, struct ag_ctx *ctx, ag_err status,
-    const void *msg, void *memo)
-{
-	struct audit *a = state;
-
-	(void)memo;
-	a->redact.asking = false;
-	if (status != AG_OK)
-		return AG_OK; /* the next tick asks again */
-	if ((status = redact_take_key(&a->redact, ctx, msg)) != AG_OK)
-		return status;
-	set_ready(a, ctx);
-	return AG_OK;
-}
-
-/* Every key that ever signed here, oldest first; text between the blocks is
- * allowed (RFC 7468 §2) and says which is which. */
-static ag_err
-on_keys(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
-    void *memo)
-{
-	struct audit *a = state;
-	const Ag__RotKeysReply *reply = msg;
-	size_t at = 0, room = KEYS_FILE_MAX;
-	char *text;
-
-	(void)memo;
-	if (status != AG_OK || reply->n_keys == 0)
-		return AG_OK; /* the next tick asks again */
-	if ((text = malloc(KEYS_FILE_MAX)) == NULL)
-		return AG_NO_MEMORY;
-	for (size_t i = 0; i < reply->n_keys && room - at > 2 * PEM_MAX; i++) {
-		const Ag__RotKey *key = reply->keys[i];
-
-		at += (size_t)snprintf(text + at, room - at,
-		    "key_id: %.64s\nfrom_seq: %llu\n", key->key_id,
-		    i == 0 ? 1ULL : (unsigned long long)a->head_pos + 1);
-		at += pem(text + at, room - at, key->public_key_der.data,
-		    key->public_key_der.len);
-	}
-	a->keys_written = ag_file_put(ctx, "audit/public-key.pem", text, at,
-	    0644) == AG_OK;
-	if (a->keys_written)
-		set_ready(a, ctx);
-	else
-		ag_log(ctx, AG_ERROR, "AUDIT-KEY-FILE", "file=audit/public-key.pem");
-	free(text);
-	return AG_OK;
-}
-
-void
-sign_keys(struct audit *a, struct ag_ctx *ctx)
-{
-	Ag__RotKeysAsk ask = AG__ROT_KEYS_ASK__INIT;
-
-	redact_ask_key(&a->redact, ctx, sign_rot(ctx), on_redaction_key);
-	if (a->keys_written || !ag_slot_up(ctx, sign_rot(ctx)))
-		return;
-	ask.purpose = (char *)"checkpoint";
-	if (ag_ask(ctx, sign_rot(ctx), AG_MSG_ROT_KEYS_ASK, &ask,
-	        AG_MSG_ROT_KEYS_REPLY, ROT_TIMEOUT_MS, on_keys, NULL, 0) !=
-	    AG_PENDING)
-		ag_log(ctx, AG_WARN, "AUDIT-KEY-UNASKED", "purpose=checkpoint");
 }

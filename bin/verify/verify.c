@@ -6,7 +6,6 @@
 #include "walk.h"
 
 #include <errno.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,26 +66,6 @@ parse(int argc, char **argv, struct options *o)
 	}
 	return (o->dir != NULL) + (o->proof != NULL) +
 	    (o->consistency != NULL) == 1 && o->public_key != NULL;
-}
-
-/* Every PEM block of the file; text between them is allowed. */
-static bool
-load_keys(struct verify *v, const char *path)
-{
-	FILE *file = fopen(path, "re");
-	EVP_PKEY *key;
-
-	if (file == NULL)
-		return false;
-	while (v->key_count < VERIFY_KEYS_MAX &&
-	    (key = PEM_read_PUBKEY(file, NULL, NULL, NULL)) != NULL) {
-		if (EVP_PKEY_get_id(key) == EVP_PKEY_ED25519)
-			v->keys[v->key_count++] = key;
-		else
-			EVP_PKEY_free(key);
-	}
-	fclose(file);
-	return v->key_count > 0;
 }
 
 static int
@@ -197,7 +176,7 @@ run(struct verify *v, const struct options *o)
 		return input_error(o->dir, "it is not a directory");
 	if (access(o->public_key, R_OK) != 0)
 		return input_error(o->public_key, strerror(errno));
-	if (!load_keys(v, o->public_key))
+	if (!verify_keys_read(v, o->public_key))
 		return input_error(o->public_key, "there is no Ed25519 public key in it");
 	v->tenant = o->tenant;
 	if (o->tenant != NULL && strlen(o->tenant) > AG_SEG_TENANT_MAX)
@@ -244,7 +223,6 @@ ag_cmd_audit_verify(int argc, char **argv)
 		free(v.chains[i]);
 	}
 	free(v.chains);
-	for (size_t i = 0; i < v.key_count; i++)
-		EVP_PKEY_free(v.keys[i]);
+	verify_keys_free(&v);
 	return status;
 }

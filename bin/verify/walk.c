@@ -350,6 +350,8 @@ take_state(struct verify *v, const struct ag_seg_record *record)
 			    (unsigned long long)record->segment,
 			    (unsigned long long)t->seq, c->tenant);
 	}
+	for (size_t i = 0; err == AG_OK && i < s->n_keys; i++)
+		verify_keys_learn(v, s->keys[i]);
 	ag__log_state__free_unpacked(s, NULL);
 	return err;
 }
@@ -379,6 +381,8 @@ take(struct verify *v, const struct ag_seg_record *record)
 		return take_state(v, record);
 	case AG_SEG_CUT:
 		return verify_cut_take(v, record);
+	case AG_SEG_KEY:
+		return verify_keys_take(v, record);
 	case AG_SEG_EVENT:
 	case AG_SEG_END:
 		break;

@@ -73,6 +73,15 @@ bool verify_concerns(const struct verify *v, const char *tenant);
 /* Where the log breaks off: the event that should have come. */
 uint64_t verify_next_seq(const struct verify *v);
 
+/* ---- keys.c: whose signatures to believe */
+/* Every PEM block of the file; text between them is allowed. False: none. */
+bool verify_keys_read(struct verify *v, const char *path);
+/* A key that the log names is believed if one that is believed signed for it. */
+ag_err verify_keys_take(struct verify *v, const struct ag_seg_record *record)
+    AG_MUST;
+void verify_keys_learn(struct verify *v, const Ag__LogKey *key);
+void verify_keys_free(struct verify *v);
+
 /* ---- cut.c: a log whose beginning was removed */
 bool verify_cut_begin(struct verify *v, const Ag__LogTenant *t);
 ag_err verify_cut_take(struct verify *v, const struct ag_seg_record *record)

@@ -32,6 +32,7 @@ enum ag_seg_kind {
 	AG_SEG_STATE = 4,      /* LogState: where every chain is; begins a segment */
 	AG_SEG_END = 5,        /* the log goes on in the next segment */
 	AG_SEG_CUT = 6,        /* LogCut: segments before this one were removed */
+	AG_SEG_KEY = 7,        /* LogKey: a key that signs from now on */
 };
 
 enum {
@@ -74,6 +75,9 @@ size_t ag_seg_recovered_text(char *out, size_t size, uint64_t segment,
 
 /* The same for a CUT record: over its segment, its chains, its time. */
 size_t ag_seg_cut_text(char *out, size_t size, const Ag__LogCut *cut);
+/* What the key before it signs of a new one. */
+size_t ag_seg_key_text(char *out, size_t size, const char *key_id,
+    const ProtobufCBinaryData *der, int64_t from_at);
 /* A chain as a STATE record has it, as a tree. False: it cannot be. */
 bool ag_seg_tree(const Ag__LogTenant *tenant, struct ag_merkle *out);
 

@@ -8,16 +8,24 @@
 
 #include "make.h"
 
+#include <aegis/seglog.h>
+
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { SIGNATURE_BYTES = 64, SIGNED_BYTES_MAX = 65536, NOTE_MAX = 32 };
+enum {
+	SIGNATURE_BYTES = 64, SIGNED_BYTES_MAX = 65536, NOTE_MAX = 32,
+	TEXT_MAX = 512,
+};
 
 enum { ISSUER, CHECKPOINT };
 static const char *const names[PURPOSES] = {
 	[ISSUER] = "issuer", [CHECKPOINT] = "checkpoint",
 };
+/* Those whose public halves are kept when they are over: what they signed is
+ * looked at for ever. */
+static const bool shown_for_ever[PURPOSES] = { [CHECKPOINT] = true };
 
 /* ------------------------------------------------------------- in the vault */
 
@@ -113,6 +121,83 @@ key_open(struct ag_ctx *ctx, struct ag_secret **material,
 	return AG_OK;
 }
 
+/* ---------------------------------------------------------- shown for ever */
+
+static size_t
+shown_name(int which, uint32_t version, char out[NOTE_MAX])
+{
+	return (size_t)snprintf(out, NOTE_MAX, "%s.pub.%u", names[which], version);
+}
+
+/* The public half is kept, signed for by the key before it (NULL: it is the
+ * first). Not committed. */
+static ag_err
+shown_put(struct ag_ctx *ctx, int which, const struct purpose_key *key,
+    const struct purpose_key *before)
+{
+	Ag__RotKey row = AG__ROT_KEY__INIT;
+	uint8_t signature[SIGNATURE_BYTES], *packed;
+	char name[NOTE_MAX], text[TEXT_MAX];
+	size_t len = sizeof(signature), text_len;
+
+	row.key_id = (char *)key->id;
+	row.from_at = key->from_at;
+	row.public_key_der.data = make_public(ctx, key->pkey,
+	    &row.public_key_der.len);
+	if (row.public_key_der.data == NULL)
+		return AG_NO_MEMORY;
+	if (before != NULL) {
+		text_len = ag_seg_key_text(text, sizeof(text), key->id,
+		    &row.public_key_der, key->from_at);
+		if (text_len == 0 || EVP_DigestSign(before->signer, signature, &len,
+		        (const uint8_t *)text, text_len) != 1) {
+			ERR_clear_error();
+			return AG_GENERAL_FAILURE;
+		}
+		row.endorsed_by = (char *)before->id;
+		row.has_endorsement = true;
+		row.endorsement = (ProtobufCBinaryData){ len, signature };
+	}
+	if ((packed = ag_pack(ctx, &row, &len)) == NULL)
+		return AG_NO_MEMORY;
+	return ag_store_put(ctx, VAULT_TABLE_NOTES, name,
+	    shown_name(which, key->version, name), packed, len);
+}
+
+/* In the turn's arena; AG_ITEM_NOT_FOUND: it is not noted yet. */
+static ag_err
+shown_get(struct ag_ctx *ctx, int which, uint32_t version, Ag__RotKey **out)
+{
+	const uint8_t *row;
+	char name[NOTE_MAX];
+	size_t len;
+	ag_err err = ag_store_get(ctx, VAULT_TABLE_NOTES, name,
+	    shown_name(which, version, name), &row, &len);
+
+	if (err != AG_OK)
+		return err;
+	*out = ag_unpack(ctx, &ag__rot_key__descriptor, row, len);
+	return *out == NULL ? AG_CORRUPT : AG_OK;
+}
+
+/* The new key and, if it is of before such notes, the one it comes after. */
+static ag_err
+shown_add(struct ag_ctx *ctx, int which, const struct purpose *of,
+    const struct purpose_key *key)
+{
+	const struct purpose_key *before = of->count == 0 ? NULL :
+	    &of->keys[of->count - 1];
+	Ag__RotKey *known;
+	ag_err err = AG_OK;
+
+	if (before != NULL) {
+		err = shown_get(ctx, which, before->version, &known);
+		if (err == AG_ITEM_NOT_FOUND)
+			err = shown_put(ctx, which, before, NULL);
+	}
+	return err != AG_OK ? err : shown_put(ctx, which, key, before);
+}
+
 /* A new version is in the vault before it is noted: what a crash in between
  * leaves is taken up by the next try. */
 static ag_err
@@ -128,15 +213,20 @@ add_version(struct purposes *p, struct vault *v, struct ag_ctx *ctx, int which,
 
 	if (err != AG_OK || (err = key_open(ctx, &material, key)) != AG_OK)
 		return err;
-	if ((err = note_put(ctx, names[which], version, from)) != AG_OK) {
+	key->version = version;
+	key->from_at = from;
+	key->until_at = INT64_MAX;
+	if (shown_for_ever[which])
+		err = shown_add(ctx, which, of, key);
+	if (err == AG_OK)
+		err = note_put(ctx, names[which], version, from);
+	if (err != AG_OK) {
 		key_free(key);
 		return err;
 	}
-	key->version = of->last_version = version;
-	key->from_at = from;
-	key->until_at = INT64_MAX;
+	of->last_version = version;
 	if (of->count > 0)
-		of->keys[of->count - 1].until_at = from + p->overlap_ms;
+		of->keys[of->count - 1].until_at = from + of->overlap_ms;
 	of->count++;
 	return AG_OK;
 }
@@ -154,7 +244,7 @@ load_version(struct purposes *p, struct vault *v, struct ag_ctx *ctx, int which,
 
 	of->last_version = version;
 	if (of->count > 0)
-		of->keys[of->count - 1].until_at = from + p->overlap_ms;
+		of->keys[of->count - 1].until_at = from + of->overlap_ms;
 	err = vault_get(v, ctx, &id, &material);
 	if (err == AG_ITEM_NOT_FOUND)
 		return AG_OK;
@@ -196,8 +286,12 @@ purposes_open(struct purposes *p, struct vault *v, struct ag_ctx *ctx)
 {
 	ag_err err;
 
-	p->rotate_ms = ag_config_int(ctx, "auth.keys.rotate_every_s") * 1000;
-	p->overlap_ms = ag_config_int(ctx, "auth.keys.overlap_s") * 1000;
+	p->of[ISSUER].rotate_ms = 1000 *
+	    ag_config_int(ctx, "auth.keys.rotate_every_s");
+	p->of[ISSUER].overlap_ms = 1000 *
+	    ag_config_int(ctx, "auth.keys.overlap_s");
+	p->of[CHECKPOINT].rotate_ms = 1000 *
+	    ag_config_int(ctx, "audit.checkpoint.key_rotate_every_s");
 	for (int i = 0; i < PURPOSES; i++)
 		if ((err = purpose_open(p, v, ctx, i)) != AG_OK) {
 			ag_log(ctx, AG_ERROR, "ROT-PURPOSE", "name=%s err=%s",
@@ -230,16 +324,17 @@ current(struct purpose *of, int64_t now)
 /* --------------------------------------------------------------- the clock */
 
 static void
-end_old(struct purpose *of, struct vault *v, struct ag_ctx *ctx, int64_t now)
+end_old(struct purpose *of, struct vault *v, struct ag_ctx *ctx, int which,
+    int64_t now)
 {
 	while (of->count > 1 && of->keys[0].until_at <= now) {
-		struct vault_id id = { "system", names[ISSUER],
+		struct vault_id id = { "system", names[which],
 			of->keys[0].version };
 
 		if (vault_destroy(v, ctx, &id) != AG_OK)
 			return; /* the next tick */
-		ag_log(ctx, AG_INFO, "ISSUER-KEY-ENDED", "kid=%s",
-		    of->keys[0].id);
+		ag_log(ctx, AG_INFO, "ROT-KEY-ENDED", "purpose=%s kid=%s",
+		    names[which], of->keys[0].id);
 		key_free(&of->keys[0]);
 		of->count--;
 		memmove(&of->keys[0], &of->keys[1],
@@ -248,25 +343,33 @@ end_old(struct purpose *of, struct vault *v, struct ag_ctx *ctx, int64_t now)
 	}
 }
 
-void
-purposes_tick(struct purposes *p, struct vault *v, struct ag_ctx *ctx)
+static void
+tick(struct purposes *p, struct vault *v, struct ag_ctx *ctx, int which)
 {
-	struct purpose *of = &p->of[ISSUER];
+	struct purpose *of = &p->of[which];
 	int64_t now = ag_now_ms(ctx);
 	ag_err err;
 
-	end_old(of, v, ctx, now);
-	if (p->rotate_ms == 0 || of->count == PURPOSE_KEYS_MAX ||
-	    of->keys[of->count - 1].from_at + p->rotate_ms >
+	end_old(of, v, ctx, which, now);
+	if (of->rotate_ms == 0 || of->count == PURPOSE_KEYS_MAX ||
+	    (shown_for_ever[which] && of->last_version >= PURPOSE_SHOWN_MAX) ||
+	    of->keys[of->count - 1].from_at + of->rotate_ms >
 	    now + PURPOSE_LEAD_MS)
 		return;
-	err = add_version(p, v, ctx, ISSUER, now + PURPOSE_LEAD_MS);
+	err = add_version(p, v, ctx, which, now + PURPOSE_LEAD_MS);
 	if (err != AG_OK)
-		ag_log(ctx, AG_ERROR, "ISSUER-KEY", "err=%s",
+		ag_log(ctx, AG_ERROR, "ROT-KEY", "purpose=%s err=%s", names[which],
 		    ag_err_row(err)->name);
 	else
-		ag_log(ctx, AG_INFO, "ISSUER-KEY", "kid=%s version=%u",
-		    of->keys[of->count - 1].id, of->last_version);
+		ag_log(ctx, AG_INFO, "ROT-KEY", "purpose=%s kid=%s version=%u",
+		    names[which], of->keys[of->count - 1].id, of->last_version);
+}
+
+void
+purposes_tick(struct purposes *p, struct vault *v, struct ag_ctx *ctx)
+{
+	for (int i = 0; i < PURPOSES; i++)
+		tick(p, v, ctx, i);
 }
 
 /* ------------------------------------------------------------------- asked */
@@ -312,30 +415,59 @@ purposes_sign(struct purposes *p, struct ag_ctx *ctx, const Ag__RotSignAsk *ask)
 	return ag_reply(ctx, AG_MSG_ROT_SIGN_REPLY, &reply);
 }
 
+static ag_err
+key_row(struct ag_ctx *ctx, const struct purpose_key *key, Ag__RotKey **out)
+{
+	Ag__RotKey *row = *out = ag_alloc(ctx, sizeof(*row));
+
+	if (row == NULL)
+		return AG_NO_MEMORY;
+	ag__rot_key__init(row);
+	row->key_id = (char *)key->id;
+	row->from_at = key->from_at;
+	row->has_until_at = key->until_at != INT64_MAX;
+	row->until_at = key->until_at;
+	row->public_key_der.data = make_public(ctx, key->pkey,
+	    &row->public_key_der.len);
+	return row->public_key_der.data == NULL ? AG_NO_MEMORY : AG_OK;
+}
+
+/* All that ever were; one of before they were noted is still there. */
+static ag_err
+shown_rows(struct ag_ctx *ctx, const struct purpose *of, int which,
+    Ag__RotKey **list, size_t *count)
+{
+	ag_err err = AG_OK;
+
+	*count = 0;
+	for (uint32_t n = 1; err == AG_OK && n <= of->last_version; n++) {
+		err = shown_get(ctx, which, n, &list[*count]);
+		if (err == AG_ITEM_NOT_FOUND && of->keys[0].version == n)
+			err = key_row(ctx, &of->keys[0], &list[*count]);
+		++*count;
+	}
+	return err;
+}
+
 ag_err
 purposes_keys(struct purposes *p, struct ag_ctx *ctx, const Ag__RotKeysAsk *ask)
 {
 	struct purpose *of = purpose_named(p, ask->purpose);
 	Ag__RotKeysReply reply = AG__ROT_KEYS_REPLY__INIT;
-	Ag__RotKey keys[PURPOSE_KEYS_MAX], *list[PURPOSE_KEYS_MAX];
+	Ag__RotKey *list[PURPOSE_SHOWN_MAX];
+	ag_err err = AG_OK;
 
 	if (of == NULL)
 		return no_purpose(ctx);
-	for (unsigned i = 0; i < of->count; i++) {
-		Ag__RotKey *key = list[i] = &keys[i];
-
-		ag__rot_key__init(key);
-		key->key_id = of->keys[i].id;
-		key->from_at = of->keys[i].from_at;
-		key->has_until_at = of->keys[i].until_at != INT64_MAX;
-		key->until_at = of->keys[i].until_at;
-		key->public_key_der.data = make_public(ctx, of->keys[i].pkey,
-		    &key->public_key_der.len);
-		if (key->public_key_der.data == NULL)
-			return AG_NO_MEMORY;
-	}
+	if (shown_for_ever[of - p->of])
+		err = shown_rows(ctx, of, (int)(of - p->of), list, &reply.n_keys);
+	else
+		for (; err == AG_OK && reply.n_keys < of->count; reply.n_keys++)
+			err = key_row(ctx, &of->keys[reply.n_keys],
+			    &list[reply.n_keys]);
+	if (err != AG_OK)
+		return err;
 	reply.keys = list;
-	reply.n_keys = of->count;
 	return ag_reply(ctx, AG_MSG_ROT_KEYS_REPLY, &reply);
 }
 

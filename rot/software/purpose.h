@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fleet's own keys: what signs tokens and checkpoints, and one secret each
- * for those who keep something sealed. The issuer's key is replaced by the
- * clock; the old one stays valid, and is shown, until its overlap ends.
+ * for those who keep something sealed. Both are replaced by the clock. The
+ * issuer's old key stays valid, and is shown, until its overlap ends; the one
+ * that signed checkpoints is erased when the next begins, and shown for ever.
  */
 #ifndef SOFTWARE_PURPOSE_H
 #define SOFTWARE_PURPOSE_H
@@ -14,6 +15,7 @@
 enum {
 	PURPOSES = 2,
 	PURPOSE_KEYS_MAX = 8,     /* of one purpose that are not over */
+	PURPOSE_SHOWN_MAX = 64,   /* of those that are shown for ever */
 	PURPOSE_ID_TEXT = 17,     /* 16 hex digits and NUL */
 	PURPOSE_LEAD_MS = 60000,  /* a key is shown so long before it signs */
 };
@@ -30,11 +32,11 @@ struct purpose {
 	struct purpose_key keys[PURPOSE_KEYS_MAX]; /* oldest first */
 	unsigned count;
 	uint32_t last_version;
+	int64_t rotate_ms; /* 0: its key stays */
+	int64_t overlap_ms;
 };
 struct purposes {
 	struct purpose of[PURPOSES];
-	int64_t rotate_ms; /* 0: the issuer's key stays */
-	int64_t overlap_ms;
 };
 
 /* Made at the first start. Says in the log why not. */

@@ -282,6 +282,40 @@ def test_consistency_in_a_file_is_checked_offline(fleet, admin, key, tmp_path):
     assert check(bent).returncode == 2
 
 
+def test_the_key_that_signs_is_replaced(fresh_fleet, tmp_path):
+    """Old proofs stay good, and who has the first key can follow the log to the newest."""
+    fleet = fresh_fleet({"audit": {"checkpoint": {"key_rotate_every_s": 3600}}})
+    admin = fleet.admin()
+    key = fleet.key(admin, "k")["alias"]
+    pem, first, proof = os.path.join(fleet.state, "audit", "public-key.pem"), tmp_path / "first", tmp_path / "proof"
+    newest = lambda: admin.ok("GET", "/v1/audit/checkpoints?limit=1")["items"][0]
+    ids = lambda: [k["key_id"] for k in admin.ok("GET", "/v1/audit/public-key")["items"]]
+    shutil.copy(pem, first)
+    event = "evt_" + sign(admin, key).headers["x-request-id"].replace("-", "")
+    fleet.run("audit", "proof", event, "--out", str(proof), check=0)
+    for n in (2, 3):
+        fleet.move_clock(3600)
+        wait_for(lambda: len(ids()) == n, 30, what="a new key to be shown")
+        fleet.move_clock(90)
+        wait_for(lambda: sign(admin, key).status == 200 and newest()["key_id"] == ids()[-1], 30,
+                 what="a head by the new key")
+        older = ids()
+        fleet.stop()
+        fleet.start()
+        admin = fleet.admin()
+        assert ids() == older
+    items = admin.ok("GET", "/v1/audit/public-key")["items"]
+    assert items[0]["from_seq"] == 1 and items[0]["from_seq"] < items[1]["from_seq"] < items[2]["from_seq"]
+    for public in (pem, str(first)):
+        done = fleet.run("audit", "verify", "--dir", os.path.join(fleet.state, "audit"), "--public-key", public)
+        assert done.returncode == 0, done
+        assert fleet.run("audit", "verify", "--proof", str(proof), "--public-key", public).returncode == 0
+    last = tmp_path / "last"
+    last.write_text(items[2]["public_key_pem"])
+    done = fleet.run("audit", "verify", "--dir", os.path.join(fleet.state, "audit"), "--public-key", str(last))
+    assert done.returncode == 1 and "is not signed by this key" in done.stdout, done
+
+
 class Stream:
     def __init__(self, fleet, path, headers=None):
         parts = urllib.parse.urlsplit(fleet.url)

@@ -7,6 +7,7 @@
 #define AEGIS_TESTS_AUDIT_LOG_H
 
 #include <aegis/kit.h>
+#include <aegis/seglog.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -18,6 +19,7 @@ extern const struct ag_actor ag_actor_audit;
 struct audit_log {
 	struct ag_kit *kit;
 	EVP_PKEY *key;
+	EVP_PKEY *old;  /* the one before, if it was replaced */
 	uint64_t n;     /* of the plane */
 	uint64_t boot;
 };
@@ -88,20 +90,65 @@ audit_log_events(struct audit_log *l, const char *tenant, unsigned count)
 	}
 }
 
+static inline const char *
+audit_log_key_id(const struct audit_log *l)
+{
+	return l->old == NULL ? "checkpoint-1" : "checkpoint-2";
+}
+
+static inline void
+audit_log_sign_with(EVP_PKEY *key, const void *text, size_t text_len,
+    uint8_t signature[64])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t len = 64;
+
+	if (EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) != 1 ||
+	    EVP_DigestSign(ctx, signature, &len, text, text_len) != 1)
+		abort();
+	EVP_MD_CTX_free(ctx);
+}
+
 static inline void
 audit_log_answer_keys(struct audit_log *l, const struct ag_kit_sent *ask)
 {
 	Ag__RotKeysReply reply = AG__ROT_KEYS_REPLY__INIT;
-	Ag__RotKey one = AG__ROT_KEY__INIT, *list[1] = { &one };
-	unsigned char *der = NULL;
+	Ag__RotKey keys[2], *list[2] = { &keys[0], &keys[1] };
+	unsigned char *der[2] = { NULL, NULL };
+	EVP_PKEY *of[2] = { l->old == NULL ? l->key : l->old, l->key };
+	uint8_t signature[64];
+	char text[256];
 
-	one.key_id = (char *)"checkpoint-1";
-	one.public_key_der.len = (size_t)i2d_PUBKEY(l->key, &der);
-	one.public_key_der.data = der;
+	for (unsigned i = 0; i < (l->old == NULL ? 1u : 2u); i++) {
+		Ag__RotKey *key = &keys[reply.n_keys++];
+
+		ag__rot_key__init(key);
+		key->key_id = (char *)(i == 0 ? "checkpoint-1" : "checkpoint-2");
+		key->from_at = 1000 * (int64_t)i;
+		key->public_key_der.len = (size_t)i2d_PUBKEY(of[i], &der[i]);
+		key->public_key_der.data = der[i];
+	}
+	if (l->old != NULL) {
+		audit_log_sign_with(l->old, text, ag_seg_key_text(text,
+		    sizeof(text), keys[1].key_id, &keys[1].public_key_der,
+		    keys[1].from_at), signature);
+		keys[1].endorsed_by = (char *)"checkpoint-1";
+		keys[1].has_endorsement = true;
+		keys[1].endorsement.data = signature;
+		keys[1].endorsement.len = sizeof(signature);
+	}
 	reply.keys = list;
-	reply.n_keys = 1;
 	ag_kit_answer(l->kit, ask, AG_MSG_ROT_KEYS_REPLY, &reply);
-	OPENSSL_free(der);
+	OPENSSL_free(der[0]);
+	OPENSSL_free(der[1]);
+}
+
+/* From now on another key signs; the one before signs for it. Once. */
+static inline void
+audit_log_replace_key(struct audit_log *l)
+{
+	l->old = l->key;
+	l->key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 }
 
 static inline void
@@ -110,16 +157,12 @@ audit_log_answer_sign(struct audit_log *l, const struct ag_kit_sent *ask)
 	const Ag__RotSignAsk *sign = ask->body;
 	Ag__RotSignReply reply = AG__ROT_SIGN_REPLY__INIT;
 	uint8_t signature[64];
-	size_t len = sizeof(signature);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
-	EVP_DigestSignInit(ctx, NULL, NULL, NULL, l->key);
-	EVP_DigestSign(ctx, signature, &len, sign->message.data,
-	    sign->message.len);
-	EVP_MD_CTX_free(ctx);
-	reply.key_id = (char *)"checkpoint-1";
+	audit_log_sign_with(l->key, sign->message.data, sign->message.len,
+	    signature);
+	reply.key_id = (char *)audit_log_key_id(l);
 	reply.signature.data = signature;
-	reply.signature.len = len;
+	reply.signature.len = sizeof(signature);
 	ag_kit_answer(l->kit, ask, AG_MSG_ROT_SIGN_REPLY, &reply);
 }
 

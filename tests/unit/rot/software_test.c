@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <aegis/kit.h>
+#include <aegis/seglog.h>
 #include <aegis/master.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -471,24 +472,36 @@ test_master_key_half_made(void **state)
 }
 
 static const Ag__RotKeysReply *
-issuer_keys(struct ag_kit *kit)
+keys_of(struct ag_kit *kit, const char *purpose)
 {
 	Ag__RotKeysAsk keys = AG__ROT_KEYS_ASK__INIT;
 
-	keys.purpose = (char *)(uintptr_t)"issuer";
+	keys.purpose = (char *)(uintptr_t)purpose;
 	return ask(kit, AG_MSG_ROT_KEYS_ASK, &keys, AG_MSG_ROT_KEYS_REPLY)->body;
+}
+
+static void
+signs_with(struct ag_kit *kit, const char *purpose, char kid[32])
+{
+	Ag__RotSignAsk sign = AG__ROT_SIGN_ASK__INIT;
+	const Ag__RotSignReply *s;
+
+	sign.purpose = (char *)(uintptr_t)purpose;
+	sign.message = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"hello" };
+	s = ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, AG_MSG_ROT_SIGN_REPLY)->body;
+	snprintf(kid, 32, "%s", s->key_id);
+}
+
+static const Ag__RotKeysReply *
+issuer_keys(struct ag_kit *kit)
+{
+	return keys_of(kit, "issuer");
 }
 
 static void
 issuer_signs_with(struct ag_kit *kit, char kid[32])
 {
-	Ag__RotSignAsk sign = AG__ROT_SIGN_ASK__INIT;
-	const Ag__RotSignReply *s;
-
-	sign.purpose = (char *)(uintptr_t)"issuer";
-	sign.message = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"hello" };
-	s = ask(kit, AG_MSG_ROT_SIGN_ASK, &sign, AG_MSG_ROT_SIGN_REPLY)->body;
-	snprintf(kid, 32, "%s", s->key_id);
+	signs_with(kit, "issuer", kid);
 }
 
 /* Shown before it signs, valid until the overlap ends, the same after a
@@ -577,6 +590,73 @@ test_issuer_keys_are_bounded(void **state)
 	issuer_signs_with(kit, kid);
 	assert_string_equal(kid, last);
 	ag_kit_free(&kit);
+}
+
+static bool
+endorsed(const Ag__RotKey *key, const Ag__RotKey *by)
+{
+	const uint8_t *der = by->public_key_der.data;
+	EVP_PKEY *pkey = d2i_PUBKEY(NULL, &der, (long)by->public_key_der.len);
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	char text[256];
+	size_t len = ag_seg_key_text(text, sizeof(text), key->key_id,
+	    &key->public_key_der, key->from_at);
+	bool ok = key->has_endorsement && strcmp(key->endorsed_by, by->key_id) == 0 &&
+	    EVP_DigestVerifyInit(md, NULL, NULL, NULL, pkey) == 1 &&
+	    EVP_DigestVerify(md, key->endorsement.data, key->endorsement.len,
+	        (const uint8_t *)text, len) == 1;
+
+	EVP_MD_CTX_free(md);
+	EVP_PKEY_free(pkey);
+	return ok;
+}
+
+/* Every one is shown for ever and signed for by the one before, also after a
+ * restart; only the newest can still sign; their number is bounded. */
+static void
+test_checkpoint_key_is_replaced(void **state)
+{
+	static const char config[] =
+	    "audit: {checkpoint: {key_rotate_every_s: 1h}}\n";
+	const Ag__RotKeysReply *k;
+	char dir[64], first[32], kid[32];
+	struct ag_kit *kit;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, config, dir);
+	signs_with(kit, "checkpoint", first);
+	ag_kit_advance(kit, 3541 * 1000);
+	k = keys_of(kit, "checkpoint");
+	assert_int_equal(k->n_keys, 2);
+	assert_string_equal(k->keys[0]->key_id, first);
+	assert_false(k->keys[0]->has_endorsement);
+	assert_true(endorsed(k->keys[1], k->keys[0]));
+	signs_with(kit, "checkpoint", kid);
+	assert_string_equal(kid, first); /* not before its time */
+	ag_kit_advance(kit, 61 * 1000);
+	signs_with(kit, "checkpoint", kid);
+	assert_string_not_equal(kid, first);
+	ag_kit_advance(kit, 3600 * 1000); /* a second time */
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, config, dir);
+	k = keys_of(kit, "checkpoint");
+	assert_int_equal(k->n_keys, 3);
+	assert_string_equal(k->keys[0]->key_id, first);
+	assert_string_equal(k->keys[1]->key_id, kid);
+	assert_true(endorsed(k->keys[1], k->keys[0]));
+	assert_true(endorsed(k->keys[2], k->keys[1]));
+	assert_false(endorsed(k->keys[2], k->keys[0]));
+	for (unsigned i = 0; i < 100; i++)
+		ag_kit_advance(kit, 3 * 3600 * 1000);
+	k = keys_of(kit, "checkpoint");
+	assert_int_equal(k->n_keys, 64);
+	for (unsigned i = 1; i < 64; i++)
+		assert_true(endorsed(k->keys[i], k->keys[i - 1]));
+	strcpy(first, k->keys[63]->key_id);
+	signs_with(kit, "checkpoint", kid);
+	assert_string_equal(kid, first);
+	ag_kit_free(&kit);
+	remove_dir(dir);
 }
 
 static void
@@ -1017,6 +1097,7 @@ main(void)
 		cmocka_unit_test(test_issuer_key_is_replaced),
 		cmocka_unit_test(test_issuer_key_stays),
 		cmocka_unit_test(test_issuer_keys_are_bounded),
+		cmocka_unit_test(test_checkpoint_key_is_replaced),
 		cmocka_unit_test(test_rekey),
 		cmocka_unit_test(test_rekey_among_changes),
 		cmocka_unit_test(test_rekey_dies_after_each_turn),

@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <openssl/pem.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,6 +61,7 @@ teardown(void **state)
 		audit_log_close(&f->log);
 	ag_kit_free(&f->kit);
 	EVP_PKEY_free(f->log.key);
+	EVP_PKEY_free(f->log.old);
 	snprintf(command, sizeof(command), "rm -r %s", f->dir);
 	assert_int_equal(system(command), 0);
 	free(f);
@@ -195,6 +197,31 @@ size_is_bounded_and_what_is_kept_verifies(void **state)
 	fill(f, 2000);
 	says(f, 0, "events were removed, as signed at ");
 	assert_non_null(strstr(f->said, "head "));
+}
+
+/* The record of the key's replacement is gone with the first segment: who has
+ * the old key follows by the state that the log begins with. */
+static void
+a_key_replaced_before_the_cut(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first, bytes;
+	FILE *file;
+
+	audit_log_open(&f->log, f->dir, BOUNDED);
+	fill(f, 100);
+	audit_log_replace_key(&f->log);
+	fill(f, 5000);
+	for (unsigned i = 0; i < 4; i++)
+		second(f);
+	segments(f, &first, &bytes);
+	assert_true(first > 200);
+	says(f, 0, "events were removed, as signed at ");
+	file = fopen(f->key, "w");
+	assert_int_equal(PEM_write_PUBKEY(file, f->log.old), 1);
+	assert_int_equal(fclose(file), 0);
+	says(f, 0, "events were removed, as signed at ");
+	assert_non_null(strstr(f->said, "unsigned 0\n"));
 }
 
 /* One and two segments are kept, whatever the clock says. */
@@ -626,6 +653,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(size_is_bounded_and_what_is_kept_verifies),
+		TEST(a_key_replaced_before_the_cut),
 		TEST(age_is_bounded),
 		TEST(unbounded_by_default),
 		TEST(a_crash_at_every_step_leaves_a_sound_log),

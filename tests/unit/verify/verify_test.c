@@ -64,6 +64,7 @@ teardown(void **state)
 	if (f->log.kit != NULL)
 		audit_log_close(&f->log);
 	EVP_PKEY_free(f->log.key);
+	EVP_PKEY_free(f->log.old);
 	snprintf(command, sizeof(command), "rm -r %s", f->dir);
 	assert_int_equal(system(command), 0);
 	free(f);
@@ -417,6 +418,84 @@ a_missing_segment(void **state)
 	expect(f, 1, "audit: broken at seq 1: deleted: the log's first segment");
 }
 
+/* Only the one public key, as somebody kept it. */
+static void
+keep_only(struct fixture *f, EVP_PKEY *key)
+{
+	FILE *file = fopen(f->key, "w");
+
+	assert_non_null(file);
+	assert_int_equal(PEM_write_PUBKEY(file, key), 1);
+	assert_int_equal(fclose(file), 0);
+}
+
+static unsigned
+keys_in_file(const struct fixture *f)
+{
+	FILE *file = fopen(f->key, "r");
+	char line[256];
+	unsigned n = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) != NULL)
+		n += strncmp(line, "-----BEGIN", 10) == 0;
+	fclose(file);
+	return n;
+}
+
+/* No head of the new key stands before the record that says whose it is, so
+ * who has the old one can follow. */
+static void
+a_key_that_is_replaced(void **state)
+{
+	struct fixture *f = *state;
+	unsigned n = 0;
+
+	audit_log_replace_key(&f->log);
+	audit_log_events(&f->log, "default", 10);
+	audit_log_sign(&f->log);
+	audit_log_sign(&f->log);
+	assert_int_equal(keys_in_file(f), 2);
+	expect(f, 0, "audit: 30 events verified, head 30 ");
+	assert_non_null(strstr(f->line, "unsigned 0"));
+	keep_only(f, f->log.old);
+	expect(f, 0, "audit: 30 events verified, head 30 ");
+	keep_only(f, f->log.key);
+	expect(f, 1, "audit: broken at seq ");
+	assert_non_null(strstr(f->line, "is not signed by this key"));
+	/* After a restart both are known; nothing is recorded again. */
+	audit_log_close(&f->log);
+	audit_log_open(&f->log, f->dir, NULL);
+	audit_log_rot(&f->log);
+	audit_log_events(&f->log, "default", 10);
+	audit_log_sign(&f->log);
+	assert_int_equal(keys_in_file(f), 2);
+	places(f);
+	for (size_t i = 0; i < f->place_count; i++)
+		n += f->places[i].kind == AG_SEG_KEY;
+	assert_int_equal(n, 2);
+	keep_only(f, f->log.old);
+	expect(f, 0, "audit: 40 events verified, head 40 ");
+}
+
+/* Somebody writes a key of their own into the log, and heads of it. */
+static void
+a_key_that_nobody_signed_for(void **state)
+{
+	struct fixture *f = *state;
+	EVP_PKEY *first = f->log.key, *stranger;
+
+	stranger = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	f->log.key = stranger; /* signs for the next, and for nobody else */
+	audit_log_replace_key(&f->log);
+	audit_log_events(&f->log, "default", 10);
+	audit_log_sign(&f->log);
+	audit_log_sign(&f->log);
+	keep_only(f, first);
+	expect(f, 1, "audit: broken at seq 30: edited: the checkpoint at event 30");
+	EVP_PKEY_free(first);
+}
+
 static void
 bad_input(void **state)
 {
@@ -453,6 +532,8 @@ main(void)
 		TEST(no_head_at_the_end),
 		TEST(an_empty_log),
 		TEST(a_missing_segment),
+		TEST(a_key_that_is_replaced),
+		TEST(a_key_that_nobody_signed_for),
 		TEST(bad_input),
 	};
 
