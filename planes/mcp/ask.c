@@ -109,6 +109,21 @@ name_route(struct conn *conn, Ag__Request *request)
 	request->route = route;
 }
 
+/* The field of the head says it, too, and goes first. */
+static void
+bring_approval(struct conn *conn, Ag__Request *request, struct refuse *refuse)
+{
+	struct call *call = &mcp_conn_of(conn)->call;
+
+	if (request->approval == NULL && call->approval != NULL)
+		request->approval = (char *)(uintptr_t)call->approval;
+	if (call->state != NULL && refuse->err == AG_OK)
+		request->approval = (char *)(uintptr_t)state_open(conn,
+		    call->arguments, call->state, refuse);
+	/* The pool goes when the request is on its way. */
+	call->state = call->approval = NULL;
+}
+
 void *
 mcp_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 {
@@ -127,6 +142,7 @@ mcp_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 		return NULL;
 	}
 	name_route(conn, request);
+	bring_approval(conn, request, refuse);
 	if (refuse->err != AG_OK || !fine ||
 	    !check_session(conn, refuse))
 		return NULL;

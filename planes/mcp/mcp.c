@@ -89,9 +89,11 @@ init(void *state, struct ag_ctx *ctx)
 	ag_err err;
 
 	mcp->loopback = is_loopback(ag_config_str(ctx, "mcp.listen", 0));
+	mcp->approvals_url = ag_config_str(ctx, "mcp.approvals_url", 0);
 	snprintf(mcp->base, sizeof(mcp->base), "%s", url == NULL ? "" : url);
 	if ((err = plane_init(state, ctx, &protocol)) != AG_OK ||
-	    (err = session_init(mcp)) != AG_OK)
+	    (err = session_init(mcp)) != AG_OK ||
+	    (err = state_init(mcp)) != AG_OK)
 		return err;
 	return print_tools(mcp);
 }
@@ -109,6 +111,7 @@ fini(void *state, struct ag_ctx *ctx)
 	free(mcp->definitions);
 	text_fini(&mcp->scratch);
 	remotes_fini(&mcp->remotes);
+	ag_secret_free(&mcp->state_key);
 }
 
 /* Only the gateway may say so: the topology. */

@@ -14,6 +14,8 @@ enum {
 	MCP_SESSION_TEXT = 41,   /* place and 16 random bytes, in hex; NUL included */
 	MCP_LIST_TTL_MS = 30000, /* how long a list of tools may be kept */
 	MCP_BASE_SIZE = 300,     /* "https://mcp.example.com" */
+	STATE_SERIALS = 65536,   /* of requestState: so many are remembered */
+	STATE_TEXT_SIZE = 320,
 };
 
 enum mcp_page { PAGE_RESOURCE = 1 };
@@ -43,6 +45,10 @@ struct mcp {
 	struct mcp_streams streams;   /* of sessions */
 	struct text *definitions;     /* of each tool, printed once */
 	struct remotes remotes;
+	struct ag_secret *state_key;
+	uint64_t state_serial; /* of the last one given out */
+	uint8_t state_used[STATE_SERIALS / 8];
+	const char *approvals_url; /* NULL: there is no page */
 	struct text scratch;
 	char base[MCP_BASE_SIZE]; /* mcp.public_url; "": as the client says */
 	bool loopback; /* the listener is: what a browser is led to is suspicious */
@@ -69,6 +75,17 @@ void mcp_result_open(const struct call *call, struct text *out);
 void mcp_reply(struct conn *conn, const Ag__DeliverEvent *deliver);
 void mcp_problem(struct conn *conn, const Ag__Refusal *refusal,
     const Ag__DeliverEvent *deliver);
+
+/* ---- state.c: what a host brings back when people were asked */
+ag_err state_init(struct mcp *mcp) AG_MUST;
+/* For this caller, and what it calls (mcp_hash). False: no such approval. */
+bool state_seal(struct conn *conn, const uint8_t arguments[32],
+    const char *approval, int64_t expires_at, char out[STATE_TEXT_SIZE]);
+/* The approval, in the pool; it is used up. NULL: refuse says why, in words
+ * that are for the log alone. */
+const char *state_open(struct conn *conn, const uint8_t arguments[32],
+    const char *text, struct refuse *refuse);
+bool state_is_fault(const char *reason_code);
 
 /* ---- origin.c: who may call from where, and what this resource is called */
 bool mcp_check(struct conn *conn);

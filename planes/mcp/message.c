@@ -7,7 +7,10 @@
  */
 #include "message.h"
 
+#include <aegis/id.h>
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define META "io.modelcontextprotocol/"
@@ -369,12 +372,46 @@ refuse_value(struct reading *r, const char *reason, const char *field,
 	refuse_set(r->refuse, AG_INVALID_FIELD, reason, field, "%s", detail);
 }
 
+bool
+mcp_hash(const json_t *params, uint8_t out[32])
+{
+	const json_t *arguments = json_object_get(params, "arguments");
+	const char *name = string_of(params, "name");
+	char *text = arguments == NULL ? strdup("{}") : json_dumps(arguments,
+	    JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY), *both = NULL;
+	int len = text == NULL ? -1 : asprintf(&both, "%s\n%s",
+	    name == NULL ? "" : name, text);
+
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+	if (len < 0)
+		return false;
+	ag_sha256(both, (size_t)len, out);
+	explicit_bzero(both, (size_t)len);
+	free(both);
+	return true;
+}
+
+/* An approval comes in a state that we gave out, or by its name. */
+static void
+read_approval(struct reading *r)
+{
+	r->call->approval = string_of(r->meta, "io.aegis/approval");
+	if (r->call->modern)
+		r->call->state = string_of(r->params, "requestState");
+	/* Now: binding takes the arguments apart. */
+	if (r->call->state != NULL && !mcp_hash(r->params, r->call->arguments))
+		r->call->state = "";
+}
+
 static void
 bind_tool(struct reading *r, struct tool_ask *ask)
 {
 	const struct tool *tool = r->name == NULL ? NULL : tool_named(r->name);
 	json_t *arguments = json_object_get(r->params, "arguments");
 
+	read_approval(r);
 	if (tool == NULL && r->name != NULL && r->fields->gateway &&
 	    remote_bind(r->pool, r->name, arguments, "/params/arguments", ask,
 	    r->refuse)) {

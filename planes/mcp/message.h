@@ -77,6 +77,9 @@ struct call {
 	bool has_prompt_hash;
 	uint8_t prompt_hash[CALL_PROMPT_HASH];
 	char model[CALL_MODEL_SIZE];
+	/* While it is bound: what it brings of an approval. */
+	const char *state, *approval;
+	uint8_t arguments[32]; /* mcp_hash; where there is a state */
 #ifdef AG_MCP_FIXTURES
 	struct fixture fixture;
 #endif
@@ -108,6 +111,9 @@ const char *mirror_trimmed(struct pool *pool, const char *field);
  * is absent. */
 bool mirror_agrees(struct pool *pool, const char *field, const char *value);
 
+/* SHA-256 of which tool is called with which arguments, in whatever order their
+ * members are. False: no memory. */
+bool mcp_hash(const json_t *params, uint8_t out[32]);
 /* "2026-07-28" …, as a JSON array. */
 extern const char mcp_versions[];
 bool mcp_is_legacy(const char *version);

@@ -165,6 +165,87 @@ refuse_tool(struct conn *conn, const struct call *call,
 	answer_send(conn, 200, body_at, false);
 }
 
+/* Can the host lead a person to a page? */
+static bool
+can_lead(const struct mcp *mcp, const json_t *params)
+{
+	const json_t *capabilities = json_object_get(json_object_get(params, "_meta"),
+	    "io.modelcontextprotocol/clientCapabilities");
+
+	return mcp->approvals_url != NULL && json_is_object(json_object_get(
+	    json_object_get(capabilities, "elicitation"), "url"));
+}
+
+static void
+add_elicitation(struct text *out, const struct mcp *mcp,
+    const Ag__Refusal *refusal)
+{
+	struct text url = { 0 };
+
+	text_str(&url, mcp->approvals_url);
+	text_str(&url, refusal->approval_id);
+	text_add(&url, "", 1);
+	text_str(out, "\"inputRequests\":{\"approval\":{\"method\":"
+	    "\"elicitation/create\",\"params\":{\"mode\":\"url\",\"elicitationId\":");
+	text_json(out, refusal->approval_id);
+	text_str(out, ",\"url\":");
+	text_json(out, url.failed ? "" : url.bytes);
+	text_str(out, ",\"message\":\"People have to agree to this first. Whoever may "
+	    "agree does so there; then the request goes on.\"}}},");
+	out->failed = out->failed || url.failed;
+	text_fini(&url);
+}
+
+/* The body is read a second time, for those few that come this far. */
+static bool
+make_state(struct conn *conn, const Ag__Refusal *refusal, bool leads,
+    char out[STATE_TEXT_SIZE])
+{
+	struct refuse other = { .err = AG_OK };
+	struct pool *pool = &conn->plane->pool;
+	const json_t *params = json_object_get(codec_load(pool, conn->in.body,
+	    conn->in.body_len, &other), "params");
+	uint8_t arguments[32];
+	bool made = (!leads || can_lead(mcp_of(conn), params)) &&
+	    mcp_hash(params, arguments) && state_seal(conn, arguments,
+	    refusal->approval_id, refusal->expires_at, out);
+
+	pool_reset(pool);
+	return made;
+}
+
+/* People are asked: the host leads somebody there, and comes again with the
+ * state. When they have agreed it only has to come again. False: it is told as
+ * a refusal like any other, which names the approval. */
+static bool
+ask_people(struct conn *conn, const struct call *call,
+    const Ag__Refusal *refusal, const Ag__DeliverEvent *deliver)
+{
+	bool agreed = refusal->reason_code != NULL &&
+	    strcmp(refusal->reason_code, "approved") == 0;
+	struct text *out = &conn->plane->out;
+	char state[STATE_TEXT_SIZE];
+	size_t body_at;
+
+	if (refusal->err != AG_APPROVAL_REQUIRED || !call->modern ||
+	    refusal->approval_id == NULL || (!agreed &&
+	    (refusal->reason_code == NULL ||
+	    strcmp(refusal->reason_code, "pending") != 0)))
+		return false;
+	if (!make_state(conn, refusal, !agreed, state))
+		return false;
+	answer_head(conn, out, 200);
+	answer_rate(out, deliver);
+	body_at = answer_type(out, "application/json");
+	add_opening(call, out);
+	text_str(out, ",\"result\":{\"resultType\":\"input_required\",");
+	if (!agreed)
+		add_elicitation(out, mcp_of(conn), refusal);
+	text_printf(out, "\"requestState\":\"%s\"}}", state);
+	answer_send(conn, 200, body_at, false);
+	return true;
+}
+
 void
 mcp_problem(struct conn *conn, const Ag__Refusal *refusal,
     const Ag__DeliverEvent *deliver)
@@ -173,6 +254,13 @@ mcp_problem(struct conn *conn, const Ag__Refusal *refusal,
 	const struct ag_err_row *row = ag_err_row((ag_err)refusal->err);
 	const struct call *call = conn->in.stage == STAGE_WHOLE ?
 	    &mcp_conn_of(conn)->call : &unknown;
+	Ag__Refusal plain = *refusal;
+
+	/* What is wrong with a state is the log's alone. */
+	if (state_is_fault(refusal->reason_code)) {
+		plain.reason_code = (char *)"unknown_value";
+		refusal = &plain;
+	}
 
 	if (conn->bev == NULL) /* nobody there to hear it */
 		conn_done(conn);
@@ -181,6 +269,9 @@ mcp_problem(struct conn *conn, const Ag__Refusal *refusal,
 		answer_problem(conn, refusal, deliver);
 	else if (row->mcp > 0)
 		refuse_http(conn, (unsigned)row->mcp, refusal, deliver);
+	else if (call->kind == CALL_TOOLS_CALL && row->mcp == 0 &&
+	    !call->envelope && ask_people(conn, call, refusal, deliver))
+		return;
 	else if (call->kind == CALL_TOOLS_CALL && row->mcp == 0 &&
 	    !call->envelope)
 		refuse_tool(conn, call, refusal, deliver);

@@ -124,7 +124,8 @@ static bool
 print_arguments(struct pool *pool, const json_t *arguments,
     Ag__ToolCallAsk *msg)
 {
-	char *text = json_dumps(arguments, JSON_COMPACT);
+	/* In one order: people agree to what it says, not to how it was said. */
+	char *text = json_dumps(arguments, JSON_COMPACT | JSON_SORT_KEYS);
 	size_t len = text == NULL ? 0 : strlen(text);
 	char *copy = text == NULL ? NULL : pool_strndup(pool, text, len);
 
