@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim
+.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -65,6 +65,13 @@ fuzz: deps
 SEEDS ?= 1000
 sim: deps all
 	@$(BUILD)/tests/sim/sim $(if $(filter command line,$(origin SEED)),--seed $(SEED) --trace $(BUILD)/sim.trace,--seeds $(SEEDS))
+
+# The fleet under load while processes, network, clock and disk misbehave; ROUNDS of it.
+ROUNDS ?= 5
+chaos: deps all
+	@scripts/deps.sh chaos
+	@AEGIS_BUILD=$(abspath $(BUILD)) CHAOS_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q -p no:cacheprovider \
+		tests/system/chaos_machine.py tests/system/test_chaos.py
 
 # Whether the time of a comparison tells what was compared; on a quiet machine.
 timing: deps all

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What Aegis needs of Debian 12, by purpose, in one place. Installs what is
 # missing (root), or says what to type.
-#   scripts/deps.sh [build|run|test|interop|bench|check]…
+#   scripts/deps.sh [build|run|test|chaos|interop|bench|check]…
 set -euo pipefail
 
 declare -A packages=(
@@ -16,6 +16,7 @@ declare -A packages=(
 		python3-cryptography python3-zmq python3-protobuf
 		groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"
 	[bench]="wrk python3"
+	[chaos]="faketime iptables iproute2"
 	[interop]="openjdk-17-jre-headless kcat wrk python3-venv"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )
