@@ -9,7 +9,7 @@
  */
 #include "encode.h"
 
-#include <libpq-fe.h>
+#include <pg.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +20,8 @@ enum {
 	MONTHS_MAX = 64,     /* partitions remembered */
 	TEND_S = 3600,       /* between two looks for old ones */
 	SQL_MAX = 512,
+	TIMEOUT_MS = 15000,  /* of a batch; a pause follows, and another try */
 };
-
-#define URI_SECRET "password" /* the member of a URI that must not be there */
 
 static const char *const migrations[] = {
 	/* 1 */
@@ -44,7 +43,12 @@ static const char *const migrations[] = {
 	"CREATE INDEX ON aegis_audit.event (request_id);",
 };
 
-enum { SCHEMA = sizeof(migrations) / sizeof(migrations[0]) };
+static const struct pg_schema schema = {
+	.name = "aegis_audit",
+	.lock = INT64_C(7310589216140031854),
+	.migrations = migrations,
+	.version = sizeof(migrations) / sizeof(migrations[0]),
+};
 
 static const char insert[] =
 	"INSERT INTO aegis_audit.event SELECT"
@@ -58,11 +62,8 @@ static const char insert[] =
 
 struct postgres {
 	struct feed *feed;
-	PGconn *conn;               /* NULL: not connected */
-	char url[2048];
-	char ca[FEED_PATH_MAX];     /* "": none given */
-	struct ag_secret *password; /* NULL: none */
-	bool local;                 /* no network in between */
+	struct pg_server server;
+	struct pg_link link;
 	int64_t retention_s;
 	time_t tend_at;
 	int months[MONTHS_MAX];     /* year * 12 + month: partitions that are */
@@ -71,59 +72,26 @@ struct postgres {
 
 /* ---------------------------------------------------------- configuration */
 
-static bool
-is_local(const char *host)
-{
-	return host == NULL || host[0] == '\0' || host[0] == '/' ||
-	    strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
-	    strcmp(host, "::1") == 0;
-}
-
-/* NULL: the URL is as it should be. */
-static const char *
-check_url(struct postgres *pg, const char *url)
-{
-	PQconninfoOption *options = PQconninfoParse(url, NULL);
-	const char *why = NULL, *host = NULL;
-
-	if (options == NULL)
-		return "not a connection URI of PostgreSQL";
-	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
-		if (o->val == NULL)
-			continue;
-		if (strcmp(o->keyword, URI_SECRET) == 0)
-			why = "the password belongs in password_file";
-		if (strcmp(o->keyword, "host") == 0)
-			host = o->val;
-	}
-	pg->local = is_local(host);
-	PQconninfoFree(options);
-	return why;
-}
-
 static ag_err
 postgres_open(void *own, struct feed *feed, struct ag_ctx *ctx)
 {
-	const char *url = feed_option(feed, "url");
 	const char *ca = feed_option(feed, "ca_file");
+	char path[FEED_PATH_MAX] = "";
 	struct postgres *pg = own;
 	const char *why;
-	ag_err err = AG_OK;
+	ag_err err;
 
 	pg->feed = feed;
 	pg->retention_s = feed_option_int(feed, "retention_s");
-	if (url == NULL || strlen(url) >= sizeof(pg->url))
-		return AG_USAGE;
-	strcpy(pg->url, url);
-	if ((why = check_url(pg, url)) != NULL) {
+	pg->server.timeout_ms = TIMEOUT_MS;
+	if (ca != NULL && (err = feed_path(feed, ca, path)) != AG_OK)
+		return err;
+	why = pg_server_set(&pg->server, feed_option(feed, "url"), path);
+	if (why != NULL) {
 		ag_log(ctx, AG_ERROR, "SINK-URL", "why=%s", why);
 		return AG_USAGE;
 	}
-	if (ca != NULL)
-		err = feed_path(feed, ca, pg->ca);
-	if (err == AG_OK)
-		err = feed_secret(feed, "password_file", &pg->password);
-	return err;
+	return feed_secret(feed, "password_file", &pg->server.password);
 }
 
 /* -------------------------------------------------------------- connecting */
@@ -131,124 +99,38 @@ postgres_open(void *own, struct feed *feed, struct ag_ctx *ctx)
 static void
 hang_up(struct postgres *pg)
 {
-	if (pg->conn != NULL)
-		PQfinish(pg->conn);
-	pg->conn = NULL;
+	pg_close(&pg->link);
 	pg->month_count = 0;
 }
 
 /* Without the name of whom it asked, on one line. */
 static ag_err
-failed(struct postgres *pg, struct feed_batch *batch, const PGresult *result)
+failed(struct postgres *pg, struct feed_batch *batch, ag_err err)
 {
-	const char *state = result == NULL ? NULL :
-	    PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const char *said = result == NULL ? NULL :
-	    PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-	char text[96];
+	const char *state = pg->link.state;
 
-	snprintf(text, sizeof(text), "%s", said != NULL ? said :
-	    PQerrorMessage(pg->conn));
-	text[strcspn(text, "\n")] = '\0';
-	/* Classes 22 and 23: the data is wrong. */
-	return feed_fail(batch, state != NULL && strncmp(state, "22", 2) == 0 ?
-	    AG_BAD_MESSAGE : AG_UNAVAILABLE, "%s%s%s", state == NULL ? "" :
-	    state, state == NULL ? "" : " ", text);
+	if (err == AG_OK)
+		return AG_OK;
+	/* Class 22: the data is wrong. */
+	return feed_fail(batch, strncmp(state, "22", 2) == 0 ? AG_BAD_MESSAGE :
+	    AG_UNAVAILABLE, "%s%s%.96s", state, state[0] == '\0' ? "" : " ",
+	    pg->link.said);
 }
 
 static ag_err
 run(struct postgres *pg, struct feed_batch *batch, const char *sql)
 {
-	PGresult *result = PQexec(pg->conn, sql);
-	ExecStatusType status = PQresultStatus(result);
-	ag_err err = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ?
-	    AG_OK : failed(pg, batch, result);
-
-	PQclear(result);
-	return err;
-}
-
-/* The number in the first row; 0: there is none. */
-static ag_err
-run_number(struct postgres *pg, struct feed_batch *batch, const char *sql,
-    int *out)
-{
-	PGresult *result = PQexec(pg->conn, sql);
-	ag_err err = PQresultStatus(result) == PGRES_TUPLES_OK ? AG_OK :
-	    failed(pg, batch, result);
-
-	*out = err == AG_OK && PQntuples(result) > 0 ?
-	    atoi(PQgetvalue(result, 0, 0)) : 0;
-	PQclear(result);
-	return err;
-}
-
-/* All in one transaction, under a lock: two nodes may start at once. */
-static ag_err
-migrate(struct postgres *pg, struct feed_batch *batch)
-{
-	char sql[SQL_MAX];
-	int at = 0;
-	ag_err err = run(pg, batch, "BEGIN;"
-	    "SELECT pg_advisory_xact_lock(7310589216140031854);"
-	    "CREATE SCHEMA IF NOT EXISTS aegis_audit;"
-	    "CREATE TABLE IF NOT EXISTS aegis_audit.migration ("
-	    " version int PRIMARY KEY, applied_at timestamptz NOT NULL);");
-
-	if (err == AG_OK)
-		err = run_number(pg, batch, "SELECT coalesce(max(version), 0) "
-		    "FROM aegis_audit.migration", &at);
-	if (err == AG_OK && at > SCHEMA)
-		err = feed_fail(batch, AG_UNAVAILABLE, "schema %d is newer than "
-		    "this program's %d", at, SCHEMA);
-	for (; err == AG_OK && at < SCHEMA; at++) {
-		if ((err = run(pg, batch, migrations[at])) != AG_OK)
-			break;
-		snprintf(sql, sizeof(sql), "INSERT INTO aegis_audit.migration "
-		    "VALUES (%d, now())", at + 1);
-		err = run(pg, batch, sql);
-	}
-	return err == AG_OK ? run(pg, batch, "COMMIT") : err;
+	return failed(pg, batch, pg_run(&pg->link, sql, TIMEOUT_MS, NULL));
 }
 
 static ag_err
 call(struct postgres *pg, struct feed_batch *batch)
 {
-	char password[AG_SECRET_FILE_MAX + 1] = "";
-	const char *names[16], *values[16];
-	unsigned n = 0;
-	ag_err err;
+	ag_err err = pg_connect(&pg->link, &pg->server);
 
-#define SET(name, value) (names[n] = (name), values[n++] = (value))
-	SET("dbname", pg->url);
-	if (pg->password != NULL) {
-		snprintf(password, sizeof(password), "%.*s",
-		    (int)ag_secret_len(pg->password),
-		    (const char *)ag_secret_bytes(pg->password));
-		SET("password", password);
-	}
-	if (pg->ca[0] != '\0') {
-		SET("sslmode", "verify-full");
-		SET("sslrootcert", pg->ca);
-	} else if (!pg->local) {
-		SET("sslmode", "require");
-	}
-	SET("connect_timeout", "5");
-	SET("tcp_user_timeout", "10000");
-	SET("keepalives_idle", "5");
-	SET("application_name", "aegis");
-	SET("options", "-c statement_timeout=15000 -c synchronous_commit=on "
-	    "-c client_min_messages=warning");
-	SET(NULL, NULL);
-#undef SET
-	pg->conn = PQconnectdbParams(names, values, 1);
-	ag_wipe(password, sizeof(password));
-	if (PQstatus(pg->conn) == CONNECTION_OK) {
-		err = migrate(pg, batch);
-	} else {
-		err = failed(pg, batch, NULL);
-	}
-	if (err != AG_OK)
+	if (err == AG_OK)
+		err = pg_migrate(&pg->link, &schema, TIMEOUT_MS);
+	if ((err = failed(pg, batch, err)) != AG_OK)
 		hang_up(pg);
 	return err;
 }
@@ -341,17 +223,23 @@ put(struct postgres *pg, struct feed_batch *batch)
 {
 	char *text = array_of(batch);
 	const char *values[1] = { text };
-	PGresult *result;
-	ag_err err = AG_OK;
+	PGresult *result = NULL, *end = NULL;
+	ag_err err = AG_NO_MEMORY;
+	uint64_t until = pg_mono_ms() + TIMEOUT_MS;
 
 	if (text == NULL)
-		return AG_NO_MEMORY;
-	result = PQexecParams(pg->conn, insert, 1, NULL, values, NULL, NULL, 0);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		err = failed(pg, batch, result);
+		return err;
+	err = AG_IO;
+	if (PQsendQueryParams(pg->link.conn, insert, 1, NULL, values, NULL, NULL,
+	        0) == 1 &&
+	    (err = pg_result(&pg->link, until, &result)) == AG_OK)
+		err = pg_good(&pg->link, result);
+	if (result != NULL && pg_result(&pg->link, until, &end) != AG_OK)
+		err = AG_IO;
+	PQclear(end);
 	PQclear(result);
 	free(text);
-	return err;
+	return failed(pg, batch, err);
 }
 
 static ag_err
@@ -360,7 +248,7 @@ postgres_deliver(void *own, struct feed_batch *batch)
 	struct postgres *pg = own;
 	ag_err err = AG_OK;
 
-	if (pg->conn == NULL && (err = call(pg, batch)) != AG_OK)
+	if (pg->link.conn == NULL && (err = call(pg, batch)) != AG_OK)
 		return err;
 	err = drop_old(pg, batch);
 	for (size_t i = 0; err == AG_OK && i < batch->count; i++)
@@ -378,7 +266,7 @@ postgres_close(void *own)
 	struct postgres *pg = own;
 
 	hang_up(pg);
-	ag_secret_free(&pg->password);
+	ag_secret_free(&pg->server.password);
 }
 
 static const struct feed_sink sink = {
