@@ -170,6 +170,29 @@ ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
 	return AG_PENDING;
 }
 
+ag_err
+ag_wait(struct ag_ctx *ctx, ag_then *then, const void *memo, size_t memo_size,
+    uint64_t *ticket)
+{
+	struct ask *ask;
+	ag_err err;
+
+	if (memo_size > AG_MEMO_BYTES_MAX || (ask = ask_take(ctx)) == NULL)
+		return AG_FULL;
+	ask->to = AG_SLOT_NONE; /* nobody's answer ends it */
+	ask->reply_type = 0;
+	ask->then = then;
+	if ((err = ask_fill(ctx, ask, memo, memo_size)) != AG_OK) {
+		memo_free(ask->memo, memo_size);
+		ask_put(ctx, ask);
+		return err;
+	}
+	if (ask->trip != NULL)
+		ask->trip->waits++;
+	*ticket = corr_of((uint32_t)(ask - ctx->asks), ask->generation);
+	return AG_PENDING;
+}
+
 /* Hands the end of an ask to its continuation, with its trip restored. */
 static void
 finish(struct ag_ctx *ctx, struct ask *slot, ag_err status, const uint8_t *body,
@@ -186,7 +209,7 @@ finish(struct ag_ctx *ctx, struct ask *slot, ag_err status, const uint8_t *body,
 		ask.trip->waits--;
 		err = trip_enter(ctx, ask.trip);
 	}
-	if (err == AG_OK && status == AG_OK) {
+	if (err == AG_OK && status == AG_OK && m != NULL) {
 		msg = ag_unpack(ctx, m->body, body, body_len);
 		if (msg == NULL)
 			status = AG_BAD_MESSAGE;
@@ -213,6 +236,17 @@ finish_unanswered(struct ag_ctx *ctx, struct ask *ask, ag_err err,
 	ctx->status_refusal.reason_code = (char *)reason_for(ctx, ask->to);
 	ctx->status_refusal.detail = (char *)detail;
 	finish(ctx, ask, err, NULL, 0);
+}
+
+void
+ag_resume(struct ag_ctx *ctx, uint64_t ticket, ag_err status)
+{
+	struct ask *ask = ask_find(ctx, ticket);
+
+	if (ask == NULL || ask->to != AG_SLOT_NONE)
+		return;
+	ag__refusal__init(&ctx->status_refusal);
+	finish(ctx, ask, status, NULL, 0);
 }
 
 void

@@ -319,6 +319,29 @@ check_gateway(const struct ag_config *c, const struct complaint *to)
 }
 
 static ag_err
+check_journal(const struct ag_config *c, const struct complaint *to)
+{
+	static const char *const keys[] = { "journal.postgres.url",
+		"journal.postgres.password_file", "journal.postgres.ca_file" };
+	const char *url = ag_config_get_str(c, keys[0], 0);
+	bool postgres = is(c, "journal.kind", 0, "postgres");
+
+	for (size_t i = 0; !postgres && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (has(c, keys[i], 0))
+			return complain(to, ag_config_get_where(c, keys[i], 0),
+			    keys[i], "only together with journal.kind: postgres");
+	if (!postgres)
+		return AG_OK;
+	if (url == NULL)
+		return complain(to, ag_config_get_where(c, "journal.kind", 0),
+		    keys[0], "given with journal.kind: postgres");
+	if (strncmp(url, "postgresql://", 13) != 0)
+		return complain(to, ag_config_get_where(c, keys[0], 0), keys[0],
+		    "begins with postgresql://");
+	return AG_OK;
+}
+
+static ag_err
 check_issuers(const struct ag_config *c, const struct complaint *to)
 {
 	unsigned n = ag_config_get_count(c, "auth.issuers");
@@ -527,7 +550,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
 	check_needed, check_redact, check_retention, check_sinks, check_gateway,
-	check_issuers, check_planes,
+	check_journal, check_issuers, check_planes,
 	check_risk, check_detectors, check_prod,
 };
 

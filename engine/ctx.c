@@ -142,6 +142,10 @@ init_state(struct ag_ctx *ctx)
 	ctx->state = calloc(1, size);
 	if (ctx->state == NULL)
 		return AG_NO_MEMORY;
+	/* What other nodes append to a journal of several must be heard, too. */
+	ctx->live = actor->follow == AG_FOLLOW_LIVE ||
+	    (actor->follow == AG_FOLLOW_START && strcmp("postgres",
+	        ag_config_get_str(ctx->config, "journal.kind", 0)) == 0);
 	err = actor->init(ctx->state, ctx);
 	if (err != AG_CORRUPT || ctx->db == NULL || actor->store_dir != NULL)
 		return err;

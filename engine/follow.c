@@ -120,6 +120,10 @@ follow_journal_record(struct ag_ctx *ctx, const uint8_t *body, size_t len)
 		ag_em_add(ctx, EM_MALFORMED, 1);
 		return;
 	}
+	/* Whoever wrote it had no answer: its outcome is said from here. */
+	if (record->unanswered && strcmp(record->author,
+	        ctx->boot->self->name) == 0)
+		ctx->marks_pending = true;
 	/* Also while a pull is under way: its answer may be lost with a broker,
 	 * and it skips what is known by then. */
 	if (record->seq <= ctx->journal_pos)
@@ -492,8 +496,7 @@ follow_start(struct ag_ctx *ctx)
 	ctx->trip = NULL; /* none of these asks belongs to a trip */
 	if (ctx->actor->follow == AG_FOLLOW_NONE)
 		run_caught_up(ctx);
-	else if (!ctx->caught_up || ctx->resync ||
-	    ctx->actor->follow == AG_FOLLOW_LIVE)
+	else if (!ctx->caught_up || ctx->resync || ctx->live)
 		pull_journal(ctx);
 	if (ctx->marks_pending && writes_journal(ctx))
 		ask_marks(ctx);
@@ -506,7 +509,7 @@ follow_start(struct ag_ctx *ctx)
 static bool
 must_know_at_once(const struct ag_ctx *ctx)
 {
-	return ctx->actor->follow == AG_FOLLOW_LIVE && ctx->caught_up;
+	return ctx->live && ctx->caught_up;
 }
 
 void

@@ -78,12 +78,16 @@ finish_append(struct ag_ctx *ctx, struct append *a, ag_err status)
 /* No answer; or one that shows that an earlier one was lost. */
 static bool
 append_doubtful(struct ag_ctx *ctx, ag_err status,
-    const Ag__JournalAppendReply *reply)
+    const Ag__JournalAppendReply *reply, size_t changes)
 {
 	if (status == AG_TIMEOUT || status == AG_NOBODY)
 		return ctx->kit == NULL;
-	return reply != NULL && ctx->actor->follow != AG_FOLLOW_LIVE &&
-	    reply->has_prev_seq && reply->prev_seq > ctx->journal_pos;
+	if (reply == NULL || ctx->actor->follow == AG_FOLLOW_LIVE)
+		return false;
+	/* Pushed before the answer: it is applied, or it was lost. */
+	if (ctx->live)
+		return reply->first_seq + changes - 1 > ctx->journal_pos;
+	return reply->has_prev_seq && reply->prev_seq > ctx->journal_pos;
 }
 
 /* The change is done, or will be found not to be: the record says that it is
@@ -146,12 +150,12 @@ on_appended(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_err err;
 
 	(void)state;
-	if (append_doubtful(ctx, status, reply)) {
+	if (append_doubtful(ctx, status, reply, a->ask->n_changes)) {
 		err = end_doubtful(ctx, a);
 		append_free(a);
 		return err;
 	}
-	if (status == AG_OK && ctx->actor->follow != AG_FOLLOW_LIVE)
+	if (status == AG_OK && !ctx->live)
 		status = apply_own(ctx, a, reply);
 	if (reply != NULL)
 		outcome_begin(ctx, a, reply);

@@ -451,7 +451,7 @@ engine_message(struct ag_ctx *ctx, unsigned from, const struct ag_part *part)
 		return true;
 	}
 	if (part->type == AG_MSG_JOURNAL_RECORD_EVENT &&
-	    role == AG_ROLE_JOURNAL && ctx->actor->follow == AG_FOLLOW_LIVE) {
+	    role == AG_ROLE_JOURNAL && ctx->live) {
 		follow_journal_record(ctx, part->body, part->body_len);
 		return true;
 	}

@@ -243,6 +243,15 @@ ag_err ag_send(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg)
 ag_err ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
     uint16_t reply_type, unsigned timeout_ms, ag_then *then, const void *memo,
     size_t memo_size) AG_MUST;
+/*
+ * Waits for something of this actor's own: `then` runs when ag_resume is called
+ * with the ticket, and with that status; never by itself. memo as in ag_ask.
+ * AG_PENDING, or an error and `then` will not run. ag_resume may be called from
+ * the flush hook: what `then` says leaves with that turn.
+ */
+ag_err ag_wait(struct ag_ctx *ctx, ag_then *then, const void *memo,
+    size_t memo_size, uint64_t *ticket) AG_MUST;
+void ag_resume(struct ag_ctx *ctx, uint64_t ticket, ag_err status);
 /* An event that no request caused: detections, responses, lifecycle. */
 ag_err ag_record(struct ag_ctx *ctx, Ag__OutcomeEvent *outcome) AG_MUST;
 /*
