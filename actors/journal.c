@@ -8,7 +8,8 @@
  * writes).
  * Keeps every record ever appended, and for a day the answers of requests with
  * an Idempotency-Key. One commit for everything of a turn; nothing that a turn
- * said leaves before it.
+ * said leaves before it. What it keeps them in is journal.kind: embedded.c or
+ * shared.c.
  */
 #include "journal/journal.h"
 
@@ -28,7 +29,8 @@ enum {
 static const char *const tables[] = {
 	"events",        /* seq → JournalRecord */
 	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head;
-	                  * "a" author → its newest seq; "o" author → with an outcome */
+	                  * "a" author → its newest seq; "o" author → with an outcome;
+	                  * "w" name → a word */
 	"authors",       /* author 0 seq → nothing: records that carry an outcome */
 	"idem",          /* digest → time, body digest, reply type, reply */
 	"idem_by_actor", /* actor 0 time digest → nothing; "#" actor → count */
@@ -36,44 +38,15 @@ static const char *const tables[] = {
 	NULL
 };
 
-enum metric { M_RECORDS, M_CONFLICTS, M_COMMITS, M_COMMIT_US, M_HEAD, M_IDEM };
-
-static ag_err
-stream_version(struct ag_ctx *ctx, const char *stream, uint64_t *out)
-{
-	struct key key;
-
-	key_text(&key, 'v', stream);
-	return number_get(ctx, STREAMS, &key, out);
-}
-
 static ag_err
 on_idem(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__JournalIdemAsk *ask = msg;
-	Ag__JournalIdemReply reply = AG__JOURNAL_IDEM_REPLY__INIT;
-	const uint8_t *value;
-	size_t len;
-	ag_err err;
+	struct journal *j = state;
 
-	(void)state;
 	if (ask->idem.len != IDEM_BYTES || ask->body_digest.len != 32)
 		return AG_BAD_MESSAGE;
-	err = idem_find(ctx, &ask->idem, &value, &len);
-	if (err == AG_ITEM_NOT_FOUND)
-		return ag_reply(ctx, AG_MSG_JOURNAL_IDEM_REPLY, &reply);
-	if (err != AG_OK)
-		return err;
-	ag_metric_add(ctx, M_IDEM, 1);
-	reply.known = reply.has_same = true;
-	reply.same = memcmp(value + 8, ask->body_digest.data, 32) == 0;
-	if (reply.same) {
-		reply.has_reply_type = reply.has_reply = true;
-		reply.reply_type = (uint32_t)value[40] << 8 | value[41];
-		reply.reply.data = (uint8_t *)value + IDEM_HEAD;
-		reply.reply.len = len - IDEM_HEAD;
-	}
-	return ag_reply(ctx, AG_MSG_JOURNAL_IDEM_REPLY, &reply);
+	return j->backend->idem(j, ctx, ask);
 }
 
 /* ---------------------------------------------------------------- appending */
@@ -109,175 +82,16 @@ append_ok(const Ag__JournalAppendAsk *ask)
 	return bytes <= APPEND_BYTES_MAX;
 }
 
-/* Every stream is where its writer believes; changes of the same stream in one
- * append follow each other. */
-static ag_err
-check_versions(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
-{
-	for (size_t i = 0; i < ask->n_changes; i++) {
-		const Ag__Change *change = ask->changes[i];
-		uint64_t version;
-		ag_err err = stream_version(ctx, change->stream, &version);
-
-		if (err != AG_OK)
-			return err;
-		for (size_t k = 0; k < i; k++)
-			version += strcmp(ask->changes[k]->stream, change->stream) == 0;
-		if (version == change->expected_version)
-			continue;
-		ag_metric_add(ctx, M_CONFLICTS, 1);
-		return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,
-		    "%s is at version %llu, not %llu", change->stream,
-		    (unsigned long long)version,
-		    (unsigned long long)change->expected_version);
-	}
-	return AG_OK;
-}
-
-static ag_err
-store_record(struct ag_ctx *ctx, const Ag__JournalRecord *record)
-{
-	struct key key;
-	uint8_t *bytes;
-	size_t len;
-	ag_err err;
-
-	if ((bytes = ag_pack(ctx, record, &len)) == NULL)
-		return AG_NO_MEMORY;
-	key.len = put_u64(key.bytes, record->seq);
-	err = ag_store_put(ctx, EVENTS, key.bytes, key.len, bytes, len);
-	if (err != AG_OK)
-		return err;
-	key_text(&key, 'v', record->stream);
-	if ((err = number_put(ctx, STREAMS, &key, record->version)) != AG_OK)
-		return err;
-	key_text(&key, 's', record->stream);
-	key_number(&key, record->version);
-	if ((err = number_put(ctx, STREAMS, &key, record->seq)) != AG_OK ||
-	    !record->has_outcome)
-		return err;
-	key_text(&key, '\0', record->author);
-	key_number(&key, record->seq);
-	return ag_store_put(ctx, AUTHORS, key.bytes, key.len, "", 0);
-}
-
-/* To who follows live; leaves with this turn's flush, before the answer. */
-static void
-push(struct ag_ctx *ctx, const Ag__JournalRecord *record)
-{
-	static const enum ag_role live[] = { AG_ROLE_IAM, AG_ROLE_INVENTORY };
-
-	for (unsigned i = 0; i < sizeof(live) / sizeof(live[0]); i++) {
-		for (unsigned k = 0; k < ag_slot_count(ctx, live[i]); k++) {
-			unsigned slot = ag_slot(ctx, live[i], k);
-
-			if (!ag_slot_up(ctx, slot))
-				continue;
-			if (ag_send(ctx, slot, AG_MSG_JOURNAL_RECORD_EVENT, record) !=
-			    AG_OK)
-				ag_log(ctx, AG_WARN, "JOURNAL-UNPUSHED", "seq=%llu",
-				    (unsigned long long)record->seq);
-		}
-	}
-}
-
-/* What its writer appended before, so that whoever misses some of it knows. */
-static ag_err
-author_number(struct ag_ctx *ctx, char kind, bool put, uint64_t *number)
-{
-	struct key key;
-
-	key_text(&key, kind, ag_slot_name(ctx, ag_from(ctx)));
-	return put ? number_put(ctx, STREAMS, &key, *number) :
-	    number_get(ctx, STREAMS, &key, number);
-}
-
-static ag_err
-author_moves(struct journal *j, struct ag_ctx *ctx, bool outcome)
-{
-	ag_err err = author_number(ctx, 'a', true, &j->head);
-
-	return err != AG_OK || !outcome ? err :
-	    author_number(ctx, 'o', true, &j->head);
-}
-
-static ag_err
-append_one(struct journal *j, struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask,
-    size_t i, int64_t now_ms, uint64_t prev_outcome)
-{
-	const Ag__Change *change = ask->changes[i];
-	Ag__JournalRecord record = AG__JOURNAL_RECORD__INIT;
-	ag_err err;
-
-	record.seq = j->head + 1;
-	record.stream = change->stream;
-	record.version = change->expected_version + 1;
-	record.type = change->type;
-	record.event = change->event;
-	record.committed_at = now_ms;
-	record.tenant = ask->tenant;
-	record.actor_id = ask->actor_id;
-	record.has_request_id = ask->has_request_id;
-	record.request_id = ask->request_id;
-	record.author = (char *)ag_slot_name(ctx, ag_from(ctx));
-	if (i == ask->n_changes - 1) {
-		record.has_outcome = ask->has_outcome;
-		record.outcome = ask->outcome;
-		record.has_prev_outcome = ask->has_outcome;
-		record.prev_outcome = prev_outcome;
-	}
-	if ((err = store_record(ctx, &record)) != AG_OK)
-		return err;
-	j->head++;
-	/* An outcome is for its author, not for who follows. */
-	record.has_outcome = record.has_prev_outcome = false;
-	push(ctx, &record);
-	ag_metric_add(ctx, M_RECORDS, 1);
-	return AG_OK;
-}
-
 static ag_err
 on_append(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	struct journal *j = state;
 	const Ag__JournalAppendAsk *ask = msg;
-	Ag__JournalAppendReply reply = AG__JOURNAL_APPEND_REPLY__INIT;
-	int64_t now_ms = ag_now_ms(ctx);
-	const uint8_t *value;
-	size_t len;
-	ag_err err;
+	struct journal *j = state;
 
 	if (!append_ok(ask))
 		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
 		    "an append is out of bounds");
-	if (ask->has_idem) {
-		err = idem_find(ctx, &ask->idem, &value, &len);
-		if (err == AG_OK)
-			return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,
-			    "this Idempotency-Key has its answer");
-		if (err != AG_ITEM_NOT_FOUND)
-			return err;
-	}
-	if ((err = check_versions(ctx, ask)) != AG_OK)
-		return err;
-	if ((err = author_number(ctx, 'a', false, &reply.prev_seq)) != AG_OK ||
-	    (err = author_number(ctx, 'o', false, &reply.prev_outcome)) != AG_OK)
-		return err;
-	reply.has_prev_seq = reply.has_prev_outcome = true;
-	reply.first_seq = j->head + 1;
-	reply.committed_at = now_ms;
-	j->dirty = true;
-	/* From here on all of it or nothing: half an append never commits. */
-	for (size_t i = 0; err == AG_OK && i < ask->n_changes; i++)
-		err = append_one(j, ctx, ask, i, now_ms, reply.prev_outcome);
-	if (err == AG_OK)
-		err = author_moves(j, ctx, ask->has_outcome);
-	if (err == AG_OK && ask->has_idem)
-		err = idem_keep(ctx, ask);
-	if (err != AG_OK)
-		ag_panic("the journal's store does not write: %s",
-		    ag_err_row(err)->name);
-	return ag_reply(ctx, AG_MSG_JOURNAL_APPEND_REPLY, &reply);
+	return j->backend->append(j, ctx, ask);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -340,8 +154,11 @@ visit_index(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
 static ag_err
 page_new(struct journal *j, struct ag_ctx *ctx, uint32_t max, struct page **out)
 {
-	struct page *p = ag_alloc(ctx, sizeof(*p));
+	struct page *p = *out = ag_alloc(ctx, sizeof(*p));
 
+	if (!j->whole)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "journal", NULL,
+		    "the journal is not all here yet");
 	if (p == NULL)
 		return AG_NO_MEMORY;
 	ag__journal_pull_reply__init(&p->reply);
@@ -349,7 +166,6 @@ page_new(struct journal *j, struct ag_ctx *ctx, uint32_t max, struct page **out)
 	p->max = max == 0 || max > PULL_MAX ? PULL_MAX : max;
 	p->reply.head_seq = j->head;
 	p->reply.records = ag_alloc(ctx, p->max * sizeof(*p->reply.records));
-	*out = p;
 	return p->reply.records == NULL ? AG_NO_MEMORY : AG_OK;
 }
 
@@ -421,6 +237,14 @@ on_stream(void *state, struct ag_ctx *ctx, const void *msg)
 
 /* -------------------------------------------------------------------- hooks */
 
+static void
+purge(void *state, struct ag_ctx *ctx)
+{
+	struct journal *j = state;
+
+	j->backend->purge(j, ctx);
+}
+
 static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
@@ -432,29 +256,38 @@ init(void *state, struct ag_ctx *ctx)
 	if ((err = number_get(ctx, STREAMS, &key, &j->head)) != AG_OK)
 		return err;
 	ag_metric_set(ctx, M_HEAD, j->head);
-	return ag_every(ctx, 60000, idem_purge);
+	j->backend = strcmp(ag_config_str(ctx, "journal.kind", 0), "postgres") == 0 ?
+	    &journal_shared : &journal_embedded;
+	if ((err = j->backend->open(j, ctx)) != AG_OK)
+		return err;
+	return ag_every(ctx, 60000, purge);
 }
 
-/* Everything of the turn in one durable transaction, then the turn speaks. */
+static ag_err
+ready(void *state, struct ag_ctx *ctx)
+{
+	struct journal *j = state;
+
+	ag_set_ready(ctx, j->whole, j->whole ? NULL : "waiting for the database");
+	return AG_OK;
+}
+
 static ag_err
 flush(void *state, struct ag_ctx *ctx)
 {
 	struct journal *j = state;
-	uint64_t begun_us;
-	struct key key;
 
-	if (!j->dirty)
-		return AG_OK;
-	begun_us = ag_mono_us(ctx);
-	key_text(&key, 'h', "");
-	if (number_put(ctx, STREAMS, &key, j->head) != AG_OK ||
-	    ag_store_commit(ctx) != AG_OK)
-		ag_panic("the journal cannot be made durable");
-	j->dirty = false;
-	ag_metric_add(ctx, M_COMMITS, 1);
-	ag_metric_observe_us(ctx, M_COMMIT_US, ag_mono_us(ctx) - begun_us);
-	ag_metric_set(ctx, M_HEAD, j->head);
-	return AG_OK;
+	return j->backend->flush(j, ctx);
+}
+
+static void
+fini(void *state, struct ag_ctx *ctx)
+{
+	struct journal *j = state;
+
+	(void)ctx;
+	if (j->backend != NULL)
+		j->backend->close(j);
 }
 
 static const struct ag_row rows[] = {
@@ -474,6 +307,8 @@ static const struct ag_metric_row metrics[] = {
 	[M_HEAD] = { "journal_head", "Newest sequence number", AG_GAUGE },
 	[M_IDEM] = { "journal_idem_hits_total",
 	    "Repeats of a request with an Idempotency-Key", AG_COUNTER },
+	[M_AWAY] = { "journal_database_away_total",
+	    "Times that the database could not be reached any more", AG_COUNTER },
 };
 
 const struct ag_actor ag_actor_journal = {
@@ -482,6 +317,9 @@ const struct ag_actor ag_actor_journal = {
 	AG_ROWS(rows),
 	AG_METRICS(metrics),
 	.init = init,
+	.ready = ready,
+	.own_readiness = true,
+	.fini = fini,
 	.flush = flush,
 	.tables = tables,
 	.store_dir = "journal",

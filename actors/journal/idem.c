@@ -104,9 +104,8 @@ visit_time(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
 
 /* Once a minute: what is older than a day goes, a bounded number at a time. */
 void
-idem_purge(void *state, struct ag_ctx *ctx)
+idem_purge(struct journal *j, struct ag_ctx *ctx)
 {
-	struct journal *j = state;
 	uint64_t now = (uint64_t)ag_now_ms(ctx);
 
 	for (unsigned i = 0; i < IDEM_PURGE_MAX; i++) {
@@ -173,4 +172,25 @@ idem_keep(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
 	memcpy(key.bytes + 8, ask->idem.data, IDEM_BYTES);
 	return ag_store_put(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES, actor,
 	    strlen(actor));
+}
+
+ag_err
+idem_answer(struct ag_ctx *ctx, const Ag__JournalIdemAsk *ask,
+    const uint8_t *body_digest, uint32_t reply_type, const uint8_t *reply,
+    size_t reply_len)
+{
+	Ag__JournalIdemReply answer = AG__JOURNAL_IDEM_REPLY__INIT;
+
+	if (body_digest == NULL)
+		return ag_reply(ctx, AG_MSG_JOURNAL_IDEM_REPLY, &answer);
+	ag_metric_add(ctx, M_IDEM, 1);
+	answer.known = answer.has_same = true;
+	answer.same = memcmp(body_digest, ask->body_digest.data, 32) == 0;
+	if (answer.same) {
+		answer.has_reply_type = answer.has_reply = true;
+		answer.reply_type = reply_type;
+		answer.reply.data = (uint8_t *)(uintptr_t)reply;
+		answer.reply.len = reply_len;
+	}
+	return ag_reply(ctx, AG_MSG_JOURNAL_IDEM_REPLY, &answer);
 }

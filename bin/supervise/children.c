@@ -219,6 +219,16 @@ plan_broker(struct supervisor *sup)
 	return give_program(sup, child, "broker");
 }
 
+/* The table's, but the network too for a journal that is in a database. */
+static const char *
+jail_of(const struct supervisor *sup, const struct ag_proc *proc)
+{
+	const char *kind = ag_config_get_str(sup->config, "journal.kind", 0);
+
+	return proc->role == AG_ROLE_JOURNAL && strcmp(kind, "postgres") == 0 ?
+	    "SENDER" : proc->jail;
+}
+
 static int
 plan_rows(struct supervisor *sup)
 {
@@ -238,7 +248,7 @@ plan_rows(struct supervisor *sup)
 
 		child->slot = i;
 		child->index = rows[i].index;
-		child->jail = rows[i].proc->jail;
+		child->jail = jail_of(sup, rows[i].proc);
 		child->is_stdout = child->stage == stage_of[AG_ROLE_SINK] &&
 		    strcmp(rows[i].proc->name, "stdout") == 0;
 		if (child->is_plane)

@@ -88,6 +88,12 @@ class Postgres(Server):
     def rows(self, sql):
         return [line.split("|") for line in self.run(sql).stdout.splitlines()]
 
+    def processes(self):
+        """The server and whoever it started, each a session of its own."""
+        found = subprocess.run(["ps", "-o", "pid=", "--pid", str(self.process.pid), "--ppid", str(self.process.pid)],
+                               text=True, capture_output=True, check=True)
+        return [int(pid) for pid in found.stdout.split()]
+
     def kill(self):
         """All of it, as a power cut would."""
         pid = int(open(os.path.join(self.data, "postmaster.pid")).readline())

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same cases for every backend of the journal: embedded, and PostgreSQL
+ * where tests/with_postgres says that there is one.
+ */
 #include <aegis/kit.h>
 #include <engine.h>
+#include <libpq-fe.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,11 +19,44 @@
 extern const struct ag_actor ag_actor_journal;
 
 static uint64_t corr;
+static const char *postgres; /* its URL; NULL: embedded */
+static char config[1024];
+
+/* As somebody with psql. The first value, or what it was refused with. */
+static const char *
+by_hand(const char *sql)
+{
+	static char said[256];
+	PGconn *conn = PQconnectdb(postgres);
+	const char *state;
+	PGresult *result = PQexec(conn, "SET client_min_messages = error");
+
+	PQclear(result);
+	result = PQexec(conn, sql);
+	state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	snprintf(said, sizeof(said), "%s", state != NULL ? state :
+	    PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+	PQclear(result);
+	PQfinish(conn);
+	return said;
+}
+
+static struct ag_kit *
+journal_new(const char *dir)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_journal,
+	    postgres == NULL ? NULL : config, dir);
+
+	ag_kit_advance(kit, postgres == NULL ? 0 : 1000); /* it connects */
+	return kit;
+}
 
 static int
 setup(void **state)
 {
-	*state = ag_kit_new(&ag_actor_journal, NULL, NULL);
+	if (postgres != NULL)
+		by_hand("DROP SCHEMA IF EXISTS aegis_journal CASCADE");
+	*state = journal_new(NULL);
 	return 0;
 }
 
@@ -95,7 +133,7 @@ appends_and_tells_followers_first(void **state)
 	const Ag__JournalAppendReply *reply;
 	const Ag__JournalRecord *record;
 	struct changes c;
-	unsigned pushes = 0;
+	unsigned pushes = 0, answers = 0;
 
 	prepare(&c);
 	change(&c, "key:key_1", 0);
@@ -104,20 +142,27 @@ appends_and_tells_followers_first(void **state)
 	c.ask.outcome.data = (uint8_t *)"outcome";
 	c.ask.outcome.len = 7;
 	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_APPEND_ASK, &c.ask);
-	while ((sent = ag_kit_next(kit)) != NULL &&
-	    sent->type == AG_MSG_JOURNAL_RECORD_EVENT) {
+	while ((sent = ag_kit_next(kit)) != NULL) {
+		if (sent->type == AG_MSG_JOURNAL_APPEND_REPLY) {
+			/* Behind what its own shard was told. */
+			assert_true(pushes >= (postgres == NULL ? 4 : 6));
+			reply = sent->body;
+			assert_int_equal(reply->first_seq, 1);
+			answers++;
+			continue;
+		}
+		assert_int_equal(sent->type, AG_MSG_JOURNAL_RECORD_EVENT);
 		record = sent->body;
 		assert_true(sent->to_role == AG_ROLE_IAM ||
-		    sent->to_role == AG_ROLE_INVENTORY);
+		    sent->to_role == AG_ROLE_INVENTORY || (postgres != NULL &&
+		    (sent->to_role == AG_ROLE_KEYS ||
+		    sent->to_role == AG_ROLE_RESPONDER)));
 		assert_false(record->has_outcome);
 		pushes++;
 	}
-	assert_int_equal(pushes, 4);
-	assert_non_null(sent);
-	assert_int_equal(sent->type, AG_MSG_JOURNAL_APPEND_REPLY);
-	reply = sent->body;
-	assert_int_equal(reply->first_seq, 1);
-	assert_null(ag_kit_next(kit));
+	/* Of a journal with other writers, two shards and the responder hear. */
+	assert_int_equal(pushes, postgres == NULL ? 4 : 10);
+	assert_int_equal(answers, 1);
 }
 
 static void
@@ -285,7 +330,10 @@ keeps_idempotent_answers_for_a_day(void **state)
 	/* Two at once: the second does not change anything. */
 	with_idem(&c, 1, "key:key_2");
 	assert_int_equal(appended(kit, &c), AG_CONFLICT);
-	ag_kit_advance(kit, INT64_C(25) * 3600 * 1000);
+	if (postgres == NULL)
+		ag_kit_advance(kit, INT64_C(25) * 3600 * 1000);
+	else /* it asks the database four times a second, all that day */
+		by_hand("UPDATE aegis_journal.idem SET at = at - 90000000");
 	assert_false(idem(kit, &c)->known);
 }
 
@@ -330,6 +378,7 @@ bounds_idempotent_answers(void **state)
 		ag_kit_advance(kit, 1);
 	}
 	append_many(kit, 10000, 1);
+	ag_kit_advance(kit, postgres == NULL ? 0 : 60000);
 	with_idem(&c, 0, "key:0");
 	assert_false(idem(kit, &c)->known); /* the oldest went */
 	with_idem(&c, 1, "key:1");
@@ -345,14 +394,14 @@ is_the_same_after_a_restart(void **state)
 	struct ag_kit *kit;
 	struct changes c;
 
-	(void)state;
+	ag_kit_free((struct ag_kit **)state);
 	assert_non_null(mkdtemp(dir));
-	kit = ag_kit_new(&ag_actor_journal, NULL, dir);
+	kit = journal_new(dir);
 	prepare(&c);
 	change(&c, "key:key_1", 0);
 	assert_int_equal(appended(kit, &c), 0);
 	ag_kit_free(&kit);
-	kit = ag_kit_new(&ag_actor_journal, NULL, dir);
+	kit = journal_new(dir);
 	assert_int_equal(pull(kit, 1, 10, NULL)->n_records, 1);
 	prepare(&c);
 	change(&c, "key:key_1", 0);
@@ -366,9 +415,148 @@ is_the_same_after_a_restart(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-int
-main(void)
+/* ------------------------------------------------ what only PostgreSQL has */
+
+static void
+two_nodes_are_one_history(void **state)
 {
+	struct ag_kit *a = *state, *b = journal_new(NULL);
+	const Ag__JournalPullReply *reply;
+	const struct ag_kit_sent *sent;
+	struct changes c;
+
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	c.ask.has_outcome = true;
+	c.ask.outcome.data = (uint8_t *)"outcome";
+	c.ask.outcome.len = 7;
+	assert_int_equal(appended(a, &c), 0);
+	/* B has not heard yet: the database says who was second. */
+	assert_int_equal(appended(b, &c), AG_CONFLICT);
+	while (ag_kit_next(b) != NULL)
+		;
+	prepare(&c);
+	change(&c, "key:key_2", 0);
+	assert_int_equal(appended(a, &c), 0);
+	ag_kit_advance(b, 1000);
+	sent = ag_kit_find(b, AG_MSG_JOURNAL_RECORD_EVENT);
+	assert_non_null(sent);
+	assert_string_equal(((const Ag__JournalRecord *)sent->body)->stream,
+	    "key:key_2");
+	while (ag_kit_next(b) != NULL)
+		;
+	reply = pull(b, 1, 10, NULL);
+	assert_int_equal(reply->n_records, 2);
+	assert_non_null(strchr(reply->records[0]->author, '/'));
+	/* What another node owes its audit log is not this one's to deliver. */
+	assert_int_equal(pull(b, 1, 10, "keys.0")->n_records, 0);
+	prepare(&c);
+	change(&c, "key:key_1", 1);
+	assert_int_equal(appended(b, &c), 0);
+	assert_int_equal(appended(a, &c), AG_CONFLICT);
+	ag_kit_free(&b);
+}
+
+static void
+state_fact(struct changes *c, const char *stream, uint64_t expected,
+    Ag__KeyState__V state)
+{
+	static uint8_t bytes[64];
+	Ag__KeyStateFact fact = AG__KEY_STATE_FACT__INIT;
+
+	prepare(c);
+	change(c, stream, expected);
+	fact.key_id = (char *)"key_1";
+	fact.state = state;
+	c->one[0].type = AG_MSG_KEY_STATE_FACT;
+	c->one[0].event.data = bytes;
+	c->one[0].event.len = ag__key_state_fact__pack(&fact, bytes);
+}
+
+static void
+what_ended_stays_ended(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	state_fact(&c, "key:key_1", 0, AG__KEY_STATE__V__Compromised);
+	assert_int_equal(appended(kit, &c), 0);
+	state_fact(&c, "key:key_1", 1, AG__KEY_STATE__V__Active);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	state_fact(&c, "key:key_1", 1, AG__KEY_STATE__V__Destroyed);
+	assert_int_equal(appended(kit, &c), 0);
+	/* Nor by hand. */
+	assert_string_equal(by_hand("UPDATE aegis_journal.stream SET ended = "
+	    "false, version = version + 1"), "AG002");
+	assert_string_equal(by_hand("UPDATE aegis_journal.event SET fact = ''"),
+	    "AG002");
+	assert_string_equal(by_hand("DELETE FROM aegis_journal.event"), "AG002");
+	assert_string_equal(by_hand("TRUNCATE aegis_journal.event"), "AG002");
+	assert_string_equal(by_hand("UPDATE aegis_journal.head SET seq = 1"),
+	    "AG002");
+	assert_string_equal(by_hand("SELECT count(*) FROM aegis_journal.event"),
+	    "2");
+}
+
+static void
+a_former_process_is_shut_out(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	by_hand("UPDATE aegis_journal.node SET epoch = epoch + 1");
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), AG_UNAVAILABLE);
+	assert_string_equal(by_hand("SELECT count(*) FROM aegis_journal.event"),
+	    "0");
+}
+
+static void
+without_the_database_it_refuses_and_heals(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), 0);
+	/* One connection is ended under it: who notices first is refused. */
+	by_hand("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+	    "WHERE application_name = 'aegis'");
+	prepare(&c);
+	change(&c, "key:key_1", 1);
+	assert_int_not_equal(appended(kit, &c), 0);
+	assert_int_equal(appended(kit, &c), AG_UNAVAILABLE);
+	/* What is known here still is read. */
+	assert_int_equal(pull(kit, 1, 10, NULL)->n_records, 1);
+	ag_kit_advance(kit, 3000);
+	assert_int_equal(appended(kit, &c), 0);
+	assert_int_equal(pull(kit, 1, 10, NULL)->n_records, 2);
+}
+
+static int
+read_environment(void)
+{
+	const char *file = getenv("AEGIS_TEST_PASSWORD_FILE");
+
+	if ((postgres = getenv("AEGIS_TEST_POSTGRES")) == NULL || file == NULL)
+		return 1;
+	setenv("PGPASSFILE", getenv("AEGIS_TEST_PGPASS"), 1);
+	snprintf(config, sizeof(config), "journal: {kind: postgres, postgres: "
+	    "{url: '%s', password_file: '%s', timeout_ms: 10000}}\n", postgres, file);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest shared[] = {
+		cmocka_unit_test_setup_teardown(two_nodes_are_one_history, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_ended_stays_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_former_process_is_shut_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_the_database_it_refuses_and_heals, setup, teardown),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(appends_and_tells_followers_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_second_writer_conflicts, setup, teardown),
@@ -376,8 +564,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(hands_out_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_idempotent_answers_for_a_day, setup, teardown),
 		cmocka_unit_test_setup_teardown(bounds_idempotent_answers, setup, teardown),
-		cmocka_unit_test(is_the_same_after_a_restart),
+		cmocka_unit_test_setup_teardown(is_the_same_after_a_restart, setup, teardown),
 	};
 
+	if (argc > 1 && strcmp(argv[1], "postgres") == 0) {
+		if (read_environment() != 0)
+			return 77;
+		if (cmocka_run_group_tests(shared, NULL, NULL) != 0)
+			return 1;
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

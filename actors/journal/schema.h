@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AEGIS_JOURNAL_SCHEMA_H
+#define AEGIS_JOURNAL_SCHEMA_H
+
+#include <pg.h>
+
+extern const struct pg_schema journal_schema;
+/* What a role needs that only works with it: for printf, with the role's name. */
+extern const char journal_grants[];
+
+#endif

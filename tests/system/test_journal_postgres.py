@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal in PostgreSQL: one node, one that loses it, and two that share it."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import CONFIG, wait_for
+from servers import Postgres
+
+PASSWORD = "a password of the journal"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    made = Postgres(PASSWORD)
+    try:
+        yield made.start()
+    finally:
+        made.leave()
+
+
+@pytest.fixture
+def shared(fresh_fleet, postgres, tmp_path):
+    """make() starts one more node on an empty database."""
+    postgres.run("DROP SCHEMA IF EXISTS aegis_journal CASCADE")
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    config = dict(CONFIG, journal={"kind": "postgres", "postgres": {"url": postgres.url, "password_file": str(secret)}})
+
+    def make(**more):
+        return fresh_fleet(dict(config, **more))
+    return make
+
+
+def sign(who, key):
+    return who.post("/v1/keys/%s/sign" % key, {"message_b64": "aGk="})
+
+
+def of_journal(fleet):
+    return fleet.processes()["journal"]
+
+
+def test_the_ring_runs_on_it(shared, postgres):
+    fleet = shared()
+    admin = fleet.admin()
+    key = fleet.key(admin, "k", activate=False)
+    admin.ok("POST", "/v1/keys/k/activate", {})
+    agent = fleet.agent(admin, ["key:k:sign"])
+    assert sign(agent, "k").status == 200
+    assert admin.ok("POST", "/v1/keys/k/rotate", {})["version"] == 2
+    repeat = {"Idempotency-Key": "once"}
+    first = admin.post("/v1/keys", {"key_spec": "EC_P256", "alias": "twice"}, headers=repeat)
+    again = admin.post("/v1/keys", {"key_spec": "EC_P256", "alias": "twice"}, headers=repeat)
+    assert first.status == again.status and first.json["id"] == again.json["id"]
+    admin.ok("POST", "/v1/agents/%s/revoke" % agent.id, {"reason": "test"})
+    assert sign(agent, "k").status == 401
+    assert admin.post("/v1/keys", {"key_spec": "EC_P256", "alias": "k"}).status == 409
+    rows = postgres.rows("SELECT seq FROM aegis_journal.event ORDER BY seq")
+    assert [int(seq) for (seq,) in rows] == list(range(1, len(rows) + 1))
+    assert PASSWORD not in open(fleet.log, errors="replace").read()
+    pid = of_journal(fleet)
+    for name in ("cmdline", "environ"):
+        assert PASSWORD.encode() not in open("/proc/%d/%s" % (pid, name), "rb").read()
+    # A copy that was lost is filled again; nothing else knows the difference.
+    fleet.stop()
+    for name in ("data.mdb", "lock.mdb"):
+        os.unlink(os.path.join(fleet.state, "journal", name))
+    fleet.start()
+    admin = fleet.admin()
+    assert admin.ok("GET", "/v1/keys/k")["id"] == key["id"]
+    assert sign(admin, "k").status == 200
+    assert sign(fleet.client(agent.token), "k").status == 401
+
+
+def test_a_state_directory_with_a_journal_of_its_own_is_refused(fresh_fleet, postgres, shared):
+    fleet = fresh_fleet(CONFIG)
+    fleet.stop()
+    node = shared()
+    fleet.config_file, own = node.config_file, fleet.config_file
+    with pytest.raises(AssertionError):
+        fleet.start(15)
+    assert "has a journal of its own" in open(fleet.log, errors="replace").read()
+    fleet.kill()
+    fleet.config_file = own
+    fleet.start()
+    # And the other way round: a copy is no journal.
+    node.stop()
+    node.configure(CONFIG)
+    with pytest.raises(AssertionError):
+        node.start(15)
+    assert "has a copy of the journal" in open(node.log, errors="replace").read()
+
+
+class Writers:
+    """Keys made and changed from several connections, whatever happens meanwhile."""
+
+    def __init__(self, fleet, count=4):
+        self.acknowledged, self.unknown, self.statuses, self.stop = {}, set(), set(), False
+        self.threads = [threading.Thread(target=self.write, args=(fleet, i)) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def write(self, fleet, number):
+        who, n = fleet.admin(), 0
+        while not self.stop:
+            name = "w%d-%d" % (number, n)
+            n += 1
+            try:
+                got = who.post("/v1/keys", {"key_spec": "AES_256", "alias": name, "activate": True})
+            except Exception:
+                self.unknown.add(name)
+                continue
+            self.statuses.add(got.status)
+            if got.status in (200, 201):
+                self.acknowledged[name] = got.json["id"]
+            elif got.status != 503:
+                self.unknown.add(name)
+
+    def end(self):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+
+def same_everywhere(fleet, postgres, writers):
+    """Acknowledged is there; refused with 503 is not; the database and this node agree."""
+    admin = fleet.admin()
+    have = dict((key["alias"], key["id"]) for key in admin.items("/v1/keys?limit=1000") if key["alias"])
+    for name, id in writers.acknowledged.items():
+        assert have.get(name) == id, name
+    extra = set(have) - set(writers.acknowledged) - writers.unknown
+    assert not extra, extra
+    streams = set(name for (name,) in postgres.rows("SELECT name FROM aegis_journal.stream WHERE name LIKE 'key:%'"))
+    assert streams == set("key:" + id for id in have.values())
+    gap = postgres.rows("SELECT count(*), min(seq), max(seq) FROM aegis_journal.event")
+    assert gap[0][0] == gap[0][2] and gap[0][1] == "1"
+
+
+def test_the_journal_is_killed_under_writes(shared, postgres):
+    fleet = shared()
+    writers = Writers(fleet)
+    for _ in range(3):
+        wait_for(lambda n=len(writers.acknowledged): len(writers.acknowledged) > n + 20, 60, what="keys")
+        pid = of_journal(fleet)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: of_journal(fleet) not in (0, pid), 30, what="another journal")
+    wait_for(lambda n=len(writers.acknowledged): len(writers.acknowledged) > n + 20, 60, what="keys again")
+    writers.end()
+    same_everywhere(fleet, postgres, writers)
+    # One event for each change that the journal has, also for those whose answer was lost.
+    wanted = set(fleet.admin().ok("GET", "/v1/keys/" + name)["id"] for name in writers.acknowledged)
+    made = [e["resource"]["id"] for e in fleet.all_events(60) if e["operation"] == "key.create" and e["outcome"] == "allowed"
+            and e["event_type"] == "request"]
+    assert wanted <= set(made) and len(made) == len(set(made))
+
+
+def test_the_database_is_away_and_comes_back(shared, postgres):
+    fleet = shared()
+    admin = fleet.admin()
+    fleet.key(admin, "k")
+    agent = fleet.agent(admin, ["key:k:sign", "key:k:verify"])
+    made = sign(agent, "k").json
+    writers = Writers(fleet)
+    wait_for(lambda: len(writers.acknowledged) > 20, 60, what="keys")
+    postgres.kill()
+    try:
+        wait_for(lambda: 503 in writers.statuses, 20, what="a refusal")
+        begun = time.monotonic()
+        got = admin.post("/v1/keys", {"key_spec": "EC_P256", "alias": "not-now"})
+        assert (got.status, got.reason) == (503, "journal") and int(got.headers["retry-after"]) > 0
+        assert time.monotonic() - begun < 5
+        assert sign(agent, "k").status == 200
+        assert agent.post("/v1/keys/k/verify", {"message_b64": "aGk=", "signature_b64": made["signature_b64"]}).json["valid"]
+        health = admin.get("/healthz/ready").json
+        assert health["status"] == "degraded", health
+    finally:
+        postgres.start()
+    wait_for(lambda: admin.post("/v1/keys", {"key_spec": "EC_P256", "alias": "now-again"}).status in (200, 201), 60,
+             what="changes again")
+    wait_for(lambda n=len(writers.acknowledged): len(writers.acknowledged) > n + 20, 60, what="keys again")
+    writers.end()
+    assert admin.get("/v1/keys/not-now").status == 404
+    writers.acknowledged.update((key, admin.ok("GET", "/v1/keys/" + key)["id"]) for key in ("k", "now-again"))
+    same_everywhere(fleet, postgres, writers)
+
+
+def test_a_server_that_does_not_answer(shared, postgres):
+    """Stopped, not ended: connections stand and nothing comes back."""
+    fleet = shared()
+    admin = fleet.admin()
+    fleet.key(admin, "k")
+    assert sign(admin, "k").status == 200  # it is loaded, and its uses are set aside
+    stopped = postgres.processes()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        statuses = []
+
+        def refused():
+            begun = time.monotonic()
+            got = admin.post("/v1/keys", {"key_spec": "EC_P256"})
+            statuses.append(got.status)
+            assert time.monotonic() - begun < 8
+            return got.status == 503
+        wait_for(refused, 30, what="503")
+        assert set(statuses) <= {503, 504}
+        # A shard whose change is in doubt asks the journal's copy, and goes on.
+        wait_for(lambda: sign(admin, "k").status == 200, 10, what="a signature")
+        assert [sign(admin, "k").status for _ in range(20)] == [200] * 20
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: admin.post("/v1/keys", {"key_spec": "EC_P256"}).status in (200, 201), 60, what="changes again")
+
+
+def test_racing_changes_of_one_key(shared, postgres):
+    fleet = shared()
+    key = fleet.key(fleet.admin(), "k", activate=False)
+    codes = []
+
+    def race():
+        who = fleet.admin()
+        codes.extend(who.post("/v1/keys/k/" + verb, {"reason": "race"} if verb == "deactivate" else {}).status
+                     for verb in ("activate", "rotate", "deactivate") * 3)
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(codes) == {200, 409}
+    versions = [int(v) for (v,) in postgres.rows(
+        "SELECT version FROM aegis_journal.event WHERE stream = 'key:%s' ORDER BY seq" % key["id"])]
+    assert versions == list(range(1, len(versions) + 1))
+    assert codes.count(200) == len(versions) - 1
