@@ -80,7 +80,9 @@ static bool
 append_doubtful(struct ag_ctx *ctx, ag_err status,
     const Ag__JournalAppendReply *reply, size_t changes)
 {
-	if (status == AG_TIMEOUT || status == AG_NOBODY)
+	/* The last is the journal's own word for it. */
+	if (status == AG_TIMEOUT || status == AG_NOBODY ||
+	    status == AG_DEADLINE_EXCEEDED)
 		return ctx->kit == NULL;
 	if (reply == NULL || ctx->actor->follow == AG_FOLLOW_LIVE)
 		return false;

@@ -9,7 +9,7 @@
  * The loop waits for that trip, as it waits for the disk otherwise, but never
  * longer than journal.postgres.timeout_ms; and while nobody is there it does
  * not wait at all: changes are refused with 503 at once. What was sent when the
- * connection broke may have been done. Its asker is told so (AG_TIMEOUT), and
+ * connection broke may have been done. Its asker is told so, and
  * hears of the records, if there are any, when they are read.
  */
 #include "shared.h"
@@ -160,7 +160,7 @@ static ag_err
 unsaid(struct ag_ctx *ctx, ag_err status)
 {
 	if (status == AG_TIMEOUT)
-		return ag_refuse(ctx, AG_TIMEOUT, "journal", NULL,
+		return ag_refuse(ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
 		    "the database was lost; whether it was done is not known yet");
 	ag_refuse_retry(ctx, 1);
 	return ag_refuse(ctx, status, "journal", NULL,

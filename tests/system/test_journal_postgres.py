@@ -99,7 +99,7 @@ class Writers:
     """Keys made and changed from several connections, whatever happens meanwhile."""
 
     def __init__(self, fleet, count=4):
-        self.acknowledged, self.unknown, self.statuses, self.stop = {}, set(), set(), False
+        self.acknowledged, self.refused, self.unknown, self.statuses, self.stop = {}, {}, set(), set(), False
         self.threads = [threading.Thread(target=self.write, args=(fleet, i)) for i in range(count)]
         for thread in self.threads:
             thread.start()
@@ -117,7 +117,9 @@ class Writers:
             self.statuses.add(got.status)
             if got.status in (200, 201):
                 self.acknowledged[name] = got.json["id"]
-            elif got.status != 503:
+            elif got.status == 503:
+                self.refused[name] = got.json
+            else:
                 self.unknown.add(name)
 
     def end(self):
@@ -133,7 +135,7 @@ def same_everywhere(fleet, postgres, writers):
     for name, id in writers.acknowledged.items():
         assert have.get(name) == id, name
     extra = set(have) - set(writers.acknowledged) - writers.unknown
-    assert not extra, extra
+    assert not extra, [writers.refused.get(name) for name in extra]
     streams = set(name for (name,) in postgres.rows("SELECT name FROM aegis_journal.stream WHERE name LIKE 'key:%'"))
     assert streams == set("key:" + id for id in have.values())
     gap = postgres.rows("SELECT count(*), min(seq), max(seq) FROM aegis_journal.event")
