@@ -339,7 +339,7 @@ settings(struct shared *s)
 	why = pg_server_set(&s->server, ag_config_str(s->ctx,
 	    "journal.postgres.url", 0), path_of(s, "journal.postgres.ca_file"));
 	if (why == NULL && password != NULL)
-		why = ag_secret_read(password, 4096, &s->server.password);
+		why = ag_secret_read(password, &s->server.password);
 	if (why == NULL)
 		return AG_OK;
 	ag_log(s->ctx, AG_ERROR, "JOURNAL-SETTINGS", "why=%s", why);
