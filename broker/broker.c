@@ -367,7 +367,7 @@ take_orders(struct broker *b)
 static void
 on_supervisor(struct broker *b)
 {
-	ssize_t n = read(AG_BOOT_FD, b->order + b->order_len,
+	ssize_t n = ag_boot_hear(AG_BOOT_FD, b->order + b->order_len,
 	    sizeof(b->order) - b->order_len);
 
 	if (n > 0) {

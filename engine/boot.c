@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LENGTH_BYTES = 4, WORD_MAX = 255 };
@@ -123,6 +124,47 @@ ag_boot_write(int fd, const Ag__Boot *boot)
 	ag_wipe(bytes, LENGTH_BYTES + len);
 	free(bytes);
 	return err;
+}
+
+/* Standard output is the log, too, where it was the same file. */
+static void
+take_log(int fd)
+{
+	struct stat out, err;
+	bool both = fstat(STDOUT_FILENO, &out) == 0 &&
+	    fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+	    out.st_ino == err.st_ino;
+
+	if (dup2(fd, STDERR_FILENO) >= 0 && both)
+		(void)dup2(fd, STDOUT_FILENO);
+	close(fd);
+}
+
+ssize_t
+ag_boot_hear(int fd, void *out, size_t size)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { out, size };
+	struct msghdr head = { .msg_iov = &part, .msg_iovlen = 1,
+		.msg_control = control.bytes, .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c;
+	int log;
+
+	if (n < 0)
+		return n;
+	for (c = CMSG_FIRSTHDR(&head); c != NULL;
+	    c = CMSG_NXTHDR(&head, (struct cmsghdr *)(uintptr_t)c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+		    c->cmsg_len != CMSG_LEN(sizeof(log)))
+			continue;
+		memcpy(&log, CMSG_DATA(c), sizeof(log));
+		take_log(log);
+	}
+	return n;
 }
 
 ag_err

@@ -23,6 +23,9 @@ void ag_log_plain(enum ag_level level, const char *event, const char *fmt, ...)
 
 /* ---- boot.c: descriptor 3. Blocks until the boot message is there. */
 enum { AG_BOOT_FD = 3, AG_BOOT_BYTES_MAX = 1 << 20 };
+/* Reads on descriptor 3 what came after boot, as recv does. A descriptor that
+ * comes along is the log from now on: it takes standard error's place. */
+ssize_t ag_boot_hear(int fd, void *out, size_t size);
 ag_err ag_boot_read(int fd, Ag__Boot **out) AG_MUST; /* free with protobuf-c */
 ag_err ag_boot_write(int fd, const Ag__Boot *boot) AG_MUST;
 /* Same framing for what follows on the descriptor (broker orders). */

@@ -225,7 +225,7 @@ on_boot_fd(evutil_socket_t fd, short what, void *arg)
 {
 	struct ag_ctx *ctx = arg;
 	char bytes[64];
-	ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	ssize_t n = ag_boot_hear(fd, bytes, sizeof(bytes));
 
 	(void)what;
 	if (n == 0)

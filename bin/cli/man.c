@@ -135,8 +135,9 @@ static const struct { const char *name, *what; } variables[] = {
 	    "finished, nothing new is taken. A second one ends it now" },
 	{ "SIGUSR1", "aegis up reads log.level of its configuration file again, for "
 	    "itself and every process of the fleet; nothing is restarted" },
-	{ "SIGHUP", "aegis up drains and ends, as the terminal does; with --detach it "
-	    "is ignored. New files of rest.tls need no signal: they are taken as "
+	{ "SIGHUP", "with log.file or --detach the log's file is opened anew, after "
+	    "it was moved away, by every process; no line is lost. Without, aegis up "
+	    "drains and ends, as the terminal does. New files of rest.tls need no signal: they are taken as "
 	    "soon as they are there" },
 };
 

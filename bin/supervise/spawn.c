@@ -212,8 +212,32 @@ ag_guest_boot(struct supervisor *sup, const struct guest *guest,
 	return AG_OK;
 }
 
+/* As send(), with the log's descriptor (-1: without). */
+static ssize_t
+send_with(int fd, const void *bytes, size_t len, int flags, int log)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct iovec part = { (void *)(uintptr_t)bytes, len };
+	struct msghdr head = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (log >= 0) {
+		head.msg_control = control.bytes;
+		head.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&head);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(log));
+		memcpy(CMSG_DATA(c), &log, sizeof(log));
+	}
+	return sendmsg(fd, &head, flags);
+}
+
 static void
-send_order(struct supervisor *sup, const Ag__BootRow *row)
+send_order(struct supervisor *sup, const Ag__BootRow *row, int log)
 {
 	uint8_t order[512];
 	size_t len = ag__boot_row__get_packed_size(row);
@@ -226,7 +250,8 @@ send_order(struct supervisor *sup, const Ag__BootRow *row)
 	for (unsigned i = 0; i < 4; i++)
 		order[i] = (uint8_t)(len >> (8 * i));
 	ag__boot_row__pack(row, order + 4);
-	if (send(fd, order, 4 + len, MSG_NOSIGNAL) != (ssize_t)(4 + len)) {
+	if (send_with(fd, order, 4 + len, MSG_NOSIGNAL, log) !=
+	    (ssize_t)(4 + len)) {
 		/* Half an order would be worse than none: it starts anew. */
 		ag_log_plain(AG_ERROR, "BROKER-ORDER", "row=%s error=%s",
 		    row->name, strerror(errno));
@@ -242,23 +267,30 @@ ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
 
 	one.count = 0;
 	add_row(&one, slot, name, role, endpoint, token_hash, true);
-	send_order(sup, &one.rows[0]);
+	send_order(sup, &one.rows[0], -1);
 }
 
-void
-ag_child_tell(struct child *child, const char *line)
+static void
+tell(struct child *child, const char *line, int log)
 {
 	char text[AG_WORD_MAX + 2];
 	int n = snprintf(text, sizeof(text), "%s\n", line);
 
-	if (child->fd >= 0 && send(child->fd, text, (size_t)n,
-	    MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+	if (child->fd >= 0 && send_with(child->fd, text, (size_t)n,
+	    MSG_NOSIGNAL | MSG_DONTWAIT, log) != n)
 		ag_log_plain(AG_WARN, "CHILD-UNTOLD", "name=%s error=%s",
 		    child->name, strerror(errno));
 }
 
 void
-ag_child_level(struct supervisor *sup, struct child *child, const char *level)
+ag_child_tell(struct child *child, const char *line)
+{
+	tell(child, line, -1);
+}
+
+static void
+tell_level(struct supervisor *sup, struct child *child, const char *level,
+    int log)
 {
 	Ag__BootRow order = AG__BOOT_ROW__INIT;
 	char line[32];
@@ -266,11 +298,25 @@ ag_child_level(struct supervisor *sup, struct child *child, const char *level)
 	if (child->is_broker) {
 		order.name = order.role = child->role;
 		order.log_level = (char *)(uintptr_t)level;
-		send_order(sup, &order);
+		send_order(sup, &order, log);
 	} else {
 		snprintf(line, sizeof(line), "level %s", level);
-		ag_child_tell(child, line);
+		tell(child, line, log);
 	}
+}
+
+void
+ag_child_level(struct supervisor *sup, struct child *child, const char *level)
+{
+	tell_level(sup, child, level, -1);
+}
+
+/* A descriptor travels with words: with the level, which stays as it is. */
+void
+ag_child_log(struct supervisor *sup, struct child *child)
+{
+	tell_level(sup, child, sup->level[0] != '\0' ? sup->level :
+	    ag_config_get_str(sup->config, "log.level", 0), sup->log_fd);
 }
 
 /* A line of ag_config_pack without the place in the file, which may be long. */

@@ -224,6 +224,8 @@ void ag_child_tell(struct child *child, const char *line);
 /* Tells it the least that it is to log from now on. */
 /* Tells iam its limits, as they were read again. */
 void ag_child_limits(struct supervisor *sup, struct child *child);
+/* The log has been opened anew: the child goes on in it. */
+void ag_child_log(struct supervisor *sup, struct child *child);
 void ag_child_level(struct supervisor *sup, struct child *child,
     const char *level);
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;

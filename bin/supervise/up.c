@@ -72,21 +72,33 @@ place_clock(struct supervisor *sup)
 }
 
 /* log.file, or what a detached fleet has instead of a terminal. */
+static const char *
+log_file(const struct supervisor *sup, char own[PATH_MAX])
+{
+	const char *file = ag_config_get_str(sup->config, "log.file", 0);
+
+	snprintf(own, PATH_MAX, "%s/aegis.log", sup->state_dir);
+	return file != NULL ? file : own;
+}
+
+static int
+log_begin(const char *file)
+{
+	return open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
 static int
 open_log(struct supervisor *sup)
 {
-	const char *file = ag_config_get_str(sup->config, "log.file", 0);
 	char own[PATH_MAX];
+	const char *file = log_file(sup, own);
 
 	sup->stdout_fd = STDOUT_FILENO;
 	if (sup->detach)
 		sup->stdout_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	if (file == NULL && !sup->detach)
+	if (file == own && !sup->detach)
 		return EXIT_YES;
-	snprintf(own, sizeof(own), "%s/aegis.log", sup->state_dir);
-	if (file == NULL)
-		file = own;
-	sup->log_fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	sup->log_fd = log_begin(file);
 	if (sup->log_fd >= 0)
 		return EXIT_YES;
 	ag_sup_complain("up", "log.file: %s: %s", file, strerror(errno));
@@ -390,6 +402,31 @@ reload(struct supervisor *sup)
 		ag_child_level(sup, &sup->children[i], sup->level);
 }
 
+/* SIGHUP: the log's file was moved away; a new one is begun, here and in every
+ * process. Until each has heard of it, it writes to the old one: no line is
+ * lost. */
+static void
+reopen_log(struct supervisor *sup)
+{
+	char own[PATH_MAX];
+	const char *file = log_file(sup, own);
+	int fd = log_begin(file);
+
+	if (fd < 0 || dup3(fd, sup->log_fd, O_CLOEXEC) < 0) {
+		ag_log_plain(AG_ERROR, "LOG-NOT-OPENED", "file=%s error=%s", file,
+		    strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	close(fd);
+	if (sup->phase != PHASE_STARTING)
+		dup2(sup->log_fd, STDERR_FILENO);
+	for (unsigned i = 0; i < sup->count; i++)
+		ag_child_log(sup, &sup->children[i]);
+	ag_log_plain(AG_INFO, "LOG-OPENED", "file=%s", file);
+}
+
 static void
 take_signals(struct supervisor *sup)
 {
@@ -400,8 +437,11 @@ take_signals(struct supervisor *sup)
 			reload(sup);
 			continue;
 		}
-		if (info.ssi_signo == SIGCHLD ||
-		    (info.ssi_signo == SIGHUP && sup->detach))
+		if (info.ssi_signo == SIGHUP && sup->log_fd >= 0) {
+			reopen_log(sup);
+			continue;
+		}
+		if (info.ssi_signo == SIGCHLD)
 			continue;
 		/* Once: in order. Again: now. */
 		ag_drain(sup, info.ssi_signo == SIGINT ? EXIT_INTERRUPTED :

@@ -604,3 +604,30 @@ def test_admin_token(fresh_fleet, tmp_path):
         assert done.returncode != 0 and done.stdout == "", done
     fleet.stop()
     fleet.run("admin-token", "--out", out, check=7)
+
+
+def test_the_log_is_opened_anew(fresh_fleet, tmp_path):
+    """SIGHUP after the file was moved away: every process goes on in the new one, also one that is started later."""
+    log, moved = tmp_path / "aegis.log", tmp_path / "aegis.log.1"
+    fleet = fresh_fleet({"log": {"level": "debug", "file": str(log)}})
+
+    def files(pids):
+        return set(os.readlink("/proc/%d/fd/2" % pid) for pid in pids)
+    before = fleet.processes()
+    assert files(before.values()) == {str(log)}
+    for _ in range(2):
+        log.rename(moved)
+        os.kill(fleet.process.pid, signal.SIGHUP)
+        wait_for(log.exists, what="a new file")
+        wait_for(lambda: files(list(before.values()) + [fleet.process.pid]) == {str(log)}, what="everybody to write there")
+    assert fleet.processes() == before and "LOG-OPENED" in log.read_text()
+    os.kill(before["history"], signal.SIGKILL)
+    again = wait_for(lambda: (lambda pid: pid not in (0, before["history"]) and pid)(fleet.processes().get("history", 0)),
+                     30, what="history")
+    assert files([again]) == {str(log)} and '"history"' in log.read_text()
+    # It cannot be opened: what is open stays in use.
+    log.rename(moved)
+    log.mkdir()
+    os.kill(fleet.process.pid, signal.SIGHUP)
+    wait_for(lambda: "LOG-NOT-OPENED" in moved.read_text(), what="the trouble to be told")
+    assert fleet.client().get("/healthz/live").status == 200
