@@ -355,5 +355,13 @@ static void (*const pages[PAGE_COUNT])(struct conn *) = {
 void
 page_answer(struct conn *conn)
 {
+	char *query = http_query(&conn->in);
+
+	/* Pages take no parameters, and say so like every route. */
+	if (query != NULL && codec_bind_query(&conn->plane->pool,
+	    &ag__nothing__descriptor, query, &conn->own) == NULL) {
+		answer_own(conn);
+		return;
+	}
 	pages[conn->in.match.route->page](conn);
 }

@@ -482,3 +482,14 @@ def test_drain(fresh_fleet):
         pass
     assert last is None or last.get("event") in ("audit", "end")
     idle.close()
+
+
+@pytest.mark.parametrize("path", ["/healthz/live", "/healthz/ready", "/healthz/startup", "/metrics", "/openapi.json",
+                                  "/docs", "/.well-known/jwks.json", "/v1/info"])
+def test_pages_take_no_parameters(fleet, path):
+    who = fleet.client()
+    assert who.get(path).status == 200
+    got = who.get(path + "?x=1")
+    assert (got.status, got.code, got.reason) == (400, "InvalidField", "unknown_field")
+    assert got.json["field"] == "?x"
+    assert who.get(path).status == 200
