@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ORDER_MS = 1000, SINKS_MAX = 64 };
+enum { ORDER_MS = 1000 };
 
 /* Sinks are the house's: they carry every tenant's events. */
 static ag_err
@@ -122,22 +122,28 @@ slot_of(struct ag_ctx *ctx, const char *name)
 
 /* --------------------------------------------------------------- questions */
 
+/* A page from the sink at that place on, in the order of `sinks:`. */
 static ag_err
 gather(struct history *h, struct ag_ctx *ctx,
     const struct ag_metrics_block *blocks, size_t count,
-    Ag__SinkListReply *reply)
+    const struct ag_page *page, Ag__SinkListReply *reply)
 {
 	unsigned n = ag_slot_count(ctx, AG_ROLE_SINK);
+	uint64_t place = cursor_place(page);
 
 	reply->items = ag_alloc(ctx, (n + 1) * sizeof(*reply->items));
 	if (reply->items == NULL)
 		return AG_NO_MEMORY;
-	for (unsigned i = 0; i < n && reply->n_items < SINKS_MAX; i++) {
+	for (unsigned i = place < n ? (unsigned)place : n; i < n; i++) {
 		unsigned slot = ag_slot(ctx, AG_ROLE_SINK, i);
 		Ag__Sink *sink;
 
 		if (slot == AG_SLOT_NONE || sink_name(ctx, slot) == NULL)
 			continue;
+		if (reply->n_items == page->limit) {
+			reply->next_cursor = cursor_make(ctx, page, i);
+			return reply->next_cursor == NULL ? AG_NO_MEMORY : AG_OK;
+		}
 		sink = describe(h, ctx, slot, block_of_slot(ctx, slot, blocks,
 		    count));
 		if (sink == NULL)
@@ -158,11 +164,10 @@ on_list_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_err err = status;
 
 	(void)msg;
-	(void)memo;
 	if (err == AG_OK)
 		err = ag_metrics_read(ag_run_dir(ctx), &blocks, &count);
 	if (err == AG_OK)
-		err = gather(h, ctx, blocks, count, &reply);
+		err = gather(h, ctx, blocks, count, memo, &reply);
 	free(blocks);
 	reply.head = h->head;
 	return err != AG_OK ? err : ag_reply(ctx, AG_MSG_SINK_LIST, &reply);
@@ -171,10 +176,13 @@ on_list_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 ag_err
 on_sink_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
+	struct ag_page page;
 	ag_err err = house_only(ctx);
 
-	(void)msg;
-	return err != AG_OK ? err : head_ask(state, ctx, on_list_head, NULL, 0);
+	if (err == AG_OK)
+		err = ag_page_read(ctx, msg, &page);
+	return err != AG_OK ? err :
+	    head_ask(state, ctx, on_list_head, &page, sizeof(page));
 }
 
 static ag_err

@@ -3,6 +3,7 @@
 survives, and no sink that delays another."""
 import json
 import os
+import urllib.parse
 import signal
 import subprocess
 import sys
@@ -157,12 +158,27 @@ def test_paused_until_resumed(two_files):
     act(admin, 5)
     has(second, last_id(fleet, admin))
     assert len(lines(first)) == had, "paused outlives the process"
-    assert fleet.run("sink", "resume", "first", check=0).stdout.split() == ["first", "running"]
+    # What it says of itself outlives it: that it is back is seen by its answer, and until then by a 7.
+    resumed = wait_for(lambda: (lambda done: done.returncode != 7 and done)(fleet.run("sink", "resume", "first")), 30,
+                       what="the sink to be there again")
+    assert (resumed.returncode, resumed.stdout.split()) == (0, ["first", "running"]), resumed
     has(first, last_id(fleet, admin))
     seqs = sorted(set(e["seq"] for e in lines(first) if e["tenant"] == "default"))
     assert seqs == list(range(1, len(seqs) + 1))
     told = [e["operation"] for e in fleet.events(admin)]
     assert "system.sink-pause" in told and "system.sink-resume" in told
+
+
+def test_sinks_come_in_pages(two_files):
+    fleet, admin, first, second = two_files
+    page = admin.ok("GET", "/v1/sinks?limit=1")
+    assert [s["name"] for s in page["items"]] == ["first"] and page["next_cursor"]
+    rest = admin.ok("GET", "/v1/sinks?limit=1&cursor=" + urllib.parse.quote(page["next_cursor"]))
+    assert [s["name"] for s in rest["items"]] == ["second"] and rest["next_cursor"] is None
+    assert admin.ok("GET", "/v1/sinks")["next_cursor"] is None
+    for query, reason in (("limit=0", "out_of_range"), ("cursor=x", "bad_cursor"), ("name=first", "unknown_field")):
+        got = admin.get("/v1/sinks?" + query)
+        assert (got.status, got.reason) == (400, reason), query
 
 
 def test_a_sink_that_is_not_there_is_seen(two_files):
