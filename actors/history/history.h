@@ -23,6 +23,7 @@ enum {
 	GROUP_LEVEL = 8,
 	PROOF_PATH_MAX = 64,
 	NEEDLES_MAX = 8,
+	ADDRESS_TEXT = 64, /* of a peer, and NUL */
 	TENANT_KEY = AG_SEG_TENANT_MAX + 1 + 8, /* tenant, 0, size */
 };
 

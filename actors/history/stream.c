@@ -29,6 +29,9 @@ struct stream {
 	int64_t expires_at; /* of the credential; 0: never */
 	char actor_id[AG_ID_SIZE];
 	char jti[AG_UUID_TEXT]; /* "": another issuer's */
+	char source[ADDRESS_TEXT];
+	int64_t issued_at;
+	bool stepped_up;
 	bool asked;         /* iam is */
 	bool doubted;       /* and has to be, when this turn is over */
 	bool waits;         /* until iam has answered */
@@ -247,6 +250,13 @@ ask_standing(struct ag_ctx *ctx, struct stream *s)
 	ask.jti = s->jti[0] == '\0' ? NULL : s->jti;
 	ask.kind = AG_KIND_AUDIT;
 	ask.op = (char *)"read";
+	ask.has_operation = ask.has_plane = true;
+	ask.operation = AG_MSG_AUDIT_STREAM;
+	ask.plane = s->slot;
+	ask.source_address = s->source;
+	ask.has_credential_issued_at = ask.has_stepped_up = true;
+	ask.credential_issued_at = s->issued_at;
+	ask.stepped_up = s->stepped_up;
 	/* Not there: the next tick asks again. */
 	s->asked = ag_ask(ctx, ag_slot(ctx, AG_ROLE_IAM, 0), AG_MSG_STANDING_ASK,
 	    &ask, AG_MSG_DONE_REPLY, ASK_MS, on_standing, &doubt,
@@ -293,6 +303,7 @@ static const char *const ends[] = {
 	"system.tenant-suspend", "system.tenant-delete",
 	"response.suspend_agent", "response.revoke_agent",
 	"response.revoke_subtree",
+	"policy.update", "policy.delete", "policy.rollback",
 };
 
 /* Every event that is indexed while streams are open comes by here. */
@@ -308,6 +319,7 @@ stream_look(struct history *h, struct ag_ctx *ctx,
 	    memmem(record->body, record->body_len, "revoke", 6) == NULL &&
 	    memmem(record->body, record->body_len, "ungrant", 7) == NULL &&
 	    memmem(record->body, record->body_len, "-role", 5) == NULL &&
+	    memmem(record->body, record->body_len, "policy.", 7) == NULL &&
 	    memmem(record->body, record->body_len, "delete", 6) == NULL))
 		return;
 	event = ag_unpack(ctx, &ag__event__descriptor, record->body,
@@ -328,6 +340,10 @@ opened_by(struct stream *s, struct ag_ctx *ctx, const Ag__Grant *g)
 	    g->jti == NULL || g->issuer != NULL ? "" : g->jti);
 	s->expires_at = g->has_credential_expires_at ?
 	    g->credential_expires_at : 0;
+	snprintf(s->source, sizeof(s->source), "%s",
+	    g->source_address == NULL ? "" : g->source_address);
+	s->issued_at = g->credential_issued_at;
+	s->stepped_up = g->step_up != NULL;
 	s->sure_ms = ag_mono_ms(ctx);
 }
 

@@ -466,6 +466,9 @@ struct iam_rules_room { /* what the ask borrows */
 /* Is it a question for policies at all? out borrows q and room. */
 bool iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
     struct ag_rules_ask *out);
+/* Do the tenant's policies still let what was opened go on? */
+ag_err iam_rules_stand(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const Ag__StandingAsk *said) AG_MUST;
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)

@@ -255,14 +255,14 @@ denied(struct call *c, const struct ag_rules_ask *ask,
 
 /* "rest.1" is the plane rest. */
 static const char *
-plane_of(struct call *c)
+plane_of(struct ag_ctx *ctx, unsigned slot)
 {
-	const char *name = ag_slot_name(c->ctx, ag_from(c->ctx)), *dot;
+	const char *name = ag_slot_name(ctx, slot), *dot;
 	char *cut;
 
 	if (name == NULL || (dot = strchr(name, '.')) == NULL)
 		return name == NULL ? "" : name;
-	if ((cut = ag_strdup(c->ctx, name)) == NULL)
+	if ((cut = ag_strdup(ctx, name)) == NULL)
 		return "";
 	cut[dot - name] = '\0';
 	return cut;
@@ -288,7 +288,7 @@ iam_check_policies(struct call *c)
 	ask = ag_alloc(c->ctx, sizeof(*ask));
 	if (room == NULL || ask == NULL)
 		return AG_NO_MEMORY;
-	q.plane = plane_of(c);
+	q.plane = plane_of(c->ctx, ag_from(c->ctx));
 	q.credential_age_ms = c->now > c->token->issued_at ?
 	    c->now - c->token->issued_at : 0;
 	if (!iam_rules_ask(&q, room, ask))
@@ -319,4 +319,41 @@ iam_check_wanted(struct call *c)
 	ag_refuse_rule(c->ctx, c->grant.policy != NULL ? c->grant.policy->rule :
 	    "approvals.second_factor");
 	return iam_step_up_asked(c);
+}
+
+ag_err
+iam_rules_stand(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const Ag__StandingAsk *said)
+{
+	struct iam_tenant *tenant = node->tenant;
+	struct iam_rules_query q = { .node = node, .now = ag_now_ms(ctx),
+		.op = ag_operation_find((uint16_t)said->operation),
+		.source = said->source_address, .stepped_up = said->stepped_up,
+		.items = 1 };
+	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
+	const struct ag_rules *rules;
+	struct iam_rules_room *room;
+	struct ag_rules_ask *ask;
+
+	if (tenant->book == NULL || !said->has_operation)
+		return AG_OK;
+	if (q.op == NULL)
+		return AG_BAD_MESSAGE;
+	room = ag_alloc(ctx, sizeof(*room));
+	ask = ag_alloc(ctx, sizeof(*ask));
+	if (room == NULL || ask == NULL)
+		return AG_NO_MEMORY;
+	q.plane = plane_of(ctx, said->plane);
+	q.credential_age_ms = q.now > said->credential_issued_at ?
+	    q.now - said->credential_issued_at : 0;
+	if (!iam_rules_ask(&q, room, ask))
+		return AG_OK;
+	rules = iam_rules_of(iam, ctx, tenant);
+	if (rules != NULL)
+		ag_rules_decide(rules, ask, iam->rules_scratch, &answer);
+	if (answer.decision == AG_RULES_DENY ||
+	    (answer.decision == AG_RULES_STEP_UP && !q.stepped_up))
+		return ag_refuse(ctx, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+		    "The policies no longer permit %s.", ask->action);
+	return AG_OK;
 }

@@ -49,6 +49,7 @@ iam_on_standing(void *state, struct ag_ctx *ctx, const void *msg)
 	struct iam_node *node = iam_node_find(iam, ask->actor_id);
 	const struct iam_token *token = NULL;
 	struct iam_no no;
+	ag_err err;
 
 	if (ask->kind == AG_KIND_ANY || ask->kind >= AG_KIND_COUNT)
 		return AG_BAD_MESSAGE;
@@ -66,5 +67,6 @@ iam_on_standing(void *state, struct ag_ctx *ctx, const void *msg)
 	    (enum ag_scope_kind)ask->kind, ask->op, NULL))
 		return ag_refuse(ctx, AG_PERMISSION_DENIED, "scope_missing",
 		    NULL, "It may no longer do this.");
-	return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
+	err = iam_rules_stand(iam, ctx, node, ask);
+	return err != AG_OK ? err : ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
 }

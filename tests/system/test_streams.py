@@ -138,6 +138,26 @@ def test_a_stream_ends_with_the_right_to_read(fleet, admin, unique, how):
     assert any(marker in line for line in other.file), "the stream of who may read goes on"
 
 
+def test_a_stream_ends_with_the_policy_that_let_it(fresh_fleet, unique):
+    """A policy takes away what scopes still give: the streams of those whom it concerns end, and no others."""
+    fleet = fresh_fleet()
+    admin = fleet.admin()
+    who, stays = fleet.person("reader", roles=["auditor"]), fleet.person("stays", roles=["auditor"])
+    everything = "permit(principal, action, resource);"
+    admin.ok("PUT", "/v1/policies/base", {"text": everything})
+    stream, other = Stream(fleet, who.token), Stream(fleet, stays.token)
+    admin.ok("PUT", "/v1/policies/base", {"text": everything + " // again"})
+    begun = admin.get("/v1/whoami").headers["x-request-id"].encode()
+    assert any(begun in line for line in stream.file), "a policy that changes nothing for it ends no stream"
+    admin.ok("PUT", "/v1/policies/no", {"text": """forbid(principal == Aegis::Human::"reader", action, resource)
+        when { context.plane == "rest" };"""})
+    assert stream.until_end() == ("end", {"code": "PermissionDenied"})
+    marker = admin.get("/v1/whoami").headers["x-request-id"].encode()
+    assert any(marker in line for line in other.file), "the stream of who may read goes on"
+    got = who.get("/v1/audit?limit=1")
+    assert (got.status, got.reason) == (403, "no_matching_rule")
+
+
 def test_streams_end_with_their_tenant(fleet, admin, unique):
     name = unique("acme")
     made = admin.ok("POST", "/v1/tenants", {"name": name, "admin_name": "ann"})["admin"]
