@@ -463,6 +463,7 @@ init(void *state, struct ag_ctx *ctx)
 	if (a->every_ms > HEAD_MS)
 		a->every_ms = HEAD_MS; /* the head is never older than a second */
 	a->refused_budget = REFUSED_PER_S;
+	seen_init(a, ctx);
 	if ((err = redact_init(&a->redact, ctx)) != AG_OK)
 		return err;
 	if ((err = recover(a, ctx)) != AG_OK ||

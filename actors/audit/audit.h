@@ -15,8 +15,7 @@ enum {
 	TENANT_INDEX = 16384, /* power of two, four times as many */
 	BOOTS_MAX = 32,       /* plane boots remembered */
 	SEEN_WINDOW = 1 << 18, /* n per boot told apart: 13 s at 20,000/s */
-	GAP_TICKS = 8,
-	GAP_MS = 4000,        /* twice the longest deadline */
+	GAP_TICKS = 12,       /* looks at how far a boot is, in the time of a gap */
 	MARK_AHEAD_MAX = 64,  /* changes recorded behind a gap, per author */
 	GIVEN_MAX = 4096,     /* ids of detections and responses remembered */
 	PULL_ITEMS_MAX = 256,
@@ -81,6 +80,7 @@ struct audit {
 	struct tenant *tenant_last;
 
 	struct boot boots[BOOTS_MAX];
+	uint64_t gap_ms; /* twice the longest deadline: what is missing then is */
 	uint64_t ticks;
 	struct mark marks[AG_SLOTS_MAX];
 	unsigned mark_count;
@@ -157,6 +157,7 @@ enum seen seen_look(struct audit *a, struct boot *b, uint64_t n,
     uint64_t *skipped);
 void seen_set(struct boot *b, uint64_t n, enum seen_state state);
 void seen_restore(struct audit *a, const Ag__Event *event);
+void seen_init(struct audit *a, struct ag_ctx *ctx); /* from the configuration */
 void seen_tick(struct audit *a, struct ag_ctx *ctx);
 bool seen_given(struct audit *a, const char *event_id);
 void seen_give(struct audit *a, const char *event_id);

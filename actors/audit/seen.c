@@ -160,18 +160,48 @@ unaccounted(struct audit *a, struct ag_ctx *ctx, struct boot *b, uint64_t n)
 	return AG_OK;
 }
 
-/* The highest n that was there GAP_MS ago. */
+/* Of all planes, and of what takes longest (AG_OP_SLOW). */
+void
+seen_init(struct audit *a, struct ag_ctx *ctx)
+{
+	static const char *const paths[] = { "rest.deadline_ms",
+		"mcp.deadline_ms", "agent.deadline_ms" };
+	uint64_t longest = AG_DEADLINE_MS;
+
+	for (unsigned i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		uint64_t ms = (uint64_t)ag_config_int(ctx, paths[i]);
+
+		if (ms > longest)
+			longest = ms;
+	}
+	a->gap_ms = 2 * longest * AG_SLOW_FACTOR;
+}
+
+/* The highest n that was there gap_ms ago. */
 static uint64_t
-high_then(const struct boot *b, uint64_t now_ms)
+high_then(const struct boot *b, uint64_t now_ms, uint64_t gap_ms)
 {
 	uint64_t high = 0;
 
 	for (unsigned i = 0; i < GAP_TICKS; i++) {
-		if (b->ticks[i].at_ms != 0 && b->ticks[i].at_ms + GAP_MS <= now_ms &&
+		if (b->ticks[i].at_ms != 0 && b->ticks[i].at_ms + gap_ms <= now_ms &&
 		    b->ticks[i].high > high)
 			high = b->ticks[i].high;
 	}
 	return high;
+}
+
+/* As often as that the oldest is older than a gap when it is overwritten. */
+static void
+note_high(struct boot *b, uint64_t now_ms, uint64_t gap_ms)
+{
+	unsigned last = (b->tick_next + GAP_TICKS - 1) % GAP_TICKS;
+
+	if (now_ms < b->ticks[last].at_ms + gap_ms / (GAP_TICKS - 2))
+		return;
+	b->ticks[b->tick_next].at_ms = now_ms;
+	b->ticks[b->tick_next].high = b->high;
+	b->tick_next = (b->tick_next + 1) % GAP_TICKS;
 }
 
 /* Once a second. */
@@ -188,7 +218,7 @@ seen_tick(struct audit *a, struct ag_ctx *ctx)
 
 		if (b->boot == 0)
 			continue;
-		high = high_then(b, now_ms);
+		high = high_then(b, now_ms, a->gap_ms);
 		for (; b->low <= high && budget > 0; b->low++) {
 			if (get(b, b->low) != STATE_NONE)
 				continue;
@@ -197,9 +227,7 @@ seen_tick(struct audit *a, struct ag_ctx *ctx)
 			put(b, b->low, STATE_OPEN);
 			budget--;
 		}
-		b->ticks[b->tick_next].at_ms = now_ms;
-		b->ticks[b->tick_next].high = b->high;
-		b->tick_next = (b->tick_next + 1) % GAP_TICKS;
+		note_high(b, now_ms, a->gap_ms);
 	}
 }
 

@@ -303,7 +303,7 @@ gaps_become_unaccounted(void **state)
 	audit_log_events(&f->log, "default", 1);
 	f->log.n = 3; /* 2 and 3 end nowhere */
 	audit_log_events(&f->log, "default", 1);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 2 * AG_SLOW_FACTOR * AG_DEADLINE_MS / 1000; i++)
 		ag_kit_advance(f->log.kit, 1000);
 	assert_null(event_at(f, 3)); /* they may still come */
 	for (unsigned i = 0; i < 4; i++)
@@ -317,6 +317,30 @@ gaps_become_unaccounted(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		ag_kit_advance(f->log.kit, 1000);
 	assert_int_equal(head(f), 4); /* once */
+}
+
+/* A large RSA key takes its time while others come and go. */
+static void
+a_slow_request_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Event *e;
+
+	audit_log_events(&f->log, "default", 1);
+	f->log.n = 2; /* 2 takes as long as it may */
+	audit_log_events(&f->log, "default", 1);
+	while (ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT) != NULL)
+		;
+	for (unsigned i = 0; i < AG_SLOW_FACTOR * AG_DEADLINE_MS / 1000; i++)
+		ag_kit_advance(f->log.kit, 1000);
+	f->log.n = 1;
+	audit_log_events(&f->log, "default", 1);
+	assert_non_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+	e = event_at(f, 3);
+	assert_non_null(e);
+	assert_int_equal(e->event_type, AG__EVENT_TYPE__V__request);
+	assert_int_equal(e->plane_n, 2);
+	ag__event__free_unpacked(e, NULL);
 }
 
 static void
@@ -708,6 +732,7 @@ main(void)
 		TEST(unknown_then_late_then_no_more),
 		TEST(one_outcome_per_request_across_restarts),
 		TEST(gaps_become_unaccounted),
+		TEST(a_slow_request_is_waited_for),
 		TEST(detections_are_idempotent),
 		TEST(marks_follow_the_journal),
 		TEST(a_mark_does_not_pass_a_gap),
