@@ -114,19 +114,16 @@ fill_create(struct call *c, Ag__KeyCreateAsk *ask)
 	struct sim_key *key = &client.keys[c->key];
 
 	snprintf(key->alias, sizeof(key->alias), "key-%u", c->key);
-	ask->key_spec = specs[rng_below(&sim.work, 2)];
+	ask->key_spec = specs[c->spec];
 	ask->alias = key->alias;
 	ask->has_activate = true;
-	ask->activate = key->active_from_start = rng_chance(&sim.work, 600);
-	client.key_count++;
+	ask->activate = key->active_from_start = c->activate;
 }
 
 static void
 fill_issue(struct call *c, Ag__AgentIssueAsk *ask, char *scope, size_t size,
     char **scopes, char *label)
 {
-	client.agents[c->agent].key = c->key;
-	client.agent_count++;
 	snprintf(scope, size, "key:%s:sign", client.keys[c->key].alias);
 	snprintf(label, 24, "agent-%u", c->agent);
 	scopes[0] = scope;
@@ -141,6 +138,7 @@ static void
 hand_over(struct call *c, const void *body)
 {
 	struct proc *plane = proc_named("rest");
+	char key[24];
 	struct sending s = { .call = c, .ask = { .op = operations[c->act],
 		.call = (unsigned)(c - client.calls), .credential = client.admin,
 		.body = body } };
@@ -152,8 +150,12 @@ hand_over(struct call *c, const void *body)
 	else if (c->act != ACT_CREATE && c->act != ACT_AGENT_ISSUE &&
 	    c->act != ACT_WHOAMI)
 		s.ask.selector = client.keys[c->key].alias;
+	snprintf(key, sizeof(key), "call-%u", s.ask.call);
+	if (c->again)
+		s.ask.idempotency_key = key;
 	c->state = CALL_PENDING;
-	c->sent_us = sim.now_us;
+	if (c->sent_us == 0)
+		c->sent_us = sim.now_us;
 	sim_trace("asks %u: act %u key %u agent %u", s.ask.call, c->act, c->key,
 	    c->agent);
 	proc_call(plane, say_it, &s);
@@ -203,12 +205,26 @@ ask_one(struct call *c)
 		fill_create(c, &create);
 	if (c->act == ACT_AGENT_ISSUE)
 		fill_issue(c, &issue, scope, sizeof(scope), scopes, label);
+	hand_over(c, bodies[c->act]);
+}
+
+/* What is decided once, however often it has to be asked. */
+static void
+decide(struct call *c)
+{
+	const struct ag_operation *op = ag_operation_find(operations[c->act]);
+
+	c->again = (op->flags & AG_OP_IDEM) != 0 && rng_chance(&sim.work, 500);
+	c->spec = rng_below(&sim.work, 2);
+	c->activate = rng_chance(&sim.work, 600);
+	client.key_count += c->act == ACT_CREATE;
+	if (c->act == ACT_AGENT_ISSUE)
+		client.agents[client.agent_count++].key = c->key;
 	c->stuck = is_stuck(c);
 	if (is_agents(c->act))
 		client.agents[c->agent].acts[c->act].tried++;
 	else
 		client.keys[c->key].acts[c->act].tried++;
-	hand_over(c, bodies[c->act]);
 }
 
 /* ----------------------------------------------------------------- answers */
@@ -238,18 +254,39 @@ finish(struct call *c, enum call_state state)
 		}
 }
 
+/* Nobody knows whether it was done: the same again, or never more. */
+static void
+unknown(struct call *c)
+{
+	unsigned i = (unsigned)(c - client.calls);
+
+	sim.unknowns++;
+	if (!c->again) {
+		finish(c, CALL_UNKNOWN);
+		return;
+	}
+	c->state = CALL_NONE;
+	c->boot = c->n = 0;
+	for (unsigned k = 0; k < SIM_CLIENTS; k++)
+		if (client.call_of[k] == i + 1)
+			client.next_us[k] = sim.now_us + RETRY_US;
+}
+
 void
 client_sent(unsigned call, uint64_t boot, uint64_t n)
 {
 	client.calls[call].boot = boot;
 	client.calls[call].n = n;
+	if (client.sent_count == SIM_SENT_MAX)
+		ag_panic("more requests than the simulator remembers");
+	client.sent[client.sent_count++] = (struct sent){ boot, n };
 }
 
 static void
 learn_agent(struct sim_agent *agent, const Ag__AgentIssueReply *reply)
 {
 	snprintf(agent->id, sizeof(agent->id), "%s", reply->agent_id);
-	free(agent->token);
+	free(agent->token); /* a repeat's answer has none: it is no secret's place */
 	agent->token = reply->token == NULL ? NULL : strdup(reply->token);
 }
 
@@ -305,8 +342,7 @@ client_answered(unsigned call, const struct answer *answer)
 		learn(c, answer);
 		finish(c, CALL_DONE);
 	} else if (answer->err == AG_DEADLINE_EXCEEDED || !answer->recorded) {
-		sim.unknowns++;
-		finish(c, CALL_UNKNOWN);
+		unknown(c);
 	} else {
 		sim.refusals++;
 		finish(c, CALL_REFUSED);
@@ -321,8 +357,10 @@ client_lost(unsigned call)
 	if (c->state != CALL_PENDING)
 		return;
 	sim_trace("lost %u", call);
-	sim.unknowns++;
-	finish(c, CALL_UNKNOWN);
+	if (c->probe)
+		c->state = CALL_UNKNOWN;
+	else
+		unknown(c);
 }
 
 /* ------------------------------------------------------------------ their day */
@@ -349,15 +387,22 @@ client_done(void)
 	return true;
 }
 
+/* An idle one asks for something new, one without an answer for the same. */
+static bool
+has_to_ask(unsigned who)
+{
+	if (client.call_of[who] != 0)
+		return client.calls[client.call_of[who] - 1].state == CALL_NONE;
+	return client.call_count < client.wanted;
+}
+
 uint64_t
 client_next_us(void)
 {
 	uint64_t least = UINT64_MAX;
 
-	if (client.call_count >= client.wanted)
-		return least;
 	for (unsigned i = 0; i < SIM_CLIENTS; i++)
-		if (client.call_of[i] == 0 && client.next_us[i] < least)
+		if (has_to_ask(i) && client.next_us[i] < least)
 			least = client.next_us[i];
 	return least;
 }
@@ -368,13 +413,17 @@ client_step(void)
 	struct call *c = &client.calls[client.call_count];
 	unsigned who = 0;
 
-	while (who < SIM_CLIENTS && (client.call_of[who] != 0 ||
+	while (who < SIM_CLIENTS && (!has_to_ask(who) ||
 	    client.next_us[who] > sim.now_us))
 		who++;
-	if (who == SIM_CLIENTS || client.call_count >= client.wanted)
+	if (who == SIM_CLIENTS)
 		return;
 	if (proc_named("rest")->ctx == NULL) { /* nobody listens */
 		client.next_us[who] = sim.now_us + RETRY_US;
+		return;
+	}
+	if (client.call_of[who] != 0) {
+		ask_one(&client.calls[client.call_of[who] - 1]);
 		return;
 	}
 	do {
@@ -382,5 +431,6 @@ client_step(void)
 		c->act = any_act();
 	} while (!pick(c));
 	client.call_of[who] = ++client.call_count;
+	decide(c);
 	ask_one(c);
 }

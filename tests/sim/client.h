@@ -22,6 +22,9 @@ struct call {
 	enum act act;
 	bool probe;        /* not a client's: the simulator looks */
 	bool stuck;        /* it must not succeed: what it uses has ended */
+	bool again;        /* under an Idempotency-Key: asked until there is an answer */
+	bool activate;     /* of a creation */
+	unsigned spec;
 	unsigned key, agent;
 	uint64_t sent_us, done_us;
 	uint64_t boot, n;  /* 0: the plane did not pass it on */
@@ -54,10 +57,17 @@ struct sim_agent {
 	size_t seen_len;
 };
 
+/* A request as the plane numbered it; a call that is asked again has several. */
+struct sent {
+	uint64_t boot, n;
+};
+
 struct client {
 	char admin[2048];
 	struct call calls[SIM_CALLS_MAX];
 	unsigned call_count, wanted;
+	struct sent sent[SIM_SENT_MAX];
+	unsigned sent_count;
 	uint64_t next_us[SIM_CLIENTS];
 	unsigned call_of[SIM_CLIENTS]; /* + 1; 0: idle */
 	struct sim_key keys[SIM_KEYS_MAX];

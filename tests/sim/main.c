@@ -23,7 +23,7 @@ enum {
 	CALLS = 110,
 	START_US = 60 * SIM_S,
 	DAY_US = 240 * SIM_S,  /* the clients' day, at most */
-	QUIET_US = 15 * SIM_S, /* all deadlines are over, twice */
+	QUIET_US = 45 * SIM_S, /* all deadlines are over, twice */
 	SETTLE_US = 2 * SIM_S,
 	JOBS_MAX = 64,
 	BROKEN_MAX = 10,       /* broken seeds that are told of */

@@ -20,6 +20,7 @@
 enum {
 	SIM_PROCS_MAX = 16,
 	SIM_CALLS_MAX = 1024,
+	SIM_SENT_MAX = 4096,
 	SIM_KEYS_MAX = 24,
 	SIM_AGENTS_MAX = 24,
 	SIM_CLIENTS = 5,   /* requests under way at a time */
