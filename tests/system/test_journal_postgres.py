@@ -238,3 +238,63 @@ def test_racing_changes_of_one_key(shared, postgres):
         "SELECT version FROM aegis_journal.event WHERE stream = 'key:%s' ORDER BY seq" % key["id"])]
     assert versions == list(range(1, len(versions) + 1))
     assert codes.count(200) == len(versions) - 1
+
+
+# ---- two nodes, each a ring of its own, on one history
+
+
+@pytest.fixture
+def nodes(shared):
+    first = shared()
+    first.admin().ok("GET", "/v1/whoami")
+    second = shared()
+    second.run("admin-token", "--out", os.path.join(second.state, "admin.token"), check=0)
+    return first, second
+
+
+def state_of(who, key):
+    got = who.get("/v1/keys/" + key)
+    return got.json["state"] if got.status == 200 else got.status
+
+
+def test_what_one_node_does_binds_on_the_other(nodes):
+    a, b = [node.admin() for node in nodes]
+    key = nodes[0].key(a, "k")
+    wait_for(lambda: state_of(b, "k") == "Active", 10, what="the key on the other node")
+    assert b.ok("GET", "/v1/keys/k")["id"] == key["id"]
+    assert b.post("/v1/keys", {"key_spec": "EC_P256", "alias": "k"}).status == 409
+    took = []
+    for n in range(20):
+        nodes[0].key(a, "k%d" % n)
+        wait_for(lambda name="k%d" % n: state_of(b, name) == "Active", 10, what="the key on the other node")
+        a.ok("POST", "/v1/keys/k%d/compromise" % n, {"reason": "test"})
+        begun = time.monotonic()
+        wait_for(lambda name="k%d" % n: state_of(b, name) == "Compromised", 10, 0.001, "the compromise to bind")
+        took.append(time.monotonic() - begun)
+        assert b.post("/v1/keys/k%d/activate" % n, {}).status == 409
+    print("bound after (s): %s" % " ".join("%.3f" % t for t in sorted(took)))
+    # And back: what the second does the first hears.
+    b.ok("POST", "/v1/keys/k/compromise", {"reason": "test"})
+    wait_for(lambda: state_of(a, "k") == "Compromised", 10, what="the compromise to bind")
+    assert sign(a, "k").status == 409
+
+
+def test_racing_changes_from_two_nodes(nodes, postgres):
+    key = nodes[0].key(nodes[0].admin(), "k", activate=False)
+    wait_for(lambda: state_of(nodes[1].admin(), "k") == "PreActive", 10, what="the key on the other node")
+    codes = []
+
+    def race(node, number):
+        who = node.admin()
+        codes.extend(who.request("PATCH", "/v1/keys/k", {"labels": {"by": "n%d-%d" % (number, i)}}).status for i in range(100))
+    threads = [threading.Thread(target=race, args=(node, i)) for i, node in enumerate(nodes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(codes) == {200, 409}
+    versions = [int(v) for (v,) in postgres.rows(
+        "SELECT version FROM aegis_journal.event WHERE stream = 'key:%s' ORDER BY seq" % key["id"])]
+    assert versions == list(range(1, len(versions) + 1)) and codes.count(200) == len(versions) - 1
+    # Both nodes have made the same of that history.
+    wait_for(lambda: nodes[0].admin().ok("GET", "/v1/keys/k") == nodes[1].admin().ok("GET", "/v1/keys/k"), 10, what="one state")
