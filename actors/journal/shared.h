@@ -7,7 +7,7 @@
 
 #include "columns.h"
 #include "journal.h"
-#include "schema.h"
+#include <journal_schema.h>
 
 #include <event2/event.h>
 

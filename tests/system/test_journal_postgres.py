@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal in PostgreSQL: one node, one that loses it, and two that share it."""
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -238,6 +240,43 @@ def test_racing_changes_of_one_key(shared, postgres):
         "SELECT version FROM aegis_journal.event WHERE stream = 'key:%s' ORDER BY seq" % key["id"])]
     assert versions == list(range(1, len(versions) + 1))
     assert codes.count(200) == len(versions) - 1
+
+
+def test_init_gives_a_role_what_it_needs_and_no_more(fresh_fleet, postgres, tmp_path):
+    postgres.run("DROP SCHEMA IF EXISTS aegis_journal CASCADE")
+    for role in ("journal_owner", "journal_user"):
+        postgres.run("DROP OWNED BY %s" % role, check=False)
+        postgres.run("DROP ROLE IF EXISTS %s" % role)
+        postgres.run("CREATE ROLE %s LOGIN NOSUPERUSER PASSWORD '%s'" % (role, PASSWORD))
+    postgres.run("GRANT CREATE ON DATABASE postgres TO journal_owner")
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+
+    def journal(role):
+        return {"kind": "postgres", "postgres": {"url": postgres.url.replace("aegis@", role + "@"), "password_file": str(secret)}}
+    fleet = fresh_fleet(dict(CONFIG, journal=journal("journal_user")), start=False)
+    owner = tmp_path / "owner.yaml"
+    owner.write_text(json.dumps({"journal": journal("journal_owner")}))
+    plan = fleet.run("init", "--plan", "--role", "journal_user", check=0).stdout
+    assert "GRANT EXECUTE" in plan and "journal_user" in plan
+    assert postgres.rows("SELECT count(*) FROM pg_namespace WHERE nspname = 'aegis_journal'") == [["0"]]
+    for _ in range(2):  # a second time there is nothing to do
+        fleet.run("init", "--config", str(owner), "--role", "journal_user", check=0)
+    assert fleet.run("init", "--config", str(owner), "--role", "a; DROP").returncode == 2
+    fleet.start()
+    fleet.key(fleet.admin(), "k")
+    mine = postgres.url.replace("aegis@", "journal_user@")
+    for sql in ("INSERT INTO aegis_journal.stream VALUES ('x', 1, false)", "UPDATE aegis_journal.head SET seq = 0",
+                "CREATE TABLE aegis_journal.t (i int)", "DELETE FROM aegis_journal.event", "DROP TABLE aegis_journal.idem"):
+        done = subprocess.run([postgres.bin + "/psql", "-X", "-d", mine, "-v", "VERBOSITY=sqlstate", "-c", sql], text=True,
+                              capture_output=True, env=dict(os.environ, PGPASSWORD=PASSWORD))
+        assert done.returncode != 0 and "42501" in done.stderr, (sql, done.stderr)
+    # What the plan says is what is done.
+    fleet.stop()
+    postgres.run("DROP SCHEMA aegis_journal CASCADE")
+    postgres.run(plan)
+    assert postgres.rows("SELECT max(version) FROM aegis_journal.migration") == [["4"]]
 
 
 # ---- two nodes, each a ring of its own, on one history

@@ -14,7 +14,7 @@
  * functions that run as the schema's owner, so the role that Aegis uses needs
  * no right to write to any table.
  */
-#include "schema.h"
+#include "journal_schema.h"
 
 #define TABLES \
 	"CREATE TABLE aegis_journal.head (" \
@@ -211,7 +211,7 @@ const struct pg_schema journal_schema = {
 };
 
 const char journal_grants[] =
-	"GRANT USAGE ON SCHEMA aegis_journal TO %1$s;\n"
+	"GRANT USAGE ON SCHEMA aegis_journal TO %s;\n"
 	"GRANT SELECT ON aegis_journal.migration, aegis_journal.event,"
-	" aegis_journal.idem TO %1$s;\n"
-	"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aegis_journal TO %1$s;\n";
+	" aegis_journal.idem TO %s;\n"
+	"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aegis_journal TO %s;\n";
