@@ -24,11 +24,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
         "revocation_in_force": "≤ 5 p99", "revoke_10k_agents": "≤ 2000", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
-        "fleet_memory_pss": "≤ 80", "token_check_cached": "≤ 2",
+        "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "token_check_cached": "≤ 2",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
           "risk": {"step_up": 1.0, "deny": 1.0},
           "anomaly": {"rate_spike": {"enabled": False}}, "log": {"level": "warn"}}
+MANY_KEYS = dict(CONFIG, limits=dict(CONFIG["limits"], tenant={"keys": 524288}))
 
 
 class Stalls:
@@ -238,6 +239,30 @@ class Bench:
             mock.stdin.close()
             mock.wait(10)
 
+    def creating(self, name, fleet, conditions):
+        """A new key a request, which is Active in the answer."""
+        try:
+            fleet.start()
+            self.load(name, "/v1/keys", {"key_spec": "AES_256", "activate": True}, conditions, fleet=fleet)
+        finally:
+            fleet.leave()
+
+    def create_activate_lmdb(self):
+        from conftest import Fleet
+        self.creating("create_activate_lmdb", Fleet(config=MANY_KEYS), "AES_256, a key made and activated a request")
+
+    def create_activate_postgres(self):
+        from conftest import Fleet
+        from servers import Postgres
+        database = Postgres("a password of the bench")
+        try:
+            journal = {"kind": "postgres", "postgres": {"url": database.start().url, "timeout_ms": 10000,
+                                                        "password_file": self.put("password", database.password)}}
+            self.creating("create_activate_postgres", Fleet(config=dict(MANY_KEYS, journal=journal)),
+                          "AES_256, a key made and activated a request; Debian's PostgreSQL on the same machine, fsync on")
+        finally:
+            database.leave()
+
     def micro(self, name):
         """A C program that prints one number: microseconds a turn."""
         program = os.path.join(self.args.build, "bench", name)
@@ -250,6 +275,7 @@ class Bench:
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
                  "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "fleet_memory_pss", "revoke_10k_agents",
+                 "create_activate_lmdb", "create_activate_postgres",
                  "kafka_sink"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
