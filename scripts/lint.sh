@@ -9,6 +9,6 @@ cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-sup
 	--error-exitcode=1 -j2 --cppcheck-build-dir="$build/cppcheck" \
 	--suppressions-list=scripts/cppcheck.txt --library=scripts/cppcheck.cfg -D_GNU_SOURCE -DAG_VERSION='""' -DAG_MANUAL_DATE='""' \
 	-I include -I proto -I engine -I bin \
-	bin broker engine actors planes policy rot sinks
-scripts/lint-secrets.sh bin broker engine actors planes policy rot sinks include
+	bin broker engine actors pg planes policy rot sinks
+scripts/lint-secrets.sh bin broker engine actors pg planes policy rot sinks include
 echo "lint: nothing found"
