@@ -148,6 +148,7 @@ static const char *const tables[] = {
 	[IAM_T_TOTP_STEPS] = "totp_steps",
 	[IAM_T_USAGE] = "usage",
 	[IAM_T_POLICIES] = "policies",
+	[IAM_T_RECENT] = "recent",
 	NULL,
 };
 

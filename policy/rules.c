@@ -3,6 +3,7 @@
 #include "rules_set.h"
 
 #include "rules_request.h"
+#include "set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,43 @@ name_policy(struct ag_rules *rules, size_t i)
 	return AG_CEDAR_OK;
 }
 
+/* Any attribute of this name counts: too often is not wrong. Recursion is
+ * bounded by the expression's height. */
+static bool
+looks_at(const struct cedar_expr *e, const char *name)
+{
+	if (e == NULL)
+		return false;
+	switch ((enum cedar_op)e->op) {
+	case CEDAR_LIT:
+		return false;
+	case CEDAR_SET_OF:
+	case CEDAR_RECORD_OF:
+	case CEDAR_CALL:
+		for (uint32_t i = 0; i < e->count; i++)
+			if (looks_at(e->items[i], name))
+				return true;
+		return false;
+	case CEDAR_GET:
+	case CEDAR_HAS:
+		return cedar_is(e->name, name) || looks_at(e->a, name);
+	default:
+		return looks_at(e->a, name) || looks_at(e->b, name) ||
+		    looks_at(e->c, name);
+	}
+}
+
+static bool
+any_looks_at(const struct ag_cedar_set *set, const char *name)
+{
+	for (size_t i = 0; i < set->policy_count; i++)
+		for (const struct cedar_condition *c =
+		    set->policies[i].body->conditions; c != NULL; c = c->next)
+			if (looks_at(c->expr, name))
+				return true;
+	return false;
+}
+
 static enum ag_cedar_err
 fill(struct ag_rules *rules, const struct ag_rules_doc *docs, size_t count)
 {
@@ -67,6 +105,7 @@ fill(struct ag_rules *rules, const struct ag_rules_doc *docs, size_t count)
 	if (err != AG_CEDAR_OK ||
 	    (err = ag_cedar_set_compile(rules->set)) != AG_CEDAR_OK)
 		return err;
+	rules->wants_recent = any_looks_at(rules->set, "recent");
 	rules->count = ag_cedar_set_count(rules->set);
 	rules->policies = calloc(rules->count + 1, sizeof(*rules->policies));
 	if (rules->policies == NULL)
@@ -130,6 +169,12 @@ ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
 	*reason = rules->policies[i].reason;
 	*line = info.line;
 	*column = info.column;
+}
+
+bool
+ag_rules_wants_recent(const struct ag_rules *rules)
+{
+	return rules->wants_recent;
 }
 
 /* ----------------------------------------------------------------- decide */
@@ -203,7 +248,8 @@ ag_rules_decide(const struct ag_rules *rules, const struct ag_rules_ask *ask,
 
 	memset(out, 0, sizeof(*out));
 	out->decision = AG_RULES_DENY;
-	if (!rules_request_make(&r, ask, scratch, AG_RULES_SCRATCH / 2))
+	if (!rules_request_make(&r, ask, rules->wants_recent, scratch,
+	    AG_RULES_SCRATCH / 2))
 		return;
 	ag_cedar_arena_over(&arena, (uint8_t *)scratch + AG_RULES_SCRATCH / 2,
 	    AG_RULES_SCRATCH / 2);

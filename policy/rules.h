@@ -95,6 +95,8 @@ size_t ag_rules_count(const struct ag_rules *rules);
 /* Where the i-th policy begins in its document, and whether it forbids. */
 void ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
     const char **reason, uint32_t *line, uint32_t *column);
+/* Does any policy look at context.recent? */
+bool ag_rules_wants_recent(const struct ag_rules *rules);
 /* "<document>/<@id or number>" of the i-th policy. */
 const char *ag_rules_name(const struct ag_rules *rules, size_t i);
 
@@ -137,6 +139,14 @@ struct ag_rules_resource {
 	size_t label_count;
 	struct ag_rules_party party;
 };
+/* What was admitted lately, with this request: of this principal, action and
+ * resource in the last second … day; how many keys of this principal. Counts
+ * that are not known are AG_RULES_MANY. */
+enum { AG_RULES_MANY = 1000000000 };
+struct ag_rules_recent {
+	int64_t second, minute, hour, day;
+	int64_t keys_hour, keys_day;
+};
 struct ag_rules_ask {
 	const char *tenant;
 	const char *action; /* "key.sign" */
@@ -148,6 +158,9 @@ struct ag_rules_ask {
 	int64_t credential_age_ms;
 	bool stepped_up; /* it came with a second factor */
 	uint32_t items;  /* of a batch; 1 */
+	bool has_since_step_up;
+	int64_t since_step_up_ms; /* its last second factor that is remembered */
+	struct ag_rules_recent recent;
 };
 
 /* Whose agreement a permit wants: @approval("sre-leads, quorum 2, window 15m"). */

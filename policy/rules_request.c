@@ -8,7 +8,9 @@
 
 #include <string.h>
 
-enum { FIELDS_MAX = 8, PARENTS_MAX = 64 /* roles, or the one above */ };
+#define DAY_MS INT64_C(86400000)
+
+enum { FIELDS_MAX = 12, PARENTS_MAX = 64 /* roles, or the one above */ };
 
 struct fields {
 	struct ag_cedar_field at[FIELDS_MAX];
@@ -172,11 +174,38 @@ resource(struct rules_request *r, const struct ag_rules_ask *ask)
 
 /* ----------------------------------------------------------------- context */
 
+/* The epoch began on a Thursday. */
+static const char *
+weekday(int64_t at_ms)
+{
+	static const char *const days[] = { "thu", "fri", "sat", "sun", "mon",
+		"tue", "wed" };
+	int64_t day = at_ms / DAY_MS - (at_ms % DAY_MS < 0);
+
+	return days[(day % 7 + 7) % 7];
+}
+
 static bool
-context(struct rules_request *r, const struct ag_rules_ask *ask)
+recent(struct rules_request *r, const struct ag_rules_recent *n,
+    struct ag_cedar_value *out)
 {
 	struct fields f = { .count = 0 };
-	struct ag_cedar_value source;
+
+	put(&f, "second", ag_cedar_long(n->second));
+	put(&f, "minute", ag_cedar_long(n->minute));
+	put(&f, "hour", ag_cedar_long(n->hour));
+	put(&f, "day", ag_cedar_long(n->day));
+	put(&f, "keys_hour", ag_cedar_long(n->keys_hour));
+	put(&f, "keys_day", ag_cedar_long(n->keys_day));
+	return record(r, &f, out);
+}
+
+static bool
+context(struct rules_request *r, const struct ag_rules_ask *ask,
+    bool with_recent)
+{
+	struct fields f = { .count = 0 };
+	struct ag_cedar_value source, counts;
 
 	if (ask->source == NULL || ag_cedar_extension_value(r->arena, "ip",
 	    str(ask->source), &source) != AG_CEDAR_OK) {
@@ -184,12 +213,20 @@ context(struct rules_request *r, const struct ag_rules_ask *ask)
 		    AG_CEDAR_OK)
 			return false;
 	}
+	if (with_recent && !recent(r, &ask->recent, &counts))
+		return false;
 	put(&f, "at", ag_cedar_datetime(ask->at_ms));
+	put_text(&f, "weekday", weekday(ask->at_ms));
 	put(&f, "source", source);
 	put_text(&f, "plane", ask->plane == NULL ? "" : ask->plane);
 	put(&f, "credential_age", ag_cedar_duration(ask->credential_age_ms));
 	put(&f, "stepped_up", ag_cedar_bool(ask->stepped_up));
 	put(&f, "items", ag_cedar_long(ask->items));
+	if (ask->has_since_step_up)
+		put(&f, "since_step_up",
+		    ag_cedar_duration(ask->since_step_up_ms));
+	if (with_recent)
+		put(&f, "recent", counts);
 	return record(r, &f, &r->request.context);
 }
 
@@ -209,14 +246,14 @@ action(struct rules_request *r, const struct ag_rules_ask *ask)
 
 bool
 rules_request_make(struct rules_request *r, const struct ag_rules_ask *ask,
-    void *bytes, size_t size)
+    bool with_recent, void *bytes, size_t size)
 {
 	memset(r, 0, sizeof(*r));
 	if ((r->entities = ag_cedar_entities_over(bytes, size)) == NULL)
 		return false;
 	r->arena = ag_cedar_entities_arena(r->entities);
 	if (!add_party(r, ask, &ask->principal) || !action(r, ask) ||
-	    !resource(r, ask) || !context(r, ask))
+	    !resource(r, ask) || !context(r, ask, with_recent))
 		return false;
 	r->request.principal = link_uid(&ask->principal.links[0]);
 	return ag_cedar_entities_close(r->entities, NULL) == AG_CEDAR_OK;

@@ -11,8 +11,9 @@ struct rules_request {
 	struct ag_cedar_arena *arena;
 };
 
-/* False: the memory is too small for it. Borrows the ask's texts. */
+/* False: the memory is too small for it. Borrows the ask's texts. Counts are
+ * left out where no policy looks at them. */
 bool rules_request_make(struct rules_request *r, const struct ag_rules_ask *ask,
-    void *bytes, size_t size);
+    bool with_recent, void *bytes, size_t size);
 
 #endif

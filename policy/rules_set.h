@@ -20,6 +20,7 @@ struct ag_rules {
 	struct ag_cedar_set *set;
 	struct ag_rules_policy *policies; /* by the set's index */
 	size_t count;
+	bool wants_recent;
 };
 
 #endif

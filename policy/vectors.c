@@ -169,13 +169,33 @@ resource_of(struct running *r, const char *action, const char *name,
 
 /* ----------------------------------------------------------------- requests */
 
+/* What is not said is as of a first request. */
+static void
+recent_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
+{
+	static const char *const known[] = { "second", "minute", "hour", "day",
+		"keys_hour", "keys_day", NULL };
+	int64_t *const at[] = { &out->recent.second, &out->recent.minute,
+		&out->recent.hour, &out->recent.day, &out->recent.keys_hour,
+		&out->recent.keys_day };
+
+	only(r, said, "recent", known);
+	for (size_t i = 0; known[i] != NULL; i++) {
+		const json_t *n = json_object_get(said, known[i]);
+
+		*at[i] = n != NULL ? json_integer_value(n) : i < 4 ?
+		    (int64_t)out->items : 1;
+	}
+}
+
 static void
 context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 {
 	static const char *const known[] = { "at", "source", "plane",
-		"credential_age_s", "stepped_up", "items", NULL };
+		"credential_age_s", "stepped_up", "items", "since_step_up_s",
+		"recent", NULL };
 	const json_t *age = json_object_get(said, "credential_age_s"),
-	    *items = json_object_get(said, "items");
+	    *since = json_object_get(said, "since_step_up_s"), *items = json_object_get(said, "items");
 	const char *at = text_of(said, "at");
 	struct ag_cedar_arena arena;
 	struct ag_cedar_value time;
@@ -200,6 +220,9 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	    INT64_C(1000);
 	out->stepped_up = json_is_true(json_object_get(said, "stepped_up"));
 	out->items = items == NULL ? 1 : (uint32_t)json_integer_value(items);
+	out->has_since_step_up = since != NULL;
+	out->since_step_up_ms = json_integer_value(since) * INT64_C(1000);
+	recent_of(r, json_object_get(said, "recent"), out);
 }
 
 static void

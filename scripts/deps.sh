@@ -11,7 +11,7 @@ declare -A packages=(
 		libhttp-parser-dev libjansson-dev libyaml-dev libcurl4-openssl-dev
 		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev
 		librdkafka-dev libpq-dev libnats-dev"
-	[run]="openssl curl python3 procps"
+	[run]="openssl curl python3 procps tzdata"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
 		groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"

@@ -88,8 +88,17 @@ floor_says(const struct question *q, struct opinion *out)
 	return may_without_scope(q) || scope_says(q, out);
 }
 
-void
-iam_opinion_form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
+/* Asked last, as at the station. */
+static void
+hours_say(struct iam *iam, const struct question *q, struct opinion *out)
+{
+	if (out->decision != AG_RULES_DENY && !iam_hours_open(iam, q->key,
+	    q->op->operation, q->rules.now))
+		(void)no(out, "outside_allowed_window", AG_HOURS_LABEL);
+}
+
+static void
+form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
     struct opinion *out)
 {
 	struct iam_tenant *tenant = q->node->tenant;
@@ -102,7 +111,10 @@ iam_opinion_form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 		return; /* about policies themselves */
 	out->asked = true;
 	out->answer.decision = AG_RULES_DENY;
-	if ((out->set = iam_rules_of(iam, ctx, tenant)) != NULL)
+	out->set = iam_rules_of(iam, ctx, tenant);
+	iam_rules_recent(iam, out->set, q->node, q->key != NULL ? q->key->id :
+	    q->subject != NULL ? q->subject->id : q->rules.selector, &out->ask);
+	if (out->set != NULL)
 		ag_rules_decide(out->set, &out->ask, iam->rules_scratch,
 		    &out->answer);
 	out->decision = out->answer.decision;
@@ -112,6 +124,14 @@ iam_opinion_form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 	out->reason_code = "no_matching_rule";
 	if (out->rule == NULL)
 		out->rule = "default-deny";
+}
+
+void
+iam_opinion_form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
+    struct opinion *out)
+{
+	form(iam, ctx, q, out);
+	hours_say(iam, q, out);
 }
 
 /* ------------------------------------------------------------ the question */
@@ -207,6 +227,10 @@ iam_question_context(struct ag_ctx *ctx, const struct iam_caller *caller,
 	    caller->now - grant->credential_issued_at;
 	out->stepped_up = said->has_stepped_up && said->stepped_up;
 	out->items = said->has_items ? said->items : 1;
+	if (said->has_since_step_up_s) {
+		out->has_since_step_up = true;
+		out->since_step_up_ms = (int64_t)said->since_step_up_s * 1000;
+	}
 }
 
 bool
@@ -231,6 +255,8 @@ iam_question_of(struct iam *iam, struct ag_ctx *ctx,
 	q->rules.key = q->key;
 	q->rules.subject = q->subject;
 	q->rules.selector = ask->resource == NULL ? "" : ask->resource;
+	if (!q->rules.has_since_step_up)
+		iam_rules_step_up(q->node, q->rules.now, &q->rules);
 	return true;
 }
 

@@ -28,6 +28,7 @@ struct call {
 	bool found;
 	bool free; /* everybody may: no scope is needed */
 	bool wants_step_up; /* a policy does */
+	const struct ag_rules_ask *counted; /* NULL: policies look at no counts */
 	const char *scope_op;
 	uint32_t items;
 	Ag__Grant grant;
@@ -76,6 +77,10 @@ ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
     AG_MUST;
 /* The same of the configuration, and which approval the request brings. */
 ag_err iam_check_needs(struct call *c) AG_MUST;
+/* May its key be used now? */
+ag_err iam_check_hours(struct call *c) AG_MUST;
+/* It is admitted: counts it, if policies look at what was. */
+void iam_policies_take(struct call *c);
 /* Has it the second factor that a policy wants? */
 ag_err iam_check_wanted(struct call *c) AG_MUST;
 /* Refuses with a challenge, or says why there can be none. */

@@ -144,6 +144,7 @@ iam_node_drop(struct iam *iam, struct iam_node *node)
 {
 	iam_table_del(&iam->nodes, "", node->id, node);
 	iam_table_del(&iam->tokens, "", node->token.jti, &node->token);
+	iam_recent_free(iam, node);
 	node_free(node);
 }
 
@@ -164,13 +165,16 @@ iam_directory_fini(struct iam *iam)
 	iam_table_fini(t);
 	t = &iam->nodes;
 	for (size_t i = 0; t->slots != NULL && i <= t->mask; i++)
-		if (t->slots[i].item != NULL)
+		if (t->slots[i].item != NULL) {
+			iam_recent_free(iam, t->slots[i].item);
 			node_free(t->slots[i].item);
+		}
 	iam_table_fini(t);
 	t = &iam->keys;
 	for (size_t i = 0; t->slots != NULL && i <= t->mask; i++)
 		if (t->slots[i].item != NULL) {
 			free(((struct iam_key *)t->slots[i].item)->labels);
+			free(((struct iam_key *)t->slots[i].item)->hours);
 			free(t->slots[i].item);
 		}
 	iam_table_fini(t);
@@ -178,6 +182,7 @@ iam_directory_fini(struct iam *iam)
 	iam_table_fini(&iam->externals);
 	iam_table_fini(&iam->aliases);
 	iam_rules_fini(iam);
+	zones_fini(&iam->zones);
 	for (size_t i = 0; i < iam->tenant_count; i++)
 		free(iam->tenant_list[i]);
 	iam_table_fini(&iam->tenants);
@@ -586,7 +591,7 @@ iam_key_labels(struct iam_key *key, Ag__Pair *const *pairs, size_t count)
 	key->labels = labels;
 	key->target.labels = labels;
 	key->target.label_count = n;
-	return AG_OK;
+	return iam_hours_read(key);
 }
 
 /* One copy for all keys of a root of trust. */
@@ -648,6 +653,7 @@ iam_take_key(struct iam *iam, const Ag__KeyCreatedFact *fact)
 	    AG_OK)
 		iam_table_del(&iam->keys, "", key->id, key);
 	if (err != AG_OK) {
+		free(key->hours);
 		free(key->labels);
 		free(key);
 		return err;

@@ -10,7 +10,7 @@
 enum {
 	EFFECTIVE_MAX = 100,     /* keys of a page */
 	LOOKED_AT_MAX = 20000,   /* keys of all tenants, for a page */
-	ATTRIBUTES_MAX = 48,
+	ATTRIBUTES_MAX = 64,
 };
 
 /* ----------------------------------------------------------------- explain */
@@ -121,9 +121,30 @@ made(struct ag_ctx *ctx, Ag__AuthzExplainReply *reply, const char *name,
 }
 
 static bool
-explain_attributes(struct ag_ctx *ctx, const struct ag_rules_ask *ask,
+explain_recent(struct ag_ctx *ctx, const struct ag_rules_recent *recent,
     Ag__AuthzExplainReply *reply)
 {
+	const struct {
+		const char *name;
+		int64_t count;
+	} rows[] = { { "second", recent->second }, { "minute", recent->minute },
+		{ "hour", recent->hour }, { "day", recent->day },
+		{ "keys_hour", recent->keys_hour },
+		{ "keys_day", recent->keys_day } };
+	bool said = true;
+
+	for (size_t i = 0; said && i < sizeof(rows) / sizeof(rows[0]); i++)
+		said = attribute(ctx, reply, ag_printf(ctx, "context.recent.%s",
+		    rows[i].name), ag_printf(ctx, "%lld",
+		    (long long)rows[i].count));
+	return said;
+}
+
+static bool
+explain_attributes(struct ag_ctx *ctx, const struct opinion *o,
+    Ag__AuthzExplainReply *reply)
+{
+	const struct ag_rules_ask *ask = &o->ask;
 	const struct ag_rules_party *p = &ask->principal;
 	const struct ag_rules_resource *r = &ask->resource;
 	bool said = true;
@@ -148,6 +169,11 @@ explain_attributes(struct ag_ctx *ctx, const struct ag_rules_ask *ask,
 	for (size_t i = 0; said && i < r->label_count; i++)
 		said = attribute(ctx, reply, ag_printf(ctx, "resource tag %s",
 		    r->labels[i].key), r->labels[i].value);
+	if (o->set != NULL && ag_rules_wants_recent(o->set))
+		said = said && explain_recent(ctx, &ask->recent, reply);
+	if (ask->has_since_step_up)
+		said = said && made(ctx, reply, "context.since_step_up",
+		    ag_printf(ctx, "%lldms", (long long)ask->since_step_up_ms));
 	return said &&
 	    made(ctx, reply, "context.at", ag_printf(ctx, "%lld",
 	    (long long)ask->at_ms)) &&
@@ -181,7 +207,7 @@ iam_on_authz_explain(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = explain_scopes(ctx, &q, o, &reply)) != AG_OK ||
 	    (err = explain_policies(ctx, o, &reply)) != AG_OK)
 		return err;
-	if (o->asked && !explain_attributes(ctx, &o->ask, &reply))
+	if (o->asked && !explain_attributes(ctx, o, &reply))
 		return AG_NO_MEMORY;
 	return ag_reply(ctx, AG_MSG_AUTHZ_EXPLAIN, &reply);
 }

@@ -14,11 +14,13 @@
 #include <openssl/evp.h>
 
 #include "otp.h"
+#include "recent.h"
 #include "roles.h"
 #include "rules.h"
 #include "scope.h"
 #include "usage.h"
 #include "windows.h"
+#include "zones.h"
 
 enum {
 	/* In memory, of all tenants together; quota.c says what one may have. */
@@ -84,6 +86,7 @@ enum iam_table_name {
 	IAM_T_TOTP, IAM_T_TOTP_STEPS,
 	IAM_T_USAGE,        /* usage.c */
 	IAM_T_POLICIES,     /* PolicyFact, by "<tenant>/<name>/<version>" */
+	IAM_T_RECENT,       /* recent.c */
 };
 
 enum iam_metric {
@@ -133,6 +136,7 @@ struct iam_tenant {
 	struct iam_rulebook *book; /* NULL: it never had a policy */
 	struct ag_rules *offered;  /* a set that may be needed soon, or NULL */
 	uint8_t offered_digest[32]; /* of the documents that it is made of */
+	unsigned recent_uses, recent_keys; /* rows of recent.c */
 };
 struct iam_scopes {
 	size_t count;
@@ -232,6 +236,8 @@ struct iam_node {
 	struct iam_window window;
 	struct iam_hold *hold;
 	struct iam_totp *totp; /* people; NULL: none begun */
+	int64_t stepped_up_at; /* 0: not since the start */
+	struct iam_recent *recent; /* NULL: nothing was counted */
 	struct iam_external *external; /* principals; NULL: none */
 	uint64_t allowed, refused;
 	int64_t last_activity_at;
@@ -253,6 +259,7 @@ struct iam_key {
 	uint8_t spec; /* KeySpec */
 	uint8_t state; /* KeyState of the newest version, … */
 	uint32_t version; /* … which is this */
+	struct ag_hours *hours; /* when it may be used; NULL: always */
 	const char *backend; /* its root of trust; iam->backends has it */
 	struct ag_scope_label *labels; /* one allocation with their text */
 	struct ag_scope_target target; /* of the above */
@@ -321,6 +328,10 @@ struct iam {
 	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_cedar_schema *schema; /* of policies */
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
+	struct zones zones;
+	struct iam_node *recent_dirty;
+	uint8_t recent_at[AG_ID_SIZE + 24]; /* the next row to look at */
+	size_t recent_at_len;
 	size_t rules_bytes;             /* of all documents in force */
 	struct iam_dual *duals;         /* needs.c: dual control */
 	size_t dual_count;
@@ -446,6 +457,11 @@ const struct ag_rules *iam_rules_of(struct iam *iam, struct ag_ctx *ctx,
 ag_err iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *record) AG_MUST;
 
+/* ---- hours.c: when a key may be used */
+ag_err iam_hours_read(struct iam_key *key) AG_MUST;
+bool iam_hours_open(struct iam *iam, const struct iam_key *key,
+    const char *action, int64_t now);
+
 /* ---- ruling.c: what is asked of policies */
 struct iam_rules_query {
 	const struct iam_node *node; /* who asks */
@@ -458,6 +474,9 @@ struct iam_rules_query {
 	const char *source, *plane;
 	bool stepped_up;
 	uint32_t items;
+	bool has_since_step_up;
+	int64_t since_step_up_ms;
+	struct ag_rules_recent recent;
 };
 struct iam_rules_room { /* what the ask borrows */
 	const char *roles[IAM_ROLES_MAX], *party_roles[IAM_ROLES_MAX];
@@ -469,6 +488,13 @@ bool iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 /* Do the tenant's policies still let what was opened go on? */
 ag_err iam_rules_stand(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_node *node, const Ag__StandingAsk *said) AG_MUST;
+/* Since its last second factor. */
+void iam_rules_step_up(const struct iam_node *node, int64_t now,
+    struct iam_rules_query *q);
+/* What was admitted lately, if the set in force looks at it. resource: an id;
+ * NULL: none. */
+void iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
+    struct iam_node *node, const char *resource, struct ag_rules_ask *ask);
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)

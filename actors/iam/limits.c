@@ -43,18 +43,28 @@ leaves_in_s(uint64_t epoch, uint64_t part, uint64_t now_ms)
 	return at > now_ms ? (unsigned)((at - now_ms + 999) / 1000) : 1;
 }
 
+uint64_t
+iam_window_sum(struct iam_window *w, const struct iam_limit *limit,
+    uint64_t now_ms)
+{
+	uint64_t sum = 0;
+
+	advance(w, now_ms / part_ms(limit));
+	for (int i = 0; i < SLOTS; i++)
+		sum += w->parts[i];
+	return sum;
+}
+
 struct iam_room
 iam_window_look(struct iam_window *w, const struct iam_limit *limit,
     uint64_t now_ms, uint32_t n)
 {
 	struct iam_room room = { .ok = true, .left = UINT32_MAX };
-	uint64_t part = part_ms(limit), sum = 0, over, freed = 0;
+	uint64_t part = part_ms(limit), sum, over, freed = 0;
 
 	if (limit->rate == 0)
 		return room;
-	advance(w, now_ms / part);
-	for (int i = 0; i < SLOTS; i++)
-		sum += w->parts[i];
+	sum = iam_window_sum(w, limit, now_ms);
 	room.ok = sum + n <= limit->rate;
 	room.left = room.ok ? (uint32_t)(limit->rate - sum - n) :
 	    sum < limit->rate ? (uint32_t)(limit->rate - sum) : 0;

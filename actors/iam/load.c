@@ -216,6 +216,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		err = iam_totp_load(iam, ctx);
 	if (err == AG_OK && l.err == AG_OK)
 		err = ag_store_scan(ctx, IAM_T_HOLDS, NULL, 0, visit_hold, &l);
+	if (err == AG_OK && l.err == AG_OK)
+		err = iam_recent_load(iam, ctx);
 	if (err == AG_OK)
 		err = l.err;
 	ag_metric_set(ctx, IAM_M_HOLDS, iam->holds);
@@ -252,7 +254,8 @@ iam_flush(void *state, struct ag_ctx *ctx)
 	struct iam *iam = state;
 	ag_err err;
 
-	if ((err = iam_usage_flush(&iam->usage, ctx)) != AG_OK)
+	if ((err = iam_usage_flush(&iam->usage, ctx)) != AG_OK ||
+	    (err = iam_recent_flush(iam, ctx)) != AG_OK)
 		return err;
 	while (iam->dirty != NULL) {
 		struct iam_node *node = iam->dirty;

@@ -121,7 +121,32 @@ iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 	out->credential_age_ms = q->credential_age_ms;
 	out->stepped_up = q->stepped_up;
 	out->items = q->items;
+	out->has_since_step_up = q->has_since_step_up;
+	out->since_step_up_ms = q->since_step_up_ms;
+	out->recent = q->recent;
 	return true;
+}
+
+void
+iam_rules_step_up(const struct iam_node *node, int64_t now,
+    struct iam_rules_query *q)
+{
+	q->has_since_step_up = node->stepped_up_at != 0;
+	q->since_step_up_ms = now > node->stepped_up_at ?
+	    now - node->stepped_up_at : 0;
+}
+
+void
+iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
+    struct iam_node *node, const char *resource, struct ag_rules_ask *ask)
+{
+	struct iam_recent_query q = { .node = node, .action = ask->action,
+		.resource = ask->resource.about == AG_RULES_TENANT ? NULL :
+		resource, .is_key = ask->resource.about == AG_RULES_KEY,
+		.now = ask->at_ms, .items = ask->items };
+
+	if (rules != NULL && ag_rules_wants_recent(rules))
+		iam_recent_look(iam, &q, &ask->recent);
 }
 
 /* ------------------------------------------------ what the event remembers */
@@ -206,6 +231,23 @@ resource_said(struct call *c, const struct ag_rules_ask *ask,
 	return labels_said(c->ctx, r, out);
 }
 
+static Ag__PolicyRecent *
+recent_said(struct ag_ctx *ctx, const struct ag_rules_recent *r)
+{
+	Ag__PolicyRecent *out = ag_alloc(ctx, sizeof(*out));
+
+	if (out == NULL)
+		return NULL;
+	ag__policy_recent__init(out);
+	out->second = r->second;
+	out->minute = r->minute;
+	out->hour = r->hour;
+	out->day = r->day;
+	out->keys_hour = r->keys_hour;
+	out->keys_day = r->keys_day;
+	return out;
+}
+
 /* With what the decision can be made again. In the turn's memory. */
 static bool
 said(struct call *c, const struct ag_rules *rules,
@@ -222,6 +264,11 @@ said(struct call *c, const struct ag_rules *rules,
 	out->credential_age_ms = ask->credential_age_ms;
 	out->stepped_up = ask->stepped_up;
 	out->items = ask->items;
+	out->has_since_step_up_ms = ask->has_since_step_up;
+	out->since_step_up_ms = ask->since_step_up_ms;
+	if (rules != NULL && ag_rules_wants_recent(rules) &&
+	    (out->recent = recent_said(c->ctx, &ask->recent)) == NULL)
+		return false;
 	out->roles = (char **)ask->principal.roles;
 	out->n_roles = ask->principal.role_count;
 	out->models = models_said(c->ctx, &ask->principal, &out->n_models);
@@ -268,6 +315,28 @@ plane_of(struct ag_ctx *ctx, unsigned slot)
 	return cut;
 }
 
+static const char *
+resource_name(const struct call *c)
+{
+	return c->grant.resource_id != NULL ? c->grant.resource_id :
+	    c->rq->selector;
+}
+
+void
+iam_policies_take(struct call *c)
+{
+	struct iam_recent_query q = { .node = c->node, .now = c->now,
+		.items = c->items };
+
+	if (c->counted == NULL)
+		return;
+	q.action = c->counted->action;
+	q.resource = c->counted->resource.about == AG_RULES_TENANT ? NULL :
+	    resource_name(c);
+	q.is_key = c->counted->resource.about == AG_RULES_KEY;
+	iam_recent_take(c->iam, &q);
+}
+
 ag_err
 iam_check_policies(struct call *c)
 {
@@ -291,12 +360,15 @@ iam_check_policies(struct call *c)
 	q.plane = plane_of(c->ctx, ag_from(c->ctx));
 	q.credential_age_ms = c->now > c->token->issued_at ?
 	    c->now - c->token->issued_at : 0;
+	iam_rules_step_up(c->node, c->now, &q);
 	if (!iam_rules_ask(&q, room, ask))
 		return c->op->kind == AG_KIND_POLICY ||
 		    c->op->kind == AG_KIND_ANY ||
 		    c->op->executor == AG_ROLE_APPROVALS ? AG_OK :
 		    AG_GENERAL_FAILURE;
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
+	iam_rules_recent(c->iam, rules, c->node, resource_name(c), ask);
+	c->counted = rules != NULL && ag_rules_wants_recent(rules) ? ask : NULL;
 	if (rules != NULL)
 		ag_rules_decide(rules, ask, c->iam->rules_scratch, &answer);
 	ag_metric_add(c->ctx, IAM_M_RULED, 1);

@@ -425,7 +425,8 @@ judge(struct call *c)
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_limit_key, iam_rates_look, check_honey, check_people, check_scope,
-		iam_check_step_up, iam_check_policies, check_existence, check_executor,
+		iam_check_step_up, iam_check_policies, iam_check_hours,
+		check_existence, check_executor,
 		check_quota, say_reach, say_idem, iam_check_needs, iam_check_wanted,
 		iam_check_uses,
 	};
@@ -438,6 +439,7 @@ judge(struct call *c)
 		iam_window_take(&c->key->window, &c->iam->key_limit, c->mono,
 		    c->items);
 	iam_rates_take(c);
+	iam_policies_take(c);
 	return pass(c);
 }
 

@@ -183,6 +183,7 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 	    (err = iam_totp_take(c->iam, c->ctx, c->node, code)) != AG_OK)
 		return err;
 	challenge->spent = true;
+	c->node->stepped_up_at = c->now;
 	c->grant.step_up = challenge->id;
 	ag_metric_add(c->ctx, IAM_M_STEPPED_UP, 1);
 	return AG_OK;

@@ -145,6 +145,7 @@ iam_sweep(void *state, struct ag_ctx *ctx)
 		iam->leave_at = iam_ended_sweep(iam, ctx, iam->leave_at,
 		    LEAVE_WINDOW, LEAVE_MAX);
 		iam_usage_sweep(&iam->usage, ctx);
+		iam_recent_sweep(iam, ctx);
 	}
 	sweep_expired(iam, ctx, now);
 }

@@ -28,6 +28,9 @@ struct iam_room {
 /* Is there room for n? Counts nothing. */
 struct iam_room iam_window_look(struct iam_window *w,
     const struct iam_limit *limit, uint64_t now_ms, uint32_t n);
+/* All that counts now. */
+uint64_t iam_window_sum(struct iam_window *w, const struct iam_limit *limit,
+    uint64_t now_ms);
 void iam_window_take(struct iam_window *w, const struct iam_limit *limit,
     uint64_t now_ms, uint32_t n);
 

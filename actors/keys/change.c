@@ -3,6 +3,7 @@
  * Changes of a key: one fact each, answered with the key as it is after it.
  */
 #include "keys.h"
+#include "zones.h"
 
 #include <string.h>
 
@@ -95,9 +96,32 @@ on_key_read(void *state, struct ag_ctx *ctx, const void *msg)
 	return ag_reply(ctx, AG_MSG_KEY_READ, keys_shown(ctx, copy));
 }
 
+/* When the key may be used: iam looks at it on every call. */
+static ag_err
+check_hours(struct ag_ctx *ctx, const char *text)
+{
+	char problem[AG_HOURS_PROBLEM];
+	struct ag_hours hours;
+	struct ag_zone *zone;
+
+	if (!ag_hours_parse(text, &hours, problem))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range",
+		    "/labels/" AG_HOURS_LABEL, "%s", problem);
+	if (hours.zone[0] == '\0')
+		return AG_OK;
+	if ((zone = zone_read(hours.zone)) == NULL)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
+		    "/labels/" AG_HOURS_LABEL, "\"%s\" is no time zone here; "
+		    "America/New_York is one.", hours.zone);
+	ag_zone_free(&zone);
+	return AG_OK;
+}
+
 ag_err
 keys_labels_check(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t n, bool patch)
 {
+	ag_err err;
+
 	if (n > LABELS_MAX)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/labels",
 		    "At most %d labels.", LABELS_MAX);
@@ -109,6 +133,10 @@ keys_labels_check(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t n, bool pa
 		if (value == NULL || !ag_label_valid(labels[i]->key, value))
 			return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/labels",
 			    "A label is [a-z][a-z0-9._-]{0,62} with a value of at most 128 printable characters.");
+		if (labels[i]->value != NULL &&
+		    strcmp(labels[i]->key, AG_HOURS_LABEL) == 0 &&
+		    (err = check_hours(ctx, value)) != AG_OK)
+			return err;
 	}
 	return AG_OK;
 }

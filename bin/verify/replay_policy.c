@@ -206,6 +206,12 @@ ask_of(const Ag__Event *e, struct room *room, struct ag_rules_ask *out)
 	out->credential_age_ms = in->credential_age_ms;
 	out->stepped_up = in->stepped_up;
 	out->items = in->items;
+	out->has_since_step_up = in->has_since_step_up_ms;
+	out->since_step_up_ms = in->since_step_up_ms;
+	if (in->recent != NULL)
+		out->recent = (struct ag_rules_recent){ in->recent->second,
+			in->recent->minute, in->recent->hour, in->recent->day,
+			in->recent->keys_hour, in->recent->keys_day };
 }
 
 static bool

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies that look at what was admitted lately, and keys that may be used at some hours only."""
+import datetime
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from conftest import wait_for
+from test_policy import ALL, person, put, refused, sign, tenant  # noqa: F401 (a fixture)
+from test_stepup import enrol, step_up
+
+USE = "forbid (principal, action in Aegis::Action::\"use\", resource is Aegis::Key) when { %s };\n"
+
+
+def replayed(fleet, answers):
+    """Each decision comes to the same from the log alone."""
+    ids = {"evt_" + a.headers["x-request-id"].replace("-", "") for a in answers}
+
+    def lines():
+        done = fleet.run("audit", "replay", "--json")
+        got = [json.loads(line) for line in done.stdout.splitlines()]
+        return [line for line in got if line["event_id"] in ids]
+    got = wait_for(lambda: len(lines()) == len(ids) and lines(), what="the events")
+    assert {line["policy"] for line in got} == {"equal"}, got
+
+
+def test_concurrent_requests_do_not_slip_through(fleet, tenant):
+    """Of forty requests at the same time as many pass as the limit says, not one more."""
+    fleet.key(tenant, "k")
+    put(tenant, "base", ALL + "@id(\"day\") @reason(\"5 a day\") " + USE % "context.recent.day > 5")
+    clients = [fleet.client(tenant.token) for _ in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        ends = [e for pair in pool.map(lambda c: [sign(c, "k"), sign(c, "k")], clients) for e in pair]
+    for client in clients:
+        client.close()
+    assert sorted(e.status for e in ends) == [200] * 5 + [403] * 35
+    no = [e for e in ends if e.status == 403]
+    refused(no[0], "no_matching_rule", "base/day")
+    assert "5 a day" in no[0].json["detail"]
+    # Another key, another person: counted by themselves.
+    fleet.key(tenant, "other")
+    assert sign(tenant, "other").status == 200
+    alice = person(fleet, tenant, "alice", ["key-user"])
+    assert sign(alice, "k").status == 200
+    # What would be is what is; asking does not count.
+    ask = {"action": "key.sign", "resource": "k"}
+    for _ in range(3):
+        assert tenant.ok("POST", "/v1/authz/check", ask)["rule"] == "base/day"
+        assert tenant.ok("POST", "/v1/authz/check", dict(ask, principal="alice"))["allowed"] is True
+    why = tenant.ok("POST", "/v1/authz/explain", ask)["attributes"]
+    assert why["context.recent.day"] == "6" and why["context.recent.keys_hour"] == "2"
+    replayed(fleet, ends)
+
+
+def test_two_windows_and_a_restart(fresh_fleet):
+    f = fresh_fleet()
+    boss = f.admin()
+    f.key(boss, "k")
+    f.key(boss, "second")
+    put(boss, "base", ALL + USE % "context.recent.second > 1 || context.recent.day > 4 || context.recent.keys_hour > 1")
+    assert [sign(boss, "k").status for _ in range(2)] == [200, 403]
+    for want in (200, 200):
+        f.move_clock(2)
+        wait_for(lambda: sign(boss, "k").status == want, what="the second to pass")
+    refused(sign(boss, "second"), "no_matching_rule", "base/1")
+    f.stop()
+    f.start()
+    boss = f.admin()
+    f.move_clock(2)
+    wait_for(lambda: sign(boss, "k").status == 200, what="the fourth of today")
+    f.move_clock(2)
+    assert sign(boss, "k").status == 403
+    assert sign(boss, "second").status == 403
+
+
+def test_not_unless_stepped_up_lately(fleet, tenant):
+    """A code counts for fifteen minutes: no new one is asked for until then."""
+    alice = person(fleet, tenant, "alice", ["key-user"])
+    fleet.key(tenant, "vault")
+    lately = "context has since_step_up && context.since_step_up <= duration(\"15m\")"
+    put(tenant, "base", "@step_up(\"totp\") permit (principal, action, resource) unless { %s };\n"
+        "permit (principal, action, resource) when { %s };" % (lately, lately))
+    device = enrol(fleet, alice, "alice")
+    # The clock is moved for iam as well, not for the plane alone.
+    at = lambda: int(tenant.ok("POST", "/v1/authz/explain", {"action": "key.list"})["attributes"]["context.at"])
+    wait_for(lambda: abs(at() / 1000 - fleet.now()) < 5, what="iam to see the time")
+    asked = sign(alice, "vault")
+    assert (asked.status, asked.code) == (401, "StepUpRequired"), asked
+    header = step_up(asked.json["challenge_id"], device.code())
+    first = alice.post("/v1/keys/vault/sign", {"message_b64": "eA=="}, headers=header)
+    assert first.status == 200, first
+    again = sign(alice, "vault")
+    assert again.status == 200, again
+    assert tenant.ok("POST", "/v1/authz/check", {"principal": "alice", "action": "key.sign", "resource": "vault",
+                                                 "context": {"since_step_up_s": 901}})["decision"] == "step_up"
+    fleet.move_clock(901)
+    wait_for(lambda: sign(alice, "vault").status == 401, what="fifteen minutes to pass")
+    replayed(fleet, [first, again])
+
+
+# ------------------------------------------------------------- allowed_windows
+
+def test_keys_have_hours(fleet, tenant):
+    """P08: outside its windows a key is not used, whoever asks; that is read, and changed, at any time."""
+    def around(hours):
+        at = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)).hour
+        return "daily %02d:00-%02d:00" % (at, (at + 2) % 24)
+    fleet.key(tenant, "k", labels={"allowed_windows": around(6)})
+    no = sign(tenant, "k")
+    assert (no.status, no.code, no.json["rule"]) == (403, "OutsideAllowedWindow", "allowed_windows"), no
+    assert around(6) in no.json["detail"]
+    check = tenant.ok("POST", "/v1/authz/check", {"action": "key.sign", "resource": "k"})
+    assert (check["allowed"], check["reason_code"]) == (False, "outside_allowed_window")
+    [event] = fleet.event_of(tenant, no)
+    assert (event["outcome"], event["code"]) == ("denied", "OutsideAllowedWindow")
+    assert tenant.get("/v1/keys/k").status == 200
+    tenant.ok("PATCH", "/v1/keys/k", {"labels": {"allowed_windows": around(6) + ", daily 00:00-24:00"}})
+    assert sign(tenant, "k").status == 200
+    tenant.ok("PATCH", "/v1/keys/k", {"labels": {"allowed_windows": "daily 00:00-24:00 America/New_York"}})
+    assert sign(tenant, "k").status == 200
+    for label, said in (("mon-fri", "days and times"), ("mon-fri 9-17", "is no time"), ("week 08:00-17:00", "are no days"),
+                        ("daily 08:00-17:00 Middle/Earth", "is no time zone")):
+        bad = tenant.request("PATCH", "/v1/keys/k", {"labels": {"allowed_windows": label}})
+        assert (bad.status, bad.code, bad.json["field"]) == (400, "InvalidField", "/labels/allowed_windows"), bad
+        assert said in bad.json["detail"], bad
+    tenant.ok("PATCH", "/v1/keys/k", {"labels": {"allowed_windows": None}})
+    assert sign(tenant, "k").status == 200
