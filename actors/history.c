@@ -276,6 +276,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AUDIT_PROOF, on_audit_proof },
 	{ AG_MSG_AUDIT_CHECKPOINTS, on_audit_checkpoints },
 	{ AG_MSG_AUDIT_CONSISTENCY, on_audit_consistency },
+	{ AG_MSG_POLICY_SIMULATE, on_policy_simulate },
 	{ AG_MSG_AUDIT_PUBLIC_KEY, on_audit_public_key },
 	{ AG_MSG_SINK_LIST, on_sink_list },
 	{ AG_MSG_SINK_READ, on_sink_read },

@@ -102,6 +102,8 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_POLICY_SCHEMA, iam_on_policy_schema },
 	{ AG_MSG_POLICY_VALIDATE, iam_on_policy_validate },
 	{ AG_MSG_POLICY_LINT, iam_on_policy_lint },
+	{ AG_MSG_POLICY_IMPORT, iam_on_policy_import },
+	{ AG_MSG_RULES_ASK, iam_on_rules },
 	{ AG_MSG_AUTHZ_CHECK, iam_on_authz_check },
 	{ AG_MSG_AUTHZ_BULK, iam_on_authz_bulk },
 	{ AG_MSG_AUTHZ_EXPLAIN, iam_on_authz_explain },

@@ -119,6 +119,7 @@ ag_err on_audit_proof(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_consistency(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_checkpoints(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_audit_public_key(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_policy_simulate(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_sink_list(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_sink_read(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_sink_order(void *state, struct ag_ctx *ctx, const void *msg);

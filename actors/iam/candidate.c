@@ -201,3 +201,35 @@ iam_on_policy_lint(void *state, struct ag_ctx *ctx, const void *msg)
 		job_free(job);
 	return err;
 }
+
+/* ------------------------------------------------------------------- asked */
+
+/* history wants to know what is in force. */
+ag_err
+iam_on_rules(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__RulesAsk *ask = msg;
+	struct iam *iam = state;
+	const struct iam_tenant *tenant = iam_tenant_find(iam, ask->tenant);
+	Ag__RulesReply reply = AG__RULES_REPLY__INIT;
+	Ag__Pair *pairs = ag_alloc(ctx, AG_RULES_DOCS_MAX * sizeof(*pairs));
+	const struct iam_doc *d = tenant == NULL || tenant->book == NULL ? NULL :
+	    tenant->book->docs;
+
+	if (!iam->ready)
+		return AG_UNAVAILABLE;
+	reply.documents = iam_array(ctx, AG_RULES_DOCS_MAX);
+	if (pairs == NULL || reply.documents == NULL)
+		return AG_NO_MEMORY;
+	for (; d != NULL && reply.n_documents < AG_RULES_DOCS_MAX; d = d->next) {
+		Ag__Pair *pair = &pairs[reply.n_documents];
+
+		if (d->text == NULL)
+			continue;
+		ag__pair__init(pair);
+		pair->key = (char *)d->name;
+		pair->value = d->text;
+		reply.documents[reply.n_documents++] = pair;
+	}
+	return ag_reply(ctx, AG_MSG_RULES_REPLY, &reply);
+}

@@ -65,6 +65,14 @@ time_value(const struct cli_option *option, const char *text, json_t **out)
 	return CLI_OK;
 }
 
+enum cli_exit
+cli_time(const char *name, const char *text, json_t **out)
+{
+	struct cli_option option = { .name = name, .type = CLI_TIME };
+
+	return time_value(&option, text, out);
+}
+
 static enum cli_exit
 file_value(const struct cli_option *option, const char *name, json_t **out)
 {

@@ -206,6 +206,9 @@ enum cli_exit cli_path_query(const struct cli *cli, const char *template,
 enum cli_exit cli_page_path(const char *base, long long left,
     const char *cursor, char *path, size_t size);
 enum cli_exit cli_request(struct cli *cli, json_t **answer);
+/* A timestamp, or a duration before now, as the API has it; NULL: says what is
+ * wrong with the option of that name. */
+enum cli_exit cli_time(const char *name, const char *text, json_t **out);
 enum cli_exit cli_run(struct cli *cli);
 
 /* ---- print.c */

@@ -36,6 +36,17 @@ static const struct cli_option diff_options[] = { PATHS, { 0 } };
 static const struct cli_option lint_options[] = {
 	{ "PATHS", "PATH", CLI_WORDS, NULL, false, "<name>.cedar files, or folders of them; none: what is in force", NULL }, { 0 },
 };
+static const struct cli_option simulate_options[] = {
+	PATHS,
+	{ "--since", "T", CLI_LOCAL, NULL, false, "from when on; the last 24 hours", NULL },
+	{ "--alone", NULL, CLI_LOCAL, NULL, false, "without what is in force", NULL },
+	{ 0 },
+};
+static const struct cli_option import_options[] = {
+	{ "FILE", "FILE", CLI_STR, NULL, true, "rules in YAML", NULL },
+	{ "--out", "FILE", CLI_LOCAL, NULL, false, "where the Cedar goes; stdout", NULL },
+	{ 0 },
+};
 static const struct cli_option push_options[] = {
 	PATHS,
 	{ "--reason", "TEXT", CLI_LOCAL, NULL, false, "why; recorded", NULL },
@@ -106,6 +117,12 @@ const struct cli_verb cli_verbs_policy[] = {
 	{ "policy", "lint", lint_options, NULL, NULL, CLI_SILENT, NULL, policy_lint,
 	    "what says nothing, or not what it seems to; exit 1 if anything does; "
 	    "files need no server", NULL, "policies" },
+	{ "policy", "simulate", simulate_options, NULL, NULL, CLI_SILENT, NULL,
+	    policy_simulate, "which recorded decisions these files would change, "
+	    "and whose; exit 1 if any", NULL, "policies --since 24h" },
+	{ "policy", "import", import_options, NULL, NULL, CLI_SILENT, NULL,
+	    policy_import, "rules in YAML as Cedar; refuses what depends on their "
+	    "order; needs no server", NULL, "rules.yaml --out policies/rules.cedar" },
 	{ "policy", "format", format_options, NULL, NULL, CLI_SILENT, NULL,
 	    policy_format, "bring files into the one form; needs no server", NULL,
 	    "payroll.cedar" },

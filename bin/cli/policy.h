@@ -35,6 +35,9 @@ enum cli_exit policy_validate(struct cli *cli);
 enum cli_exit policy_lint(struct cli *cli);
 enum cli_exit policy_format(struct cli *cli);
 enum cli_exit policy_test(struct cli *cli);
+/* policy_change.c */
+enum cli_exit policy_simulate(struct cli *cli);
+enum cli_exit policy_import(struct cli *cli);
 /* policy_sync.c: files and the server */
 enum cli_exit policy_pull(struct cli *cli);
 enum cli_exit policy_diff(struct cli *cli);

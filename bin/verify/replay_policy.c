@@ -5,12 +5,10 @@
  */
 #include "replay.h"
 
-#include <rules.h>
+#include <recorded.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ROLES_MAX = 64, LABELS_MAX = 64 };
 
 struct change {
 	char *tenant, *name, *text; /* text NULL: deleted */
@@ -142,77 +140,7 @@ set_make(struct replay_books *b, const char *tenant, uint64_t version)
 		b->rules = NULL; /* as iam: everything is denied */
 }
 
-/* ----------------------------------------------------------------- the ask */
-
-struct room {
-	struct ag_rules_label labels[LABELS_MAX];
-};
-
-/* chain: root first, self last. */
-static void
-party(Ag__Link *const *chain, size_t count, char *const *models,
-    size_t model_count, char *const *roles, size_t role_count,
-    struct ag_rules_party *out)
-{
-	size_t agents = 0;
-
-	for (size_t i = count; i-- > 0 && out->count < AG_RULES_CHAIN_MAX;) {
-		struct ag_rules_link *l = &out->links[out->count++];
-
-		l->kind = chain[i]->kind == AG__KIND__V__agent ? AG_RULES_AGENT :
-		    chain[i]->kind == AG__KIND__V__service ? AG_RULES_SERVICE :
-		    AG_RULES_HUMAN;
-		l->id = chain[i]->id;
-		l->name = chain[i]->name;
-		if (l->kind == AG_RULES_AGENT && agents < model_count &&
-		    models[agents++][0] != '\0')
-			l->model = models[agents - 1];
-	}
-	out->roles = (const char *const *)roles;
-	out->role_count = role_count < ROLES_MAX ? role_count : ROLES_MAX;
-}
-
-static void
-ask_of(const Ag__Event *e, struct room *room, struct ag_rules_ask *out)
-{
-	const Ag__PolicyInput *in = e->policy;
-	struct ag_rules_resource *r = &out->resource;
-
-	memset(out, 0, sizeof(*out));
-	out->tenant = e->tenant;
-	out->action = in->action;
-	party(e->chain, e->n_chain, in->models, in->n_models, in->roles,
-	    in->n_roles, &out->principal);
-	r->about = in->about <= AG_RULES_TOOL ? (enum ag_rules_about)in->about :
-	    AG_RULES_TENANT;
-	r->unknown = in->has_unknown && in->unknown;
-	r->id = in->id;
-	r->name = in->name;
-	r->spec = in->spec;
-	r->state = in->state;
-	r->backend = in->backend;
-	for (size_t i = 0; i < in->n_labels && i < LABELS_MAX; i++)
-		room->labels[r->label_count++] = (struct ag_rules_label){
-			in->labels[i]->key, in->labels[i]->value };
-	r->labels = room->labels;
-	party(in->party, in->n_party, in->party_models, in->n_party_models,
-	    in->party_roles, in->n_party_roles, &r->party);
-	if (r->about == AG_RULES_PARTY && r->unknown)
-		r->party.links[0].kind = strncmp(in->action, "agent.", 6) == 0 ?
-		    AG_RULES_AGENT : AG_RULES_HUMAN;
-	out->at_ms = in->at;
-	out->source = e->source_address;
-	out->plane = in->plane;
-	out->credential_age_ms = in->credential_age_ms;
-	out->stepped_up = in->stepped_up;
-	out->items = in->items;
-	out->has_since_step_up = in->has_since_step_up_ms;
-	out->since_step_up_ms = in->since_step_up_ms;
-	if (in->recent != NULL)
-		out->recent = (struct ag_rules_recent){ in->recent->second,
-			in->recent->minute, in->recent->hour, in->recent->day,
-			in->recent->keys_hour, in->recent->keys_day };
-}
+/* ------------------------------------------------------------------ decide */
 
 static bool
 same(const char *a, const char *b)
@@ -239,7 +167,7 @@ replay_policy(struct replay_books *b, const Ag__Event *e,
 	const Ag__PolicyInput *in = e->policy;
 	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
 	struct ag_rules_ask ask;
-	struct room room;
+	struct ag_recorded_room room;
 	bool denied = e->reason_code != NULL &&
 	    strcmp(e->reason_code, "no_matching_rule") == 0;
 
@@ -255,7 +183,7 @@ replay_policy(struct replay_books *b, const Ag__Event *e,
 		return;
 	}
 	out->policy = REPLAY_EQUAL;
-	ask_of(e, &room, &ask);
+	ag_recorded_ask(e, &room, &ask);
 	if (b->rules != NULL)
 		ag_rules_decide(b->rules, &ask, b->scratch, &answer);
 	if (!same(ag_rules_decision_name(answer.decision), in->decision))
