@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos
+.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -38,6 +38,12 @@ interop: deps all
 bench: deps all
 	@scripts/deps.sh bench
 	@$(PYTHON) bench/run.py $(BUILD)
+
+# A steady mix for MINUTES: memory, descriptors and latency must stay even.
+MINUTES ?= 30
+soak: deps all
+	@scripts/deps.sh bench
+	@$(PYTHON) bench/soak.py $(BUILD) --minutes $(MINUTES)
 
 # A flood of bad credentials, and what good clients feel of it.
 flood: deps all
