@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "habit.h"
+#include "risk/kept.h"
 #include "risk/score.h"
 #include "risk/wary.h"
 #include "rows.h"
@@ -58,6 +59,7 @@ struct risk {
 	bool prod;
 	struct wary wary;
 	uint8_t op_of_type[OP_TYPES]; /* type - 0x1000 → position, below RISK_OPS */
+	uint16_t types[RISK_OPS];     /* of the operation at each position; 0: others */
 	uint8_t op_of_name[OP_NAMES]; /* hash → position + 1; 0: free */
 };
 
@@ -73,8 +75,9 @@ index_operations(struct risk *risk)
 		uint32_t h = rows_hash(op->operation, strlen(op->operation));
 
 		risk->op_of_type[op->type & 0xfff] = n;
-		if (i >= RISK_OPS)
-			continue;
+		if (i >= RISK_OPS - 1)
+			continue; /* the last position is of all others */
+		risk->types[n] = op->type;
 		while (risk->op_of_name[h % OP_NAMES] != 0)
 			h++;
 		risk->op_of_name[h % OP_NAMES] = (uint8_t)(n + 1);
@@ -128,19 +131,29 @@ entry_of(struct risk *risk, struct ag_ctx *ctx, const char *id)
 	return entry;
 }
 
+struct saving {
+	const struct risk *risk;
+	struct ag_ctx *ctx;
+};
+
 static ag_err
 save_entry(void *arg, const char *id, const void *row)
 {
 	const struct entry *entry = row;
+	const struct saving *saving = arg;
+	struct risk_kept kept;
 
-	return ag_store_put(arg, TABLE_BASELINES, id, strlen(id),
-	    &entry->usual, sizeof(entry->usual));
+	risk_keep(&entry->usual, saving->risk->types, &kept);
+	return ag_store_put(saving->ctx, TABLE_BASELINES, id, strlen(id), &kept,
+	    sizeof(kept));
 }
 
 static void
 save(struct risk *risk, struct ag_ctx *ctx, unsigned max)
 {
-	if (rows_save(risk->book, max, save_entry, ctx) != AG_OK)
+	struct saving saving = { risk, ctx };
+
+	if (rows_save(risk->book, max, save_entry, &saving) != AG_OK)
 		ag_log(ctx, AG_WARN, "RISK-STORE", "what=write");
 	ag_metric_set(ctx, PRINCIPALS, rows_count(risk->book));
 }
@@ -157,14 +170,15 @@ load_entry(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 {
 	struct risk *risk = arg;
 	struct risk_baseline usual;
+	struct risk_kept kept;
 	char id[AG_ID_SIZE] = "", evicted[AG_ID_SIZE];
 	struct entry *entry;
 
-	if (key_len >= sizeof(id) || value_len != sizeof(usual))
+	if (key_len >= sizeof(id) || value_len != sizeof(kept))
 		return true; /* of another version: learned anew */
 	memcpy(id, key, key_len);
-	memcpy(&usual, value, sizeof(usual));
-	if (usual.version == RISK_BASELINE_VERSION &&
+	memcpy(&kept, value, sizeof(kept));
+	if (risk_unkeep(&kept, risk->types, &usual) &&
 	    (entry = rows_get(risk->book, id, evicted)) != NULL)
 		entry->usual = usual;
 	return true;

@@ -19,9 +19,9 @@ enum {
 	RISK_KEYS = 32,
 };
 
-/* What a principal usually does, learned from what it was allowed. Stored as
- * it is: a change of layout is a change of RISK_BASELINE_VERSION. */
-enum { RISK_BASELINE_VERSION = 2 };
+/* What a principal usually does, learned from what it was allowed. A change of
+ * layout is a change of RISK_BASELINE_VERSION. */
+enum { RISK_BASELINE_VERSION = 3 };
 struct risk_baseline {
 	uint32_t version;
 	uint32_t learned; /* requests, saturating */

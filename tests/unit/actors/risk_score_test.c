@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "risk/kept.h"
 #include "risk/score.h"
 
 #define HOUR INT64_C(3600000)
@@ -653,6 +654,38 @@ constant_time(void **state)
 	assert_true(sum > 0 && us < 50);
 }
 
+/* A build with other operations: one came in the middle, one is gone, and all
+ * that follow have another position. */
+static void
+habits_follow_the_operations(void **state)
+{
+	static const uint16_t before[RISK_OPS] = { 0x1001, 0x1002, 0x1003, 0x1101 };
+	static const uint16_t after[RISK_OPS] = { 0x1001, 0x1003, 0x1004, 0x1101 };
+	struct risk_baseline usual = { .version = RISK_BASELINE_VERSION,
+		.learned = 77 }, got;
+	struct risk_kept kept;
+
+	usual.ops[0] = 10;
+	usual.ops[1] = 20;
+	usual.ops[2] = 30;
+	usual.ops[3] = 40;
+	usual.ops[RISK_OPS - 1] = 5;
+	usual.op_total = 105;
+	risk_keep(&usual, before, &kept);
+	assert_true(risk_unkeep(&kept, before, &got));
+	assert_memory_equal(&got, &usual, sizeof(got));
+	assert_true(risk_unkeep(&kept, after, &got));
+	assert_int_equal(got.ops[0], 10);
+	assert_int_equal(got.ops[1], 30);
+	assert_int_equal(got.ops[2], 0); /* new: nobody has done it */
+	assert_int_equal(got.ops[3], 40);
+	assert_int_equal(got.ops[RISK_OPS - 1], 5);
+	assert_int_equal(got.op_total, 85);
+	assert_int_equal(got.learned, 77);
+	kept.usual.version--;
+	assert_false(risk_unkeep(&kept, after, &got));
+}
+
 int
 main(void)
 {
@@ -679,6 +712,7 @@ main(void)
 		cmocka_unit_test(weighed),
 		cmocka_unit_test(pulse),
 		cmocka_unit_test(constant_time),
+		cmocka_unit_test(habits_follow_the_operations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
