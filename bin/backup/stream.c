@@ -95,6 +95,14 @@ backup_begin(struct backup_stream *s, FILE *file, struct ag_secret *master,
 	return err;
 }
 
+static void
+moved(struct backup_stream *s, size_t len)
+{
+	s->bytes += len;
+	if (s->moved != NULL)
+		s->moved(s->moved_arg, s->bytes);
+}
+
 static ag_err
 push(struct backup_stream *s, uint8_t tag)
 {
@@ -106,6 +114,7 @@ push(struct backup_stream *s, uint8_t tag)
 	for (unsigned i = 0; i < 4; i++)
 		length[i] = (uint8_t)(n >> (8 * i));
 	s->begun = true;
+	moved(s, s->len);
 	s->len = 0;
 	return fwrite(length, 4, 1, s->file) == 1 && fwrite(s->sealed, n, 1, s->file) == 1 ?
 	    AG_OK : AG_IO;
@@ -210,6 +219,7 @@ pull(struct backup_stream *s)
 	s->final = tag == crypto_secretstream_xchacha20poly1305_TAG_FINAL;
 	s->len = (size_t)n;
 	s->at = 0;
+	moved(s, s->len);
 	return AG_OK;
 }
 

@@ -32,6 +32,10 @@ enum {
 };
 
 struct backup_stream {
+	/* Called with the bytes that went by so far, now and then; or NULL. */
+	void (*moved)(void *arg, unsigned long long bytes);
+	void *moved_arg;
+	unsigned long long bytes;
 	FILE *file;
 	struct ag_secret *key; /* the file's */
 	uint8_t head[BACKUP_HEAD_BYTES];

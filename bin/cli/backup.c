@@ -116,6 +116,13 @@ print_sum(const struct cli *cli, const char *what, const struct backup_sum *sum)
 		    (unsigned long long)sum->files);
 }
 
+/* How much has gone by, for whom it takes long. */
+static void
+show_bytes(void *arg, unsigned long long bytes)
+{
+	cli_working(arg, "MiB", bytes >> 20);
+}
+
 /* ------------------------------------------------------------------ create */
 
 static enum cli_exit
@@ -131,6 +138,8 @@ write_backup(const struct cli *cli, const char *state, FILE *file,
 		status = recovery_lock(cli, "backup create", NULL, &recovery);
 	if (status != CLI_OK)
 		return status;
+	stream.moved = show_bytes;
+	stream.moved_arg = (void *)(uintptr_t)cli;
 	err = backup_begin(&stream, file, master, recovery.key != NULL ? &recovery : NULL);
 	if (err == AG_OK)
 		err = backup_dump(&stream, state, sum, why, sizeof(why));
@@ -138,6 +147,7 @@ write_backup(const struct cli *cli, const char *state, FILE *file,
 		err = AG_IO;
 	ag_master_lock_free(&recovery);
 	backup_close(&stream);
+	cli_progress_end(cli);
 	if (err == AG_OK)
 		return CLI_OK;
 	return cli_fail(err == AG_UNAVAILABLE ? CLI_TRY_AGAIN : CLI_FAULT, "backup create: %s",
@@ -233,15 +243,20 @@ read_backup(const struct cli *cli, const char *verb, struct ag_secret *master,
 
 	if (file == NULL)
 		return cli_fail(CLI_USAGE, "%s: %s", name, strerror(errno));
+	stream.moved = show_bytes;
+	stream.moved_arg = (void *)(uintptr_t)cli;
 	if (ag_secret_init() != AG_OK)
 		status = cli_fail(CLI_FAULT, "%s: no locked memory", verb);
 	else if ((err = backup_look(&stream, file)) != AG_OK)
 		status = refused(verb, name, err, "no locked memory");
 	if (status == CLI_OK)
 		status = unlock(cli, verb, name, master);
-	if (status == CLI_OK &&
-	    (err = backup_load(&stream, dir, sum, why, sizeof(why))) != AG_OK)
-		status = refused(verb, name, err, why);
+	if (status == CLI_OK) {
+		err = backup_load(&stream, dir, sum, why, sizeof(why));
+		cli_progress_end(cli);
+		if (err != AG_OK)
+			status = refused(verb, name, err, why);
+	}
 	backup_close(&stream);
 	(void)fclose(file);
 	return status;

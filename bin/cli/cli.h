@@ -242,6 +242,8 @@ void cli_say(const char *fmt, ...) AG_PRINTF(1, 2);
 void cli_hint(const char *fmt, ...) AG_PRINTF(1, 2);
 /* "120000 events", on stderr, where a person would otherwise see nothing. */
 void cli_progress(const struct cli *cli, const char *what, unsigned long long n);
+/* The same for what writes nothing until it is done. */
+void cli_working(const struct cli *cli, const char *what, unsigned long long n);
 void cli_progress_end(const struct cli *cli);
 
 /* ---- man.c: the manual, in roff */

@@ -53,7 +53,7 @@ rekey_look(struct cli *cli, const json_t *status)
 		return cli_fail(CLI_FAULT, "rot rekey: failed; the old master key stays in "
 		    "use, and the log says why\nhint: aegis rot rekey --resume");
 	if (strcmp(state, "done") != 0) {
-		cli_progress(cli, "keys rewrapped", (unsigned long long)done);
+		cli_working(cli, "keys rewrapped", (unsigned long long)done);
 		return CLI_TRY_AGAIN;
 	}
 	cli_progress_end(cli);

@@ -7,6 +7,8 @@
  */
 #include "cli.h"
 
+#include <progress.h>
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,6 @@
 
 enum {
 	COLUMNS_DEFAULT = 80,
-	PROGRESS_MS = 200, /* between two signs of life */
 	FAIL_MAX = 4096,
 };
 
@@ -193,34 +194,23 @@ cli_hint(const char *fmt, ...)
 
 /* ---------------------------------------------------------------- progress */
 
-/* Where a person waits and the screen shows nothing else. */
-static bool
-is_watched(const struct cli *cli)
-{
-	return !cli->quiet && isatty(STDERR_FILENO) == 1 &&
-	    isatty(STDOUT_FILENO) != 1;
-}
-
 void
 cli_progress(const struct cli *cli, const char *what, unsigned long long n)
 {
-	static struct timespec last;
-	struct timespec now;
-	long long ms;
+	if (!cli->quiet)
+		progress_beside(what, n);
+}
 
-	if (!is_watched(cli) || clock_gettime(CLOCK_MONOTONIC, &now) != 0)
-		return;
-	ms = (now.tv_sec - last.tv_sec) * 1000LL +
-	    (now.tv_nsec - last.tv_nsec) / 1000000;
-	if (ms < PROGRESS_MS)
-		return;
-	last = now;
-	fprintf(stderr, "\r%llu %s\033[K", n, what);
+void
+cli_working(const struct cli *cli, const char *what, unsigned long long n)
+{
+	if (!cli->quiet)
+		progress(what, n);
 }
 
 void
 cli_progress_end(const struct cli *cli)
 {
-	if (is_watched(cli))
-		fputs("\r\033[K", stderr);
+	(void)cli;
+	progress_end();
 }

@@ -5,6 +5,7 @@
  * from what the event recorded, and compared bit for bit. It takes the log's word for the inputs;
  * that nobody changed them is what `aegis audit verify` shows.
  */
+#include "progress.h"
 #include "replay.h"
 
 #include <aegis/event.h>
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <weigh.h>
+
+enum { PROGRESS_EVENTS = 4096 }; /* until a look at the clock */
 
 enum { LABELS_MAX = 32 };
 
@@ -337,6 +340,8 @@ learn(struct ag_segs *segs, struct replay_books *books)
 	while ((err = ag_segs_next(segs, &record)) == AG_OK) {
 		Ag__Event *event;
 
+		if (record.pos % PROGRESS_EVENTS == 1)
+			progress("events read", record.pos);
 		if (record.kind != AG_SEG_EVENT || !mentions(&record, "policy."))
 			continue;
 		event = ag__event__unpack(NULL, record.body_len, record.body);
@@ -360,6 +365,8 @@ walk(const struct replay_options *o, struct replay_books *books,
 	while ((err = ag_segs_next(segs, &record)) == AG_OK) {
 		Ag__Event *event;
 
+		if (record.pos % PROGRESS_EVENTS == 1)
+			progress_beside("events replayed", record.pos);
 		if (record.kind != AG_SEG_EVENT || !mentions(&record, o->event) ||
 		    !mentions(&record, o->agent))
 			continue;
@@ -396,6 +403,7 @@ both(const struct replay_options *o, struct sums *sums, char *why, size_t size)
 		if (err != AG_OK)
 			snprintf(why, size, "%s", ag_segs_why(segs));
 		ag_segs_close(&segs);
+		progress_end();
 	}
 	replay_books_free(&books);
 	return err;

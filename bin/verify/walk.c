@@ -2,6 +2,7 @@
 /*
  * walk: every record of the log, in order, against everything before it.
  */
+#include "progress.h"
 #include "walk.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ enum {
 	LEAVES_MAX = 1 << 22,  /* unsigned at a time; 128 MiB */
 	AHEAD_MAX = 10000,     /* records looked through for a missing event */
 	TEXT_MAX = 512,
+	PROGRESS_EVENTS = 4096, /* until a look at the clock */
 	/* A log that is being written: its last record may be half there. */
 	RETRY_MAX = 3, RETRY_US = 100000,
 };
@@ -231,6 +233,8 @@ take_event(struct verify *v, const struct ag_seg_record *record)
 	memcpy(c->hash, record->hash, AG_HASH_BYTES);
 	c->seq++;
 	v->events++;
+	if (v->events % PROGRESS_EVENTS == 1)
+		progress("events verified", v->events);
 	v->last = c;
 	return check_kept(v, c);
 }
@@ -484,5 +488,6 @@ verify_walk(struct verify *v)
 		err = finish(v);
 	if (err == AG_CORRUPT)
 		verify_cut_blame(v);
+	progress_end();
 	return err;
 }

@@ -194,3 +194,24 @@ def test_up_says_its_two_lines_in_order(fresh_fleet):
     fleet.stop()
     fleet.start()
     assert re.fullmatch(r"ready: http://127\.0\.0\.1:\d+\n", fleet.said), "the credential is made once"
+
+
+def test_long_work_is_seen_on_a_terminal_only(fresh_fleet, tmp_path):
+    """verify, replay and backups say how far they are in one line of standard error, which is gone at the end."""
+    fleet = fresh_fleet()
+    fleet.key(fleet.admin(), "k")
+    log, pem = os.path.join(fleet.state, "audit"), os.path.join(fleet.state, "audit", "public-key.pem")
+    kept = str(tmp_path / "backup")
+    for words, what in ((["audit", "verify", "--dir", log, "--public-key", pem], "events verified"),
+                        (["audit", "replay"], "events read"),
+                        (["backup", "create", "--out", kept], "MiB"), (["backup", "verify", kept], "MiB")):
+        master, slave = pty.openpty()
+        done = subprocess.run([AEGIS, *words], stdout=subprocess.PIPE, stderr=slave,
+                              env=dict(os.environ, AEGIS_STATE=fleet.state))
+        os.close(slave)
+        seen = os.read(master, 65536).decode()
+        os.close(master)
+        assert done.returncode == 0 and what in seen and seen.endswith("\r\x1b[K"), (words, seen)
+        if words[:2] == ["backup", "create"]:
+            os.unlink(kept)
+        assert fleet.run(*words).stderr == "", words
