@@ -251,6 +251,72 @@ test_lattice(void **state)
 		}
 }
 
+/* The order in which policies are written decides nothing: a thousand shuffles
+ * of a dozen, of which some permit, some want more, some forbid, some fail. */
+static void
+test_shuffled(void **state)
+{
+	static const char *const policies[] = {
+		"@id(\"p1\")" ALL " when { context.items < 3 };",
+		"@id(\"p2\")" ALL " when { context.items > 1 };",
+		"@id(\"p3\") permit(principal in Aegis::Human::\"alice\", action, resource);",
+		"@id(\"s1\")@step_up(\"totp\")" ALL " when { context.items == 2 };",
+		"@id(\"s2\")@step_up(\"totp\")" ALL " when { context.items > 5 };",
+		"@id(\"a1\")@approval(\"x\")" ALL " when { context.items == 3 };",
+		"@id(\"a2\")@approval(\"y\")" ALL " when { context.items > 6 };",
+		"@id(\"f1\") forbid(principal,action,resource) when { context.items == 4 };",
+		"@id(\"f2\") forbid(principal,action,resource) when { context.items > 7 };",
+		"@id(\"e1\") forbid(principal,action,resource) when "
+		    "{ 9223372036854775807 + context.items > 0 };",
+		"@id(\"e2\") permit(principal,action,resource) when "
+		    "{ 9223372036854775807 + context.items > 0 };",
+		"@id(\"n1\") permit(principal == Aegis::Human::\"nobody\", action, resource);",
+	};
+	enum { POLICIES = sizeof(policies) / sizeof(policies[0]), ASKS = 10 };
+	enum ag_rules_decision want[ASKS] = { AG_RULES_DENY };
+	unsigned order[POLICIES], seen[8] = { 0 };
+	struct ag_rules_ask ask = sign_of_an_agent();
+	uint64_t seed = 7;
+
+	for (unsigned i = 0; i < POLICIES; i++)
+		order[i] = i;
+	for (unsigned round = 0; round <= 1000; round++) {
+		char text[4096] = "";
+		struct ag_rules_doc doc = { "d", text, 0 };
+		struct ag_rules *rules;
+
+		for (unsigned i = 0; i < POLICIES; i++)
+			strcat(text, policies[order[i]]);
+		doc.len = strlen(text);
+		assert_int_equal(ag_rules_new(&doc, 1, &rules), AG_CEDAR_OK);
+		for (unsigned k = 0; k < ASKS; k++) {
+			struct ag_rules_answer a;
+
+			ask.items = k + 1;
+			ag_rules_decide(rules, &ask, scratch, &a);
+			if (round == 0)
+				want[k] = a.decision;
+			else if (a.decision != want[k])
+				fail_msg("round %u, items %u: %s, was %s", round,
+				    k + 1, ag_rules_decision_name(a.decision),
+				    ag_rules_decision_name(want[k]));
+			seen[a.decision]++;
+		}
+		ag_rules_free(&rules);
+		for (unsigned i = POLICIES - 1; i > 0; i--) {
+			unsigned k, was = order[i];
+
+			seed = seed * UINT64_C(6364136223846793005) + 1;
+			k = (unsigned)(seed >> 33) % (i + 1);
+			order[i] = order[k];
+			order[k] = was;
+		}
+	}
+	/* Every kind of answer was among them. */
+	assert_true(seen[AG_RULES_DENY] > 0 && seen[AG_RULES_STEP_UP] > 0 &&
+	    seen[AG_RULES_APPROVAL] > 0 && seen[AG_RULES_ALLOW] > 0);
+}
+
 /* What @approval says, and nothing that only looks like it. */
 static void
 test_needs(void **state)
@@ -522,6 +588,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_errors_are_shown),
 		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_lattice),
+		cmocka_unit_test(test_shuffled),
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_needs_add_up),
 		cmocka_unit_test(test_what_policies_see),
