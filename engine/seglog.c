@@ -241,13 +241,14 @@ ag_seglog_create(const char *dir, uint64_t segment_bytes, struct ag_seglog **out
 	return AG_OK;
 }
 
-/* Zeroes what a crash left behind `offset`. Only what is not zero is written. */
+/* Zeroes what a crash left behind `offset`. Only what is not zero is written;
+ * but all is synced: an earlier start may have zeroed it and died before its
+ * sync, and then the cache alone knows. */
 static ag_err
 cut(int fd, uint64_t offset, uint64_t size)
 {
 	static const uint8_t zeros[64 << 10];
 	uint8_t now[sizeof(zeros)];
-	bool changed = false;
 	ag_err err;
 
 	while (offset < size) {
@@ -260,11 +261,10 @@ cut(int fd, uint64_t offset, uint64_t size)
 			err = write_all(fd, zeros, (size_t)got, offset);
 			if (err != AG_OK)
 				return err;
-			changed = true;
 		}
 		offset += (uint64_t)got;
 	}
-	return changed && fdatasync(fd) != 0 ? AG_IO : AG_OK;
+	return fdatasync(fd) != 0 ? AG_IO : AG_OK;
 }
 
 ag_err
