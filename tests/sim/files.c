@@ -175,6 +175,26 @@ fate(int fd, const uint8_t *bytes, size_t len, off_t at, bool through)
 	return 0;
 }
 
+/* What was written through is there, whatever was to be written before it. */
+static void
+written_through(int fd, const uint8_t *bytes, size_t len, off_t at)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return;
+	for (unsigned i = 0; i < unsynced_count; i++) {
+		struct unsynced *u = &unsynced[i];
+		off_t from = u->at > at ? u->at : at;
+		off_t to = u->at + (off_t)u->len < at + (off_t)len ?
+		    u->at + (off_t)u->len : at + (off_t)len;
+
+		if (u->ino == st.st_ino && from < to)
+			memcpy(u->old + (from - u->at), bytes + (from - at),
+			    (size_t)(to - from));
+	}
+}
+
 ssize_t
 __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t at)
 {
@@ -201,6 +221,7 @@ __wrap_pwritev64v2(int fd, const struct iovec *parts, int count, off_t at,
 	f = fate(fd, parts->iov_base, parts->iov_len, at, true);
 	if (f != 0)
 		return f < 0 ? -1 : (ssize_t)parts->iov_len;
+	written_through(fd, parts->iov_base, parts->iov_len, at);
 	return __real_pwrite64(fd, parts->iov_base, parts->iov_len, at);
 }
 
