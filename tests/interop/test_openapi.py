@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from conftest import BUILD, fresh_fleet  # noqa: F401
+import pypi
+from conftest import fresh_fleet  # noqa: F401
 
-PINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemathesis.txt")
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
           "response_headers_conformance")
 BUDGET_S, EXAMPLES = 90, 10
@@ -19,19 +19,7 @@ KEYS, SPECS = 5, ("EC_P256", "ED25519", "AES_256", "HMAC_SHA256")
 
 @pytest.fixture(scope="module")
 def program():
-    venv = os.path.join(BUILD, "interop", "schemathesis")
-    path, done = os.path.join(venv, "bin", "schemathesis"), os.path.join(venv, "pins")
-    wanted = open(PINS).read()
-    if not os.path.exists(done) or open(done).read() != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        pip = [os.path.join(venv, "bin", "pip"), "install", "-q", "--disable-pip-version-check", "--retries", "1"]
-        got = subprocess.run(pip + ["--only-binary=:all:", "--require-hashes", "-r", PINS], capture_output=True, text=True)
-        if got.returncode != 0 and "Could not find a version" in got.stderr and "NewConnectionError" in got.stderr:
-            pytest.skip("PyPI is not to be had")
-        assert got.returncode == 0, got.stderr
-        with open(done, "w") as out:
-            out.write(wanted)
-    return path
+    return pypi.program("schemathesis", "schemathesis")
 
 
 def named(admin):
