@@ -64,6 +64,7 @@ fini(void *state, struct ag_ctx *ctx)
 	struct iam *iam = state;
 
 	ag_secret_free(&iam->totp_key);
+	ag_secret_free(&iam->prompt_key);
 	iam_issuers_fini(iam);
 	iam_guard_fini(iam);
 	iam_rates_fini(iam);

@@ -313,6 +313,7 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 		*request = *trip->env->request;
 		request->credential = NULL; /* ends here, always */
 		request->step_up = NULL;
+		request->prompt = NULL;
 		request->dev_identity = NULL;
 		request->has_reply_key = false;
 		out->request = request;

@@ -45,6 +45,17 @@ hex(struct ag_ctx *ctx, const ProtobufCBinaryData *bytes)
 	return text;
 }
 
+/* One that a host gave is a hash as it came; one of ours says which it is. */
+static char *
+prompt_hash(struct ag_ctx *ctx, const Ag__Grant *g)
+{
+	char *text = hex(ctx, &g->prompt_hash);
+
+	if (text == NULL || !g->has_prompt_keyed || !g->prompt_keyed)
+		return text;
+	return ag_printf(ctx, "hmac:%s", text);
+}
+
 static ag_err
 grant_actor(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 {
@@ -85,7 +96,7 @@ from_grant(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 	if (op != NULL)
 		e->operation = (char *)op->operation;
 	if (g->has_prompt_hash)
-		e->prompt_hash = hex(ctx, &g->prompt_hash);
+		e->prompt_hash = prompt_hash(ctx, g);
 	e->has_held = e->held = g->has_held && g->held;
 	e->has_tier_critical = e->tier_critical =
 	    g->has_tier_critical && g->tier_critical;

@@ -45,6 +45,8 @@ ag_err iam_call_sign(struct call *c) AG_MUST;
 	(iam_call_sign(c) == AG_OK ? ag_refuse((c)->ctx, __VA_ARGS__) : \
 	    AG_GENERAL_FAILURE)
 
+/* prompts.c: the hash of what the host says was asked of the model. */
+ag_err iam_prompt(struct call *c) AG_MUST;
 /* 401; detail NULL: the usual words. */
 ag_err iam_unauthenticated(struct call *c, const char *reason,
     const char *detail);

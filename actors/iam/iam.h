@@ -338,6 +338,8 @@ struct iam {
 	bool second_factor;             /* who approves needs one */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
+	struct ag_secret *prompt_key; /* NULL: nobody has brought a prompt yet */
+	bool asking_prompt_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
 	int64_t ended_kept_ms;
 	size_t sweep_at, leave_at;

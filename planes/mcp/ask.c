@@ -89,6 +89,8 @@ read_body(struct conn *conn, Ag__Request *request, struct tool_ask *ask,
 	}
 	if (call->model[0] != '\0')
 		request->model_asserted = call->model;
+	request->prompt = (char *)(uintptr_t)call->prompt_text;
+	call->prompt_text = NULL; /* the pool goes when the request is on its way */
 }
 
 /* Two tools under one Idempotency-Key are two requests. */

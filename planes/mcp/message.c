@@ -276,14 +276,36 @@ unhex(const char *text, uint8_t *out, size_t len)
 	return true;
 }
 
+static bool
+read_prompt(struct reading *r, const json_t *prompt, bool has_hash)
+{
+	if (prompt == NULL)
+		return true;
+	if (has_hash)
+		return refuse_envelope(r, AG_INVALID_FIELD, "conflicting_fields",
+		    "/params/_meta/io.aegis/prompt",
+		    "the prompt or its hash, not both");
+	if (!json_is_string(prompt) || json_string_length(prompt) == 0 ||
+	    json_string_length(prompt) > CALL_PROMPT_MAX ||
+	    strlen(json_string_value(prompt)) != json_string_length(prompt))
+		return refuse_envelope(r, AG_INVALID_FIELD, "out_of_range",
+		    "/params/_meta/io.aegis/prompt",
+		    "a text of 1 to 16384 bytes is expected");
+	r->call->prompt_text = json_string_value(prompt);
+	return true;
+}
+
 /* The host's claims: recorded, never used for a decision. */
 static bool
 read_claims(struct reading *r)
 {
 	const char *hash = string_of(r->meta, "io.aegis/prompt_sha256");
 	const char *model = string_of(r->meta, "io.aegis/model");
+	const json_t *prompt = json_object_get(r->meta, "io.aegis/prompt");
 	size_t i, len = model == NULL ? 0 : strlen(model);
 
+	if (!read_prompt(r, prompt, hash != NULL))
+		return false;
 	if (hash != NULL) {
 		if (strlen(hash) != 2 * CALL_PROMPT_HASH ||
 		    !unhex(hash, r->call->prompt_hash, CALL_PROMPT_HASH))

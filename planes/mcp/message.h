@@ -29,6 +29,7 @@ enum {
 	CALL_VERSION_SIZE = 40,
 	CALL_PROMPT_HASH = 32,
 	CALL_MODEL_SIZE = 132,
+	CALL_PROMPT_MAX = 16 << 10, /* bytes of a prompt's text */
 };
 
 enum call_kind {
@@ -79,6 +80,7 @@ struct call {
 	char model[CALL_MODEL_SIZE];
 	/* While it is bound: what it brings of an approval. */
 	const char *state, *approval;
+	const char *prompt_text; /* of the host's claims */
 	uint8_t arguments[32]; /* mcp_hash; where there is a state */
 #ifdef AG_MCP_FIXTURES
 	struct fixture fixture;

@@ -481,6 +481,7 @@ is_secret_of(const char *purpose, enum ag_role role)
 	} secrets[] = {
 		{ "redaction", AG_ROLE_AUDIT },
 		{ "totp", AG_ROLE_IAM },
+		{ "prompts", AG_ROLE_IAM },
 	};
 
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
@@ -499,7 +500,7 @@ purposes_secret(struct vault *v, struct ag_ctx *ctx, const Ag__RotSecretAsk *ask
 
 	if (!is_secret_of(ask->purpose, ag_from_role(ctx)))
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "/purpose",
-		    "redaction (audit) or totp (iam) is wanted.");
+		    "redaction (audit), totp or prompts (iam) is wanted.");
 	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
 		    "A key of 32 bytes is wanted.");

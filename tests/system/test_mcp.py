@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MCP plane through its public socket: both eras, the tools, what is refused and how it is recorded."""
+import hashlib
 import json
 import os
+import re
 import socket
+import subprocess
 import urllib.parse
 
 import pytest
@@ -191,6 +194,32 @@ def test_a_call_leaves_the_event_of_its_operation(fleet, admin, unique):
     assert event["prompt_hash"] == "ab" * 32 and event["actor"]["model_asserted"] == "some-model"
     assert event_of(fleet, admin, who.ask("tools/list"))["operation"] == "tool.list"
     assert event_of(fleet, admin, who.ask("server/discover"))["operation"] == "tool.connect"
+
+
+def test_a_prompt_is_kept_as_a_keyed_hash(fleet, admin, unique):
+    """The same prompt is found again; its text is nowhere, and its hash is none that anybody could try out."""
+    key = unique("key")
+    fleet.key(admin, key)
+    who = agent(fleet, admin, ["key:%s:sign" % key])
+    prompt = "sign the invoice of %s, please: \u00e9" % unique("acme")
+    ask = {"name": "sign", "arguments": {"key": key, "message_b64": b64(b"m")}}
+
+    def said(words, **more):
+        def done():
+            got = who.ask("tools/call", ask, meta=dict({"io.aegis/prompt": words}, **more))
+            return got if got.json["result"]["isError"] is False else None
+        return event_of(fleet, admin, wait_for(done, what="the key for prompts"))["prompt_hash"]
+    first = said(prompt)
+    assert re.fullmatch("hmac:[0-9a-f]{64}", first) and hashlib.sha256(prompt.encode()).hexdigest() not in first
+    assert said(prompt) == first and said(prompt + ".") != first
+    assert event_of(fleet, admin, who.ask("tools/call", ask))["prompt_hash"] is None
+    found = subprocess.run(["grep", "-rlF", prompt, fleet.state], capture_output=True, text=True).stdout
+    assert found == "" and prompt not in open(fleet.log, errors="replace").read()
+    for bad in ("", "x" * 16385, 7):
+        got = who.ask("tools/call", ask, meta={"io.aegis/prompt": bad})
+        assert (got.status, got.json["error"]["code"]) == (400, -32602), bad
+    got = who.ask("tools/call", ask, meta={"io.aegis/prompt": "p", "io.aegis/prompt_sha256": "0" * 64})
+    assert got.json["error"]["data"]["reason_code"] == "conflicting_fields"
 
 
 def test_out_of_scope_is_a_result_of_the_tool(fleet, admin, unique):
