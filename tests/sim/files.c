@@ -37,6 +37,7 @@ int __wrap_unlink(const char *path);
 /* What a sector held before a write that was not synced yet. */
 struct unsynced {
 	int fd; /* of our own, so that it outlives the writer's */
+	unsigned slot, start; /* who wrote it, in which of its lives */
 	ino_t ino;
 	off_t at;
 	size_t len;
@@ -103,12 +104,27 @@ note(int fd, size_t len, off_t at)
 
 	if (unsynced_count == UNSYNCED_MAX || fstat(fd, &st) != 0)
 		ag_panic("more unsynced writes than the simulator keeps");
-	*u = (struct unsynced){ .fd = dup(fd), .ino = st.st_ino, .at = at,
+	*u = (struct unsynced){ .slot = sim.now->slot,
+		.start = sim.now->starts, .fd = dup(fd), .ino = st.st_ino, .at = at,
 		.len = len, .old = calloc(1, len + 1) };
 	/* Behind the end there was nothing: zeros, as the file system has it. */
 	if (u->fd < 0 || u->old == NULL || pread(fd, u->old, len, at) < 0)
 		ag_panic("the simulator cannot read what it overwrites");
 	unsynced_count++;
+}
+
+/* Who goes on must not build on what only the cache has of an earlier life. */
+void
+files_check(const struct proc *p)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < unsynced_count; i++)
+		if (unsynced[i].slot == p->slot &&
+		    unsynced[i].start != p->starts &&
+		    fstat(unsynced[i].fd, &st) == 0 && st.st_nlink > 0)
+			sim_wrong("%s goes on over what an earlier start has not "
+			    "synced", p->name);
 }
 
 /* Newest first, each sector by itself: the cache wrote some of them. */

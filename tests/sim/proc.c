@@ -178,6 +178,8 @@ look(struct proc *p)
 			    p->ctx->exit_status);
 		sim_trace("ends %s by itself", p->name);
 		end(p, back_us, false);
+	} else if (p->role == AG_ROLE_AUDIT && p->ctx->ready) {
+		files_check(p);
 	}
 }
 

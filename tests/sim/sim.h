@@ -113,6 +113,7 @@ void sim_trace(const char *fmt, ...) AG_PRINTF(1, 2);
 bool disk_operation(void);
 void disk_power_lost(void); /* files lose what was not synced */
 void files_forget(void);    /* everything is synced */
+void files_check(const struct proc *p);
 
 /* ---- bus.c */
 void bus_init(void);
