@@ -27,11 +27,13 @@ struct fetch {
 	void *arg;
 };
 
+LIST_HEAD(fetch_list, fetch);
+
 struct fetcher {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
-	LIST_HEAD(, fetch) fetches;
+	struct fetch_list fetches;
 };
 
 /* ------------------------------------------------------------------ one of them */
