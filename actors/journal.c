@@ -272,6 +272,15 @@ ready(void *state, struct ag_ctx *ctx)
 	return AG_OK;
 }
 
+static void
+peer(void *state, struct ag_ctx *ctx, unsigned slot, bool up)
+{
+	struct journal *j = state;
+
+	if (up && j->backend->peer_up != NULL)
+		j->backend->peer_up(j, ctx, slot);
+}
+
 static ag_err
 flush(void *state, struct ag_ctx *ctx)
 {
@@ -321,6 +330,7 @@ const struct ag_actor ag_actor_journal = {
 	.own_readiness = true,
 	.fini = fini,
 	.flush = flush,
+	.peer = peer,
 	.tables = tables,
 	.store_dir = "journal",
 };

@@ -182,6 +182,7 @@ struct ag_ctx {
 	struct ag_db *db;
 	uint64_t commit_due_ms;
 	uint64_t journal_pos; /* last record applied */
+	bool stale;           /* the journal has not heard from others for too long */
 	bool live;            /* hears every record as it is committed */
 	bool following;       /* a journal pull is under way */
 	bool caught_up;

@@ -279,6 +279,9 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	if (!ctx->ready || ctx->resync || ctx->gap)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
+	if (ctx->stale && (op->flags & AG_OP_READ) == 0)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "revocation_stale", NULL,
+		    "what other nodes revoked has not been heard for too long");
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {
 		if (ctx->actor->station == NULL)
 			return AG_BAD_MESSAGE;
@@ -453,6 +456,13 @@ engine_message(struct ag_ctx *ctx, unsigned from, const struct ag_part *part)
 	if (part->type == AG_MSG_JOURNAL_RECORD_EVENT &&
 	    role == AG_ROLE_JOURNAL && ctx->live) {
 		follow_journal_record(ctx, part->body, part->body_len);
+		return true;
+	}
+	if (part->type == AG_MSG_JOURNAL_HEARD_EVENT && role == AG_ROLE_JOURNAL) {
+		const Ag__JournalHeardEvent *ev = ag_unpack(ctx,
+		    &ag__journal_heard_event__descriptor, part->body, part->body_len);
+
+		ctx->stale = ev != NULL && !ev->heard;
 		return true;
 	}
 	if (part->type == AG_MSG_AUDIT_POKE_EVENT && role == AG_ROLE_AUDIT &&

@@ -41,6 +41,8 @@ struct backend {
 	    const Ag__JournalIdemAsk *ask);
 	/* Makes durable what the turn appended, and answers it. */
 	ag_err (*flush)(struct journal *j, struct ag_ctx *ctx);
+	/* A row is there again; NULL: it makes no difference. */
+	void (*peer_up)(struct journal *j, struct ag_ctx *ctx, unsigned slot);
 	/* Once a minute: old answers go. */
 	void (*purge)(struct journal *j, struct ag_ctx *ctx);
 };

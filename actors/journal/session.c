@@ -292,14 +292,15 @@ on_tick(void *state, struct ag_ctx *ctx)
 	ag_err err;
 
 	(void)ctx;
-	if (s->state != THERE || s->filling) {
+	if (s->state != THERE || s->filling)
 		step(s);
-		return;
-	}
-	if ((err = tail_look(s, 1, &rows)) == AG_UNAVAILABLE)
+	else if ((err = tail_look(s, 1, &rows)) == AG_UNAVAILABLE)
 		session_refused(s);
 	else if (err != AG_OK)
 		session_away(s);
+	/* Of use again only when all that was missed is here. */
+	if (!s->filling)
+		lease_look(s);
 }
 
 /* ------------------------------------------------------------- configuration */
@@ -351,6 +352,7 @@ session_open(struct shared *s)
 {
 	ag_err err;
 
+	s->heard_ms = ag_mono_ms(s->ctx);
 	if ((err = settings(s)) != AG_OK || (err = node_name(s)) != AG_OK)
 		return err;
 	call(s);

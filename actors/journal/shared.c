@@ -482,5 +482,6 @@ const struct backend journal_shared = {
 	.append = shared_append,
 	.idem = shared_idem,
 	.flush = shared_flush,
+	.peer_up = lease_tell,
 	.purge = shared_purge,
 };

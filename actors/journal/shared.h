@@ -46,6 +46,8 @@ struct shared {
 	char node[64], epoch[24];
 	bool filling;         /* not yet at fill_to, where it was when we came */
 	uint64_t fill_to;
+	uint64_t heard_ms;    /* when the database answered last */
+	bool stale;           /* that is longer ago than the lease: it was said */
 	uint64_t commit_at_ms;
 	struct event *readable;
 	struct column params[PARAM_COUNT], lookups;
@@ -64,6 +66,10 @@ void session_close(struct shared *s);
 void session_away(struct shared *s);
 /* Settles what a refusal of the server means for the connection. */
 void session_refused(struct shared *s);
+/* ---- lease.c: key shards must not use keys for ever without hearing */
+/* Looks at how long ago the database was heard, and tells what has changed. */
+void lease_look(struct shared *s);
+void lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot);
 /* ---- tail.c: reading what is new */
 ag_err tail_send(struct shared *s) AG_MUST;
 /* rows: how many there were. */

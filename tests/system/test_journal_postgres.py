@@ -31,10 +31,10 @@ def shared(fresh_fleet, postgres, tmp_path):
     secret = tmp_path / "password"
     secret.write_text(PASSWORD + "\n")
     secret.chmod(0o600)
-    config = dict(CONFIG, journal={"kind": "postgres", "postgres": {"url": postgres.url, "password_file": str(secret)}})
+    settings = {"url": postgres.url, "password_file": str(secret)}
 
     def make(**more):
-        return fresh_fleet(dict(config, **more))
+        return fresh_fleet(dict(CONFIG, journal={"kind": "postgres", "postgres": dict(settings, **more)}))
     return make
 
 
@@ -219,6 +219,32 @@ def test_a_server_that_does_not_answer(shared, postgres):
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
     wait_for(lambda: admin.post("/v1/keys", {"key_spec": "EC_P256"}).status in (200, 201), 60, what="changes again")
+
+
+def test_keys_are_used_for_as_long_as_the_lease(shared, postgres):
+    fleet = shared(lease_s=2)
+    admin = fleet.admin()
+    fleet.key(admin, "k")
+    made = sign(admin, "k").json
+    postgres.kill()
+    try:
+        assert sign(admin, "k").status == 200
+
+        def stale():
+            got = sign(admin, "k")
+            assert got.status == 200 or (got.status, got.reason) == (503, "revocation_stale"), got
+            return got.status == 503
+        wait_for(stale, 30, what="the lease to end")
+        # What a public key can do needs no lease.
+        assert admin.post("/v1/keys/k/verify", {"message_b64": "aGk=", "signature_b64": made["signature_b64"]}).json["valid"]
+        # A shard that starts meanwhile is told.
+        pid = fleet.processes()["keys.0"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: fleet.processes()["keys.0"] not in (0, pid), 30, what="another shard")
+        assert not any(sign(admin, "k").status == 200 for _ in range(20))
+    finally:
+        postgres.start()
+    wait_for(lambda: sign(admin, "k").status == 200, 60, what="signatures again")
 
 
 def test_racing_changes_of_one_key(shared, postgres):
