@@ -62,8 +62,11 @@ static ag_err
 apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 {
 	const Ag__ApprovalFact *fact = record->fact;
+	const Ag__BreakGlassFact *broken = record->fact;
 
 	(void)state;
+	if (record->type == AG_MSG_BREAK_GLASS_FACT)
+		return glass_apply(ctx, broken->glass, record->version);
 	if (record->type != AG_MSG_APPROVAL_FACT)
 		return AG_OK;
 	return book_apply(ctx, fact->approval, record->version);
@@ -73,11 +76,15 @@ static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
 	struct approvals *s = state;
+	ag_err err;
 
 	s->ttl_ms = ag_config_int(ctx, "approvals.ttl_s") * 1000;
 	s->window_ms = ag_config_int(ctx, "approvals.window_s") * 1000;
 	s->denied_ms = ag_config_int(ctx, "approvals.denied_s") * 1000;
 	s->pending_max = (unsigned)ag_config_int(ctx, "approvals.pending_max");
+	glass_init(s, ctx);
+	if ((err = ag_every(ctx, EXPIRE_MS, glass_expire)) != AG_OK)
+		return err;
 	return ag_every(ctx, EXPIRE_MS, decide_expire);
 }
 
@@ -87,6 +94,10 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_APPROVAL_APPROVE, on_approve },
 	{ AG_MSG_APPROVAL_DENY, on_deny },
 	{ AG_MSG_APPROVAL_CANCEL, on_cancel },
+	{ AG_MSG_BREAK_GLASS_OPEN, on_glass_open },
+	{ AG_MSG_BREAK_GLASS_LIST, on_glass_list },
+	{ AG_MSG_BREAK_GLASS_READ, on_glass_read },
+	{ AG_MSG_BREAK_GLASS_CLOSE, on_glass_close },
 };
 
 const struct ag_actor ag_actor_approvals = {

@@ -40,6 +40,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_guard_init(iam, ctx)) != AG_OK ||
 	    (err = iam_rates_init(iam, ctx)) != AG_OK ||
 	    (err = iam_duals_init(iam, ctx)) != AG_OK ||
+	    (err = iam_access_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -69,6 +70,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_guard_fini(iam);
 	iam_rates_fini(iam);
 	iam_duals_fini(iam);
+	iam_access_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -109,6 +111,8 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_AUTHZ_BULK, iam_on_authz_bulk },
 	{ AG_MSG_AUTHZ_EXPLAIN, iam_on_authz_explain },
 	{ AG_MSG_EFFECTIVE, iam_on_effective },
+	{ AG_MSG_ACCESS_REQUEST, iam_on_access_request },
+	{ AG_MSG_ACCESS_LIST, iam_on_access_list },
 	{ AG_MSG_TENANT_CREATE, iam_on_tenant_create },
 	{ AG_MSG_TENANT_LIST, iam_on_tenant_list },
 	{ AG_MSG_TENANT_SUSPEND, iam_on_tenant_suspend },
@@ -152,6 +156,8 @@ static const char *const tables[] = {
 	[IAM_T_USAGE] = "usage",
 	[IAM_T_POLICIES] = "policies",
 	[IAM_T_RECENT] = "recent",
+	[IAM_T_GLASS] = "glass",
+	[IAM_T_ACCESS] = "access",
 	NULL,
 };
 

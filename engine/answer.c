@@ -320,7 +320,7 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 	}
 }
 
-enum { LIFTS = 3 };
+enum { LIFTS = 4 };
 
 /* What let it through: a second factor, people, a broken glass. */
 static size_t
@@ -332,6 +332,8 @@ add_lifts(struct ag_ctx *ctx, Ag__Pair **out)
 		{ "approval", grant == NULL || grant->n_needs == 0 ? NULL :
 		    grant->approval },
 		{ "break_glass_id", grant == NULL ? NULL : grant->break_glass },
+		{ "level", grant == NULL || grant->break_glass == NULL ? NULL :
+		    (char *)"verbose" },
 	};
 	size_t n = 0;
 

@@ -94,12 +94,14 @@ fill_defaults(struct ag_config *c)
 static const struct {
 	const char *list, *member;
 } needed[] = {
+	{ "approvals.dual_control", "operation" },
 	{ "audit.redact", "field" },
 	{ "auth.issuers", "issuer" },
 	{ "auth.issuers", "algorithms" },
 	{ "gateway.servers", "name" },
 	{ "gateway.servers", "url" },
 	{ "gateway.tools", "tool" },
+	{ "grants.rules", "scope" },
 	{ "limits.rules", "rate" },
 	{ "responder.rules", "detector" },
 	{ "responder.rules", "action" },

@@ -61,6 +61,7 @@ ag_recorded_ask(const Ag__Event *e, struct ag_recorded_room *room,
 	out->plane = in->plane;
 	out->credential_age_ms = in->credential_age_ms;
 	out->stepped_up = in->stepped_up;
+	out->break_glass = in->has_break_glass && in->break_glass;
 	out->items = in->items;
 	out->has_since_step_up = in->has_since_step_up_ms;
 	out->since_step_up_ms = in->since_step_up_ms;

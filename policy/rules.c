@@ -42,6 +42,8 @@ name_policy(struct ag_rules *rules, size_t i)
 		    (int)(slash - id), id, (int)value.len, value.p);
 	p->step_up = ag_cedar_policy_annotation(rules->set, i, "step_up",
 	    &value);
+	p->overridable = ag_cedar_policy_annotation(rules->set, i,
+	    "overridable", &value);
 	/* One that says no number was checked by nobody: no set is made of it. */
 	if (ag_cedar_policy_annotation(rules->set, i, "approval", &value) &&
 	    !ag_rules_need_parse(value.p, value.len, &p->need))
@@ -202,30 +204,49 @@ add_need(struct ag_rules_answer *out, const struct ag_rules_need *need)
 	return true;
 }
 
-static unsigned
-strictness(const struct ag_rules_policy *p)
+bool
+ag_rules_overridable(const struct ag_rules *rules)
 {
-	return p->need.quorum > 0 ? 2 : p->step_up ? 1 : 0;
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->policies[i].overridable)
+			return true;
+	return false;
 }
 
-/* deny > require_approval > step_up > allow over all policies that determined
- * the answer. */
+static bool
+all_overridable(const struct ag_rules *rules, const struct ag_cedar_answer *said)
+{
+	for (size_t i = 0; i < said->reason_count; i++)
+		if (!rules->policies[said->reasons[i]].overridable)
+			return false;
+	return true;
+}
+
+static unsigned
+strictness(const struct ag_rules_policy *p, bool lifted)
+{
+	return p->need.quorum > 0 && !lifted ? 2 : p->step_up ? 1 : 0;
+}
+
+/* Of the permits that matched. require_approval > step_up > allow. */
 static void
-weigh(const struct ag_rules *rules, struct ag_rules_answer *out)
+weigh_permits(const struct ag_rules *rules, bool break_glass,
+    const uint32_t *permits, size_t count, struct ag_rules_answer *out)
 {
 	const struct ag_rules_policy *by = NULL;
+	unsigned strictest = 0;
 
-	for (size_t i = 0; i < out->said.reason_count; i++) {
-		const struct ag_rules_policy *p =
-		    &rules->policies[out->said.reasons[i]];
+	for (size_t i = 0; i < count; i++) {
+		const struct ag_rules_policy *p = &rules->policies[permits[i]];
+		bool lifted = break_glass && p->overridable;
 
-		if (by == NULL || (out->said.allow &&
-		    strictness(p) > strictness(by)))
+		if (by == NULL || strictness(p, lifted) > strictest) {
 			by = p;
-		if (!out->said.allow)
-			continue;
+			strictest = strictness(p, lifted);
+		}
 		out->step_up |= p->step_up;
-		if (p->need.quorum > 0 && !add_need(out, &p->need)) {
+		out->overridden |= lifted && p->need.quorum > 0;
+		if (p->need.quorum > 0 && !lifted && !add_need(out, &p->need)) {
 			out->rule = p->name; /* more than anybody can ask for */
 			return;
 		}
@@ -234,9 +255,30 @@ weigh(const struct ag_rules *rules, struct ag_rules_answer *out)
 		return;
 	out->rule = by->name;
 	out->reason = by->reason;
-	if (out->said.allow)
-		out->decision = out->need_count > 0 ? AG_RULES_APPROVAL :
-		    out->step_up ? AG_RULES_STEP_UP : AG_RULES_ALLOW;
+	out->decision = out->need_count > 0 ? AG_RULES_APPROVAL :
+	    out->step_up ? AG_RULES_STEP_UP : AG_RULES_ALLOW;
+}
+
+/* deny > require_approval > step_up > allow over all policies that determined
+ * the answer. A broken glass takes away forbids, never adds a permit. */
+static void
+weigh(const struct ag_rules *rules, bool break_glass,
+    struct ag_rules_answer *out)
+{
+	const struct ag_cedar_answer *said = &out->said;
+
+	if (said->allow) {
+		weigh_permits(rules, break_glass, said->reasons,
+		    said->reason_count, out);
+	} else if (said->reason_count > 0 && break_glass &&
+	    said->permit_count > 0 && all_overridable(rules, said)) {
+		out->overridden = true;
+		weigh_permits(rules, true, said->permits, said->permit_count,
+		    out);
+	} else if (said->reason_count > 0) {
+		out->rule = rules->policies[said->reasons[0]].name;
+		out->reason = rules->policies[said->reasons[0]].reason;
+	}
 }
 
 void
@@ -258,5 +300,5 @@ ag_rules_decide(const struct ag_rules *rules, const struct ag_rules_ask *ask,
 		memset(&out->said, 0, sizeof(out->said));
 		return;
 	}
-	weigh(rules, out);
+	weigh(rules, ask->break_glass, out);
 }

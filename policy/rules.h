@@ -92,6 +92,8 @@ AG_CEDAR_MUST enum ag_cedar_err ag_rules_new(const struct ag_rules_doc *docs,
     size_t count, struct ag_rules **out);
 void ag_rules_free(struct ag_rules **rules);
 size_t ag_rules_count(const struct ag_rules *rules);
+/* Is there anything that a broken glass overrides? */
+bool ag_rules_overridable(const struct ag_rules *rules);
 /* Where the i-th policy begins in its document, and whether it forbids. */
 void ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
     const char **reason, uint32_t *line, uint32_t *column);
@@ -157,6 +159,7 @@ struct ag_rules_ask {
 	const char *plane;
 	int64_t credential_age_ms;
 	bool stepped_up; /* it came with a second factor */
+	bool break_glass; /* what is @overridable gives way */
 	uint32_t items;  /* of a batch; 1 */
 	bool has_since_step_up;
 	int64_t since_step_up_ms; /* its last second factor that is remembered */
@@ -189,6 +192,7 @@ struct ag_rules_answer {
 	struct ag_rules_need needs[AG_RULES_NEEDS_MAX];
 	size_t need_count;
 	bool step_up;
+	bool overridden; /* without the broken glass it would be stricter */
 	/* All that decided, and what failed and was skipped; in the scratch. */
 	struct ag_cedar_answer said;
 };

@@ -150,6 +150,21 @@ check_approval(struct checking *c, size_t i, struct ag_cedar_str value)
 		    AG_RULES_QUORUM_MAX);
 }
 
+static void
+check_overridable(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+	struct ag_cedar_str need;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (value.len != 0)
+		add_policy(c, i, "@overridable stands alone, without a value");
+	else if (!info.forbid && !ag_cedar_policy_annotation(c->set, i,
+	    "approval", &need))
+		add_policy(c, i, "@overridable stands at a forbid, or at a permit "
+		    "with @approval; there is nothing else to override");
+}
+
 static const struct {
 	const char *name;
 	void (*check)(struct checking *c, size_t i, struct ag_cedar_str value);
@@ -160,7 +175,7 @@ static const struct {
 	{ "description", NULL, NULL },
 	{ "step_up", check_step_up, NULL },
 	{ "approval", check_approval, NULL },
-	{ "overridable", NULL, "nothing can be overridden here yet" },
+	{ "overridable", check_overridable, NULL },
 	{ "max_ttl", NULL, "nothing looks at @max_ttl yet" },
 };
 
@@ -175,7 +190,8 @@ check_annotation(struct checking *c, size_t i, struct ag_cedar_str name,
 		at++;
 	if (at == count)
 		add_policy(c, i, "@%.*s means nothing here; known are @id, "
-		    "@reason, @description, @step_up, @approval",
+		    "@reason, @description, @step_up, @approval, "
+		    "@overridable",
 		    (int)(name.len > 40 ? 40 : name.len), name.p);
 	else if (annotations[at].refused != NULL)
 		add_policy(c, i, "@%s: %s", annotations[at].name,

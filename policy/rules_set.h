@@ -9,6 +9,7 @@ struct ag_rules_policy {
 	char name[AG_RULES_RULE_SIZE];
 	char *reason; /* NULL: none */
 	bool step_up;
+	bool overridable;
 	struct ag_rules_need need; /* quorum 0: none */
 };
 /* Counts it, and keeps it if there is room; the last place is for an error: it

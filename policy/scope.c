@@ -151,7 +151,7 @@ static const char *const ops[] = {
 	"export", "proof", "stream",
 	"dismiss", "honey", "pause", "redeliver", "tenant",
 	"check", "explain", "lint", "rollback", "simulate", "validate",
-	"approve", "cancel", "close", "deny",
+	"approve", "break-glass", "cancel", "close", "deny",
 	"accept", "call",
 };
 

@@ -23,13 +23,38 @@ enum approvals_metric {
 	APPROVALS_M_EXPIRED,
 };
 
+enum glass_state { GLASS_ACTIVE, GLASS_CLOSED, GLASS_EXPIRED, GLASS_STATES };
+enum { GLASS_REASONS = 5, GLASS_TEXT_MIN = 20, GLASS_TEXT_MAX = 1000 };
+
 struct approvals {
 	int64_t ttl_ms, window_ms, denied_ms;
 	unsigned pending_max;
+	int64_t glass_ttl_s, cooldown_ms;
+	unsigned user_quota, key_quota;
+	bool reasons[GLASS_REASONS];
 };
 
 /* ---- book.c: the requests as the journal tells them, in the actor's store */
-#define APPROVALS_TABLES "by_id", "by_time", "by_match", "open", "due"
+enum approvals_table {
+	T_BY_ID, T_BY_TIME, T_BY_MATCH, T_OPEN, T_DUE,
+	T_GLASS,      /* by tenant, newest first */
+	T_GLASS_ID,   /* id → its row */
+	T_GLASS_USER, /* by person, newest first; value: the key's id */
+	T_GLASS_KEY,  /* by key, newest first */
+	T_GLASS_OPEN, /* person, key → id of the last one, version */
+	T_GLASS_DUE,
+};
+#define APPROVALS_TABLES "by_id", "by_time", "by_match", "open", "due", \
+	"glass", "glass_id", "glass_user", "glass_key", "glass_open", "glass_due"
+/* A row's key: parts that are texts end with a NUL, but for the last. */
+enum { ROW_KEY_MAX = 160 };
+struct key {
+	uint8_t bytes[ROW_KEY_MAX];
+	size_t len;
+};
+bool key_add(struct key *key, const void *bytes, size_t len);
+bool key_add_time(struct key *key, int64_t at, bool newest_first);
+bool key_starts(const uint8_t *key, size_t len, const struct key *prefix);
 /* Takes in one fact; what may not follow is logged and left out. */
 ag_err book_apply(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
     AG_MUST;
@@ -41,8 +66,8 @@ Ag__Approval *book_match(struct ag_ctx *ctx, const uint8_t match[APPROVAL_MATCH]
 void book_open(struct ag_ctx *ctx, const char *root, const char *requester,
     unsigned *own, unsigned *all);
 /* Ids of those that wait past `now`; returns how many, at most max. */
-unsigned book_due(struct ag_ctx *ctx, int64_t now, char ids[][AG_ID_SIZE],
-    unsigned max);
+unsigned book_due(struct ag_ctx *ctx, enum approvals_table table, int64_t now,
+    char ids[][AG_ID_SIZE], unsigned max);
 ag_err book_list(struct ag_ctx *ctx, const Ag__ApprovalListAsk *ask,
     Ag__ApprovalListReply *reply) AG_MUST;
 /* May the trip's caller know of it? Its own, or of those below it; all of its
@@ -68,5 +93,30 @@ ag_err on_cancel(void *state, struct ag_ctx *ctx, const void *msg);
 bool decide_met(const Ag__Approval *a);
 /* Once a second: what waited too long. */
 void decide_expire(void *state, struct ag_ctx *ctx);
+
+/* ---- glass.c: broken glass, the transitions and the operations */
+const char *glass_state_name(enum glass_state state);
+enum glass_state glass_state_named(const char *name);
+bool glass_may_become(enum glass_state from, enum glass_state to);
+void glass_init(struct approvals *state, struct ag_ctx *ctx);
+ag_err on_glass_open(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_glass_list(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_glass_read(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_glass_close(void *state, struct ag_ctx *ctx, const void *msg);
+void glass_expire(void *state, struct ag_ctx *ctx);
+
+/* ---- glass_book.c */
+ag_err glass_apply(struct ag_ctx *ctx, const Ag__BreakGlass *g, uint64_t version)
+    AG_MUST;
+Ag__BreakGlass *glass_find(struct ag_ctx *ctx, const char *id);
+/* The last one of this person for this key, or NULL. */
+Ag__BreakGlass *glass_last(struct ag_ctx *ctx, const char *person,
+    const char *key);
+/* How many were opened since, and the newest one's id ("": none). */
+unsigned glass_since(struct ag_ctx *ctx, enum approvals_table table,
+    const char *whose, int64_t since, char newest[AG_ID_SIZE]);
+bool glass_visible(struct ag_ctx *ctx, const Ag__BreakGlass *g);
+ag_err glass_page(struct ag_ctx *ctx, const Ag__BreakGlassListAsk *ask,
+    Ag__BreakGlassListReply *reply) AG_MUST;
 
 #endif

@@ -12,18 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BY_ID, BY_TIME, BY_MATCH, OPEN, DUE };
 enum {
-	ORDER_KEY_MAX = 160,   /* tenant, NUL, time, id */
 	LOOKED_AT_MAX = 20000, /* rows a page looks at before it says "go on" */
 };
 
-struct key {
-	uint8_t bytes[ORDER_KEY_MAX];
-	size_t len;
-};
-
-static bool
+bool
 key_add(struct key *key, const void *bytes, size_t len)
 {
 	if (len > sizeof(key->bytes) - key->len)
@@ -33,16 +26,29 @@ key_add(struct key *key, const void *bytes, size_t len)
 	return true;
 }
 
+bool
+key_add_time(struct key *key, int64_t at, bool newest_first)
+{
+	uint8_t bytes[8];
+
+	ag_put_be64(bytes, newest_first ? ~(uint64_t)at : (uint64_t)at);
+	return key_add(key, bytes, sizeof(bytes));
+}
+
+bool
+key_starts(const uint8_t *key, size_t len, const struct key *prefix)
+{
+	return len >= prefix->len && memcmp(key, prefix->bytes, prefix->len) == 0;
+}
+
 /* Newest first: the time is written as its complement. */
 static bool
 order_key(struct key *key, const Ag__Approval *a)
 {
-	uint8_t at[8];
-
 	key->len = 0;
-	ag_put_be64(at, ~(uint64_t)a->requested_at);
 	return key_add(key, a->tenant, strlen(a->tenant) + 1) &&
-	    key_add(key, at, sizeof(at)) && key_add(key, a->id, strlen(a->id));
+	    key_add_time(key, a->requested_at, true) &&
+	    key_add(key, a->id, strlen(a->id));
 }
 
 static bool
@@ -59,11 +65,8 @@ open_key(struct key *key, const char *root, const char *requester,
 static bool
 due_key(struct key *key, const Ag__Approval *a)
 {
-	uint8_t at[8];
-
 	key->len = 0;
-	ag_put_be64(at, (uint64_t)a->expires_at);
-	return key_add(key, at, sizeof(at)) &&
+	return key_add_time(key, a->expires_at, false) &&
 	    key_add(key, a->id, strlen(a->id));
 }
 
@@ -98,11 +101,11 @@ put_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
 
 	if (!due_key(&key, a))
 		return AG_CORRUPT;
-	if ((err = ag_store_put(ctx, DUE, key.bytes, key.len, "", 1)) != AG_OK)
+	if ((err = ag_store_put(ctx, T_DUE, key.bytes, key.len, "", 1)) != AG_OK)
 		return err;
 	if (!open_key(&key, root_of(a), a->requester->id, a->id))
 		return AG_CORRUPT;
-	return ag_store_put(ctx, OPEN, key.bytes, key.len, "", 1);
+	return ag_store_put(ctx, T_OPEN, key.bytes, key.len, "", 1);
 }
 
 static ag_err
@@ -113,12 +116,12 @@ drop_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
 
 	if (!due_key(&key, a))
 		return AG_CORRUPT;
-	err = ag_store_del(ctx, DUE, key.bytes, key.len);
+	err = ag_store_del(ctx, T_DUE, key.bytes, key.len);
 	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
 		return err;
 	if (!open_key(&key, root_of(a), a->requester->id, a->id))
 		return AG_CORRUPT;
-	err = ag_store_del(ctx, OPEN, key.bytes, key.len);
+	err = ag_store_del(ctx, T_OPEN, key.bytes, key.len);
 	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
 }
 
@@ -137,9 +140,9 @@ put(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
 		return AG_NO_MEMORY;
 	ag_put_be64(value, version);
 	memcpy(value + 8, packed, len);
-	err = ag_store_put(ctx, BY_TIME, key.bytes, key.len, value, len + 8);
+	err = ag_store_put(ctx, T_BY_TIME, key.bytes, key.len, value, len + 8);
 	return err != AG_OK ? err :
-	    ag_store_put(ctx, BY_ID, a->id, strlen(a->id), key.bytes, key.len);
+	    ag_store_put(ctx, T_BY_ID, a->id, strlen(a->id), key.bytes, key.len);
 }
 
 ag_err
@@ -161,7 +164,7 @@ book_apply(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
 	}
 	if ((err = put(ctx, a, version)) != AG_OK)
 		return err;
-	if (old == NULL && (err = ag_store_put(ctx, BY_MATCH, a->match.data,
+	if (old == NULL && (err = ag_store_put(ctx, T_BY_MATCH, a->match.data,
 	    a->match.len, a->id, strlen(a->id))) != AG_OK)
 		return err;
 	return waits ? put_waiting(ctx, a) : drop_waiting(ctx, a);
@@ -187,11 +190,11 @@ book_find(struct ag_ctx *ctx, const char *id)
 	struct key key;
 	size_t len;
 
-	if (ag_store_get(ctx, BY_ID, id, strlen(id), &value, &len) != AG_OK ||
+	if (ag_store_get(ctx, T_BY_ID, id, strlen(id), &value, &len) != AG_OK ||
 	    len > sizeof(key.bytes))
 		return NULL;
 	memcpy(key.bytes, value, len);
-	if (ag_store_get(ctx, BY_TIME, key.bytes, len, &value, &len) != AG_OK)
+	if (ag_store_get(ctx, T_BY_TIME, key.bytes, len, &value, &len) != AG_OK)
 		return NULL;
 	return unpack(ctx, value, len);
 }
@@ -203,7 +206,7 @@ book_match(struct ag_ctx *ctx, const uint8_t match[APPROVAL_MATCH])
 	char id[AG_ID_SIZE] = "";
 	size_t len;
 
-	if (ag_store_get(ctx, BY_MATCH, match, APPROVAL_MATCH, &value, &len) !=
+	if (ag_store_get(ctx, T_BY_MATCH, match, APPROVAL_MATCH, &value, &len) !=
 	    AG_OK || len >= sizeof(id))
 		return NULL;
 	memcpy(id, value, len);
@@ -216,12 +219,6 @@ struct counting {
 };
 
 static bool
-starts(const uint8_t *key, size_t len, const struct key *prefix)
-{
-	return len >= prefix->len && memcmp(key, prefix->bytes, prefix->len) == 0;
-}
-
-static bool
 count(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
     size_t value_len)
 {
@@ -229,10 +226,10 @@ count(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 
 	(void)value;
 	(void)value_len;
-	if (!starts(key, key_len, &c->root))
+	if (!key_starts(key, key_len, &c->root))
 		return false;
 	c->all_count++;
-	c->own_count += starts(key, key_len, &c->own);
+	c->own_count += key_starts(key, key_len, &c->own);
 	return true;
 }
 
@@ -245,7 +242,7 @@ book_open(struct ag_ctx *ctx, const char *root, const char *requester,
 	*own = *all = UINT32_MAX;
 	if (!open_key(&c.root, root, NULL, NULL) ||
 	    !open_key(&c.own, root, requester, NULL) ||
-	    ag_store_scan(ctx, OPEN, c.root.bytes, c.root.len, count, &c) !=
+	    ag_store_scan(ctx, T_OPEN, c.root.bytes, c.root.len, count, &c) !=
 	    AG_OK)
 		return;
 	*own = c.own_count;
@@ -275,11 +272,12 @@ due(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 }
 
 unsigned
-book_due(struct ag_ctx *ctx, int64_t now, char ids[][AG_ID_SIZE], unsigned max)
+book_due(struct ag_ctx *ctx, enum approvals_table table, int64_t now,
+    char ids[][AG_ID_SIZE], unsigned max)
 {
 	struct due d = { .now = now, .ids = ids, .max = max };
 
-	return ag_store_scan(ctx, DUE, NULL, 0, due, &d) == AG_OK ? d.count : 0;
+	return ag_store_scan(ctx, table, NULL, 0, due, &d) == AG_OK ? d.count : 0;
 }
 
 bool
@@ -337,7 +335,7 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	struct page *page = arg;
 	Ag__Approval *a;
 
-	if (!starts(key, key_len, &page->prefix) || key_len > ORDER_KEY_MAX)
+	if (!key_starts(key, key_len, &page->prefix) || key_len > ROW_KEY_MAX)
 		return false; /* the next tenant's */
 	if (key_len == page->after.len &&
 	    memcmp(key, page->after.bytes, key_len) == 0)
@@ -385,7 +383,7 @@ book_list(struct ag_ctx *ctx, const Ag__ApprovalListAsk *ask,
 	reply->items = ag_alloc(ctx, page.from.limit * sizeof(*reply->items));
 	if (reply->items == NULL)
 		return AG_NO_MEMORY;
-	err = ag_store_scan(ctx, BY_TIME, from->bytes, from->len, visit, &page);
+	err = ag_store_scan(ctx, T_BY_TIME, from->bytes, from->len, visit, &page);
 	if (err == AG_OK && page.no_memory)
 		err = AG_NO_MEMORY;
 	if (err == AG_OK && page.more && (reply->next_cursor = ag_page_cursor(ctx,

@@ -356,7 +356,8 @@ void
 decide_expire(void *state, struct ag_ctx *ctx)
 {
 	char ids[APPROVAL_EXPIRE_EACH][AG_ID_SIZE];
-	unsigned n = book_due(ctx, ag_now_ms(ctx), ids, APPROVAL_EXPIRE_EACH);
+	unsigned n = book_due(ctx, T_DUE, ag_now_ms(ctx), ids,
+	    APPROVAL_EXPIRE_EACH);
 
 	(void)state;
 	for (unsigned i = 0; i < n; i++) {

@@ -346,6 +346,8 @@ static const struct {
 	{ AG_MSG_AGENT_USES_FACT, on_uses },
 	{ AG_MSG_TOTP_FACT, iam_totp_apply },
 	{ AG_MSG_POLICY_FACT, iam_policy_apply },
+	{ AG_MSG_BREAK_GLASS_FACT, iam_glass_apply },
+	{ AG_MSG_ACCESS_FACT, iam_access_apply },
 };
 
 ag_err

@@ -74,7 +74,12 @@ ag_err iam_limited(struct call *c, const char *reason,
 ag_err iam_limit_key(struct call *c) AG_MUST;
 /* The tenant's policies, above the floor of scopes. */
 ag_err iam_check_policies(struct call *c) AG_MUST;
-/* needs.c: whose agreement policies want; into the grant. */
+/* needs.c: so many people of this role must agree. AG_FULL: too many groups. */
+ag_err iam_need(struct call *c, const char *group, unsigned quorum,
+    unsigned window_s, const char *rule) AG_MUST;
+/* access.c: may it be had for a while, and who must agree? */
+ag_err iam_access_asked(struct call *c) AG_MUST;
+/* Whose agreement policies want; into the grant. */
 ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
     AG_MUST;
 /* The same of the configuration, and which approval the request brings. */
@@ -83,6 +88,10 @@ ag_err iam_check_needs(struct call *c) AG_MUST;
 ag_err iam_check_hours(struct call *c) AG_MUST;
 /* It is admitted: counts it, if policies look at what was. */
 void iam_policies_take(struct call *c);
+/* glass.c: is what it says of a broken glass so? Into the grant. */
+ag_err iam_check_glass(struct call *c) AG_MUST;
+/* Which key it is to be broken for, and may it be at all? */
+ag_err iam_glass_opening(struct call *c) AG_MUST;
 /* Has it the second factor that a policy wants? */
 ag_err iam_check_wanted(struct call *c) AG_MUST;
 /* Refuses with a challenge, or says why there can be none. */

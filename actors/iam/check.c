@@ -80,13 +80,18 @@ role_counts(const struct iam_role_held *held, int64_t now_ms)
 	return held->from <= now_ms && now_ms < held->until;
 }
 
-/* An agent's scopes, or those of the roles that are valid now. */
+/* What it has for a while, an agent's scopes, or those of the roles that are
+ * valid now. */
 static const struct ag_scope *
 link_allows(const struct iam_node *node, int64_t now_ms,
     const struct iam_query *q)
 {
 	const struct ag_scope *by;
 
+	for (const struct iam_access *a = node->access; a != NULL; a = a->next)
+		if (now_ms < a->expires_at &&
+		    (by = any_allows(&a->scopes, q)) != NULL)
+			return by;
 	if (node->parent != NULL)
 		return any_allows(&node->scopes, q);
 	for (unsigned i = 0; i < node->role_count; i++) {
@@ -226,6 +231,8 @@ iam_effective(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
 		.now_ms = ag_now_ms(ctx), .only_op = only_op };
 
 	g.max = node->scopes.count + (token == NULL ? 0 : token->scopes.count);
+	for (const struct iam_access *a = node->access; a != NULL; a = a->next)
+		g.max += a->scopes.count;
 	for (unsigned i = 0; i < node->role_count; i++)
 		g.max += node->roles[i].role->scopes.count;
 	g.out = iam_array(ctx, g.max);
@@ -234,6 +241,9 @@ iam_effective(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
 	if (token != NULL)
 		gather(&g, &token->scopes);
 	gather(&g, &node->scopes);
+	for (const struct iam_access *a = node->access; a != NULL; a = a->next)
+		if (g.now_ms < a->expires_at)
+			gather(&g, &a->scopes);
 	for (unsigned i = 0; i < node->role_count; i++)
 		gather(&g, &node->roles[i].role->scopes);
 	*out = g.out;

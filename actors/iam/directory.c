@@ -136,6 +136,7 @@ node_free(struct iam_node *node)
 	free(node->totp);
 	iam_external_free(node);
 	iam_scopes_free(&node->scopes);
+	iam_access_free(node);
 	free(node);
 }
 

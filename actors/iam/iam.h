@@ -68,6 +68,7 @@ enum {
 	IAM_CHALLENGES_EACH = 8,    /* of one principal */
 	IAM_CHALLENGE_MS = 5 * 60 * 1000,
 	IAM_CHALLENGE_TRIES = 5,
+	IAM_GLASS_MAX = 256,        /* broken glass that is open */
 	IAM_NEEDS_MAX = 8,          /* groups that must agree to one request */
 	IAM_CODES_WRONG = 20,       /* wrong codes of one principal … */
 	IAM_CODES_WINDOW_MS = 3600 * 1000, /* … in this time */
@@ -87,6 +88,8 @@ enum iam_table_name {
 	IAM_T_USAGE,        /* usage.c */
 	IAM_T_POLICIES,     /* PolicyFact, by "<tenant>/<name>/<version>" */
 	IAM_T_RECENT,       /* recent.c */
+	IAM_T_GLASS,        /* BreakGlassFact, of those that are open */
+	IAM_T_ACCESS,       /* AccessFact, of those that count */
 };
 
 enum iam_metric {
@@ -171,6 +174,18 @@ struct iam_jwt;
 struct iam_guard;
 struct iam_issuer;
 struct iam_newcomer;
+/* More scope for a while. */
+struct iam_access {
+	char id[AG_ID_SIZE];
+	struct iam_scopes scopes;
+	int64_t expires_at;
+	struct iam_access *next; /* of the same node */
+};
+/* One that is open; id "": free. */
+struct iam_glass {
+	char id[AG_ID_SIZE], person[AG_ID_SIZE], key[AG_ID_SIZE];
+	int64_t expires_at;
+};
 /* What another issuer's token has of its own; its jti is no jti of ours. */
 struct iam_foreign {
 	const char *issuer;
@@ -224,6 +239,7 @@ struct iam_node {
 	struct iam_token token; /* agents: their one credential */
 	struct iam_token *tokens; /* principals: theirs */
 	struct iam_scopes scopes; /* agents */
+	struct iam_access *access; /* some may be over */
 	struct iam_role_held roles[IAM_ROLES_MAX]; /* principals */
 	unsigned role_count;
 	struct iam_cidr *cidrs;
@@ -335,12 +351,15 @@ struct iam {
 	size_t rules_bytes;             /* of all documents in force */
 	struct iam_dual *duals;         /* needs.c: dual control */
 	size_t dual_count;
+	struct iam_access_rule *access_rules;
+	size_t access_rule_count;
 	bool second_factor;             /* who approves needs one */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct ag_secret *prompt_key; /* NULL: nobody has brought a prompt yet */
 	bool asking_prompt_key;
 	struct iam_challenge challenges[IAM_CHALLENGES_MAX];
+	struct iam_glass glass[IAM_GLASS_MAX];
 	int64_t ended_kept_ms;
 	size_t sweep_at, leave_at;
 	unsigned expiring;
@@ -474,7 +493,7 @@ struct iam_rules_query {
 	const char *selector;        /* as it was written; NULL: none */
 	int64_t now, credential_age_ms;
 	const char *source, *plane;
-	bool stepped_up;
+	bool stepped_up, break_glass;
 	uint32_t items;
 	bool has_since_step_up;
 	int64_t since_step_up_ms;
@@ -684,6 +703,20 @@ ag_err iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 ag_handler iam_on_challenge;
 /* An executor of iam that wants a second factor whatever risk says: AG_OK if
  * the request came with one, or its caller has none enrolled. */
+/* access.c: more scope for a while. */
+ag_err iam_access_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_access_fini(struct iam *iam);
+void iam_access_free(struct iam_node *node);
+ag_err iam_access_take(struct iam *iam, const Ag__AccessFact *fact) AG_MUST;
+ag_err iam_access_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r) AG_MUST;
+void iam_access_sweep(struct iam *iam, struct ag_ctx *ctx);
+ag_err iam_on_access_request(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err iam_on_access_list(void *state, struct ag_ctx *ctx, const void *msg);
+/* glass.c: one fact, from the journal or the snapshot. */
+ag_err iam_glass_take(struct iam *iam, const Ag__BreakGlassFact *fact) AG_MUST;
+ag_err iam_glass_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *r) AG_MUST;
 /* needs.c: named operations that people must agree to. */
 ag_err iam_duals_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 void iam_duals_fini(struct iam *iam);

@@ -160,6 +160,18 @@ visit_hold(void *arg, const uint8_t *key, size_t key_len,
 }
 
 static ag_err
+take_glass(struct iam *iam, const void *msg)
+{
+	return iam_glass_take(iam, msg);
+}
+
+static ag_err
+take_access(struct iam *iam, const void *msg)
+{
+	return iam_access_take(iam, msg);
+}
+
+static ag_err
 load_agents(struct ag_ctx *ctx, struct loading *l)
 {
 	size_t before;
@@ -193,6 +205,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		    take_token_end },
 		{ IAM_T_AGENTS, &ag__agent__descriptor, take_agent },
 		{ IAM_T_USES, &ag__agent_uses_fact__descriptor, take_uses },
+		{ IAM_T_GLASS, &ag__break_glass_fact__descriptor, take_glass },
+		{ IAM_T_ACCESS, &ag__access_fact__descriptor, take_access },
 	};
 	struct loading l = { .iam = iam };
 	ag_err err = AG_OK;

@@ -51,7 +51,19 @@ iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
 	if (count == 0)
 		return dual_make(&iam->duals[0], "key.destroy", "env=prod", NULL,
 		    2) ? AG_OK : AG_NO_MEMORY;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		const char *label = ag_config_str(ctx,
+		    "approvals.dual_control[].label", i);
+
+		if (ag_operation_named(ag_config_str(ctx,
+		    "approvals.dual_control[].operation", i)) == NULL ||
+		    (label != NULL && strchr(label, '=') == NULL)) {
+			ag_log(ctx, AG_ERROR, "DUAL-CONTROL", "where=%s: an "
+			    "operation (key.destroy), and a label k=v",
+			    ag_config_get_where(ag_config(ctx),
+			    "approvals.dual_control[].operation", i));
+			return AG_USAGE;
+		}
 		if (!dual_make(&iam->duals[i],
 		    ag_config_str(ctx, "approvals.dual_control[].operation", i),
 		    ag_config_str(ctx, "approvals.dual_control[].label", i),
@@ -59,6 +71,7 @@ iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
 		    (unsigned)ag_config_get_int(ag_config(ctx),
 		    "approvals.dual_control[].quorum", i)))
 			return AG_NO_MEMORY;
+	}
 	return AG_OK;
 }
 
@@ -78,13 +91,34 @@ iam_duals_fini(struct iam *iam)
 
 /* ------------------------------------------------------------------- needs */
 
-static ag_err
-add(struct call *c, const char *group, unsigned quorum, unsigned window_s,
+/* Of the same group the stricter word counts. */
+static bool
+merged(Ag__Grant *g, const char *group, unsigned quorum, unsigned window_s)
+{
+	for (size_t i = 0; i < g->n_needs; i++) {
+		Ag__ApprovalNeed *has = g->needs[i];
+
+		if (strcmp(has->group, group) != 0)
+			continue;
+		if (quorum > has->quorum)
+			has->quorum = quorum;
+		if (window_s < has->window_s)
+			has->window_s = window_s;
+		has->has_window_s = has->window_s > 0;
+		return true;
+	}
+	return false;
+}
+
+ag_err
+iam_need(struct call *c, const char *group, unsigned quorum, unsigned window_s,
     const char *rule)
 {
 	Ag__Grant *g = &c->grant;
 	Ag__ApprovalNeed *need;
 
+	if (merged(g, group, quorum, window_s))
+		return AG_OK;
 	if (g->needs == NULL && (g->needs = iam_array(c->ctx,
 	    IAM_NEEDS_MAX)) == NULL)
 		return AG_NO_MEMORY;
@@ -110,7 +144,7 @@ iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
 	ag_err err = AG_OK;
 
 	for (size_t i = 0; i < answer->need_count && err == AG_OK; i++)
-		err = add(c, answer->needs[i].group, answer->needs[i].quorum,
+		err = iam_need(c, answer->needs[i].group, answer->needs[i].quorum,
 		    answer->needs[i].window_s, answer->needs[i].rule);
 	return err;
 }
@@ -162,11 +196,19 @@ iam_check_needs(struct call *c)
 	if (c->op->executor == AG_ROLE_APPROVALS) {
 		c->wants_step_up |= c->iam->second_factor &&
 		    c->op->type == AG_MSG_APPROVAL_APPROVE;
+		if (c->op->type == AG_MSG_BREAK_GLASS_OPEN &&
+		    (err = iam_glass_opening(c)) != AG_OK)
+			return err;
 		return say_person(c);
 	}
+	if (c->op->type == AG_MSG_ACCESS_LIST)
+		return say_person(c);
+	if (c->op->type == AG_MSG_ACCESS_REQUEST &&
+	    (err = iam_access_asked(c)) != AG_OK && err != AG_FULL)
+		return err;
 	for (size_t i = 0; i < c->iam->dual_count && err == AG_OK; i++)
 		if (fits(&c->iam->duals[i], c))
-			err = add(c, c->iam->duals[i].group,
+			err = iam_need(c, c->iam->duals[i].group,
 			    c->iam->duals[i].quorum, 0, dual_rule);
 	if (err == AG_FULL)
 		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
@@ -174,6 +216,7 @@ iam_check_needs(struct call *c)
 	if (err != AG_OK || c->grant.n_needs == 0)
 		return err;
 	c->grant.approval = (char *)id;
-	c->grant.said = c->rq->said;
+	if (c->grant.said == NULL)
+		c->grant.said = c->rq->said;
 	return AG_OK;
 }

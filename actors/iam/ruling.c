@@ -120,6 +120,7 @@ iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 	out->plane = q->plane;
 	out->credential_age_ms = q->credential_age_ms;
 	out->stepped_up = q->stepped_up;
+	out->break_glass = q->break_glass;
 	out->items = q->items;
 	out->has_since_step_up = q->has_since_step_up;
 	out->since_step_up_ms = q->since_step_up_ms;
@@ -263,6 +264,7 @@ said(struct call *c, const struct ag_rules *rules,
 	out->at = ask->at_ms;
 	out->credential_age_ms = ask->credential_age_ms;
 	out->stepped_up = ask->stepped_up;
+	out->has_break_glass = out->break_glass = ask->break_glass;
 	out->items = ask->items;
 	out->has_since_step_up_ms = ask->has_since_step_up;
 	out->since_step_up_ms = ask->since_step_up_ms;
@@ -345,7 +347,8 @@ iam_check_policies(struct call *c)
 		.scope_op = c->scope_op, .key = c->key, .subject = c->subject,
 		.selector = c->rq->selector, .now = c->now,
 		.source = c->rq->source_address,
-		.stepped_up = c->grant.step_up != NULL, .items = c->items };
+		.stepped_up = c->grant.step_up != NULL, .items = c->items,
+		.break_glass = c->grant.break_glass != NULL };
 	const struct ag_rules *rules;
 	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
 	struct iam_rules_room *room;

@@ -146,6 +146,7 @@ iam_sweep(void *state, struct ag_ctx *ctx)
 		    LEAVE_WINDOW, LEAVE_MAX);
 		iam_usage_sweep(&iam->usage, ctx);
 		iam_recent_sweep(iam, ctx);
+		iam_access_sweep(iam, ctx);
 	}
 	sweep_expired(iam, ctx, now);
 }

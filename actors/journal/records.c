@@ -63,11 +63,12 @@ static void
 push(const struct journal *j, struct ag_ctx *ctx,
     const Ag__JournalRecord *record)
 {
-	/* The last two know of what they append themselves, of a journal that
+	/* All but the first two know of what they append themselves, of a journal that
 	 * nobody else appends to: the engine's AG_FOLLOW_START. */
 	static const enum ag_role live[] = { AG_ROLE_IAM, AG_ROLE_INVENTORY,
-		AG_ROLE_KEYS, AG_ROLE_RESPONDER };
-	unsigned count = j->several ? 4 : 2;
+		AG_ROLE_KEYS, AG_ROLE_RESPONDER, AG_ROLE_APPROVALS,
+		AG_ROLE_GATEWAY };
+	unsigned count = j->several ? sizeof(live) / sizeof(live[0]) : 2;
 
 	for (unsigned i = 0; i < count; i++)
 		push_to(ctx, live[i], record);

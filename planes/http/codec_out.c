@@ -22,6 +22,8 @@ static const struct {
 	{ &ag__recommendation__descriptor, 20 },
 	{ &ag__verdict__descriptor, 10 },
 	{ &ag__approval__descriptor, 40 },
+	{ &ag__break_glass__descriptor, 40 },
+	{ &ag__access__descriptor, 40 },
 };
 
 static const struct quirk omitted[] = {

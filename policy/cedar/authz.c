@@ -219,10 +219,14 @@ ag_cedar_decide(const struct ag_cedar_set *set,
 		return AG_CEDAR_NO_MEMORY;
 	said = d.forbids.count != 0 ? &d.forbids : &d.permits;
 	tidy(&d, said);
+	if (said == &d.forbids)
+		tidy(&d, &d.permits);
 	*out = (struct ag_cedar_answer){
 		.allow = d.forbids.count == 0 && d.permits.count != 0,
 		.reasons = said->items, .reason_count = said->count,
 		.failures = d.failures, .failure_count = d.failure_count,
+		.permits = said == &d.forbids ? d.permits.items : NULL,
+		.permit_count = said == &d.forbids ? d.permits.count : 0,
 	};
 	return AG_CEDAR_OK;
 }

@@ -363,6 +363,9 @@ struct ag_cedar_answer {
 	/* Policies that were skipped because their evaluation failed. */
 	const struct ag_cedar_failure *failures;
 	size_t failure_count;
+	/* Permits that matched although a forbid won. */
+	const uint32_t *permits;
+	size_t permit_count;
 };
 
 /*

@@ -79,7 +79,7 @@ play(struct ag_kit *kit)
 			if (o->refusal != NULL && o->refusal->approval_id != NULL)
 				snprintf(end.id, sizeof(end.id), "%s",
 				    o->refusal->approval_id);
-			if (o->has_reply && o->reply_type >= AG_MSG_APPROVAL_READ) {
+			if (o->has_reply && o->reply_type < AG_MSG_BREAK_GLASS_OPEN) {
 				Ag__Approval *a = ag__approval__unpack(NULL,
 				    o->reply.len, o->reply.data);
 
@@ -364,6 +364,79 @@ test_hostile(void **state)
 	ag_kit_free(&kit);
 }
 
+/* ------------------------------------------------------------ broken glass */
+
+/* All nine: what is open ends in two ways, and nothing opens again. */
+static void
+test_glass_transitions(void **state)
+{
+	for (unsigned from = 0; from < GLASS_STATES; from++)
+		for (unsigned to = 0; to < GLASS_STATES; to++)
+			assert_int_equal(glass_may_become(from, to),
+			    from == GLASS_ACTIVE && to != GLASS_ACTIVE);
+	for (unsigned i = 0; i < GLASS_STATES; i++)
+		assert_int_equal(glass_state_named(glass_state_name(i)), i);
+	assert_int_equal(glass_state_named("open"), GLASS_STATES);
+	assert_false(glass_may_become(GLASS_ACTIVE, GLASS_STATES));
+}
+
+static struct end
+break_glass(struct ag_kit *kit, char *who, char *thing, const char *why)
+{
+	Ag__BreakGlassOpenAsk ask = AG__BREAK_GLASS_OPEN_ASK__INIT;
+	Ag__Grant g = AG__GRANT__INIT;
+
+	ask.key = (char *)"payroll";
+	ask.reason_code = (char *)"incident";
+	ask.justification = (char *)why;
+	g.actor_id = who;
+	g.has_actor_kind = 1;
+	g.actor_kind = strncmp(who, "hum", 3) == 0 ? AG__KIND__V__human :
+	    AG__KIND__V__agent;
+	g.resource_id = thing;
+	ag_kit_operate(kit, AG_MSG_BREAK_GLASS_OPEN, &g, &ask);
+	return play(kit);
+}
+
+#define WHY "the payroll run fails"
+
+/* One at a time for a person and key; at each bound, to the millisecond. */
+static void
+test_glass_bounds(void **state)
+{
+	struct ag_kit *kit = fleet("break_glass: {cooldown_s: 10, user_quota: 2, "
+	    "key_quota: 2, ttl_max_s: 60}\n");
+	static char other[] = "key_" HEX "0";
+	struct end end;
+
+	EXPECT(break_glass(kit, agent, key, WHY), AG_PERMISSION_DENIED,
+	    "not_for_agents");
+	EXPECT(break_glass(kit, alice, key, "short"), AG_INVALID_FIELD,
+	    "out_of_range");
+	end = break_glass(kit, alice, key, WHY);
+	assert_true(end.appended && end.err == AG_OK);
+	EXPECT(break_glass(kit, alice, key, WHY), AG_CONFLICT, "");
+	/* Another key is another; that was the second of two. */
+	assert_int_equal(break_glass(kit, alice, other, WHY).err, AG_OK);
+	ag_kit_advance(kit, 60 * 1000);
+	assert_true(play(kit).appended); /* both are over */
+	ag_kit_advance(kit, 9999);
+	end = break_glass(kit, alice, key, WHY);
+	assert_string_equal(end.reason, "account");
+	ag_kit_advance(kit, 1);
+	EXPECT(break_glass(kit, alice, key, WHY), AG_RATE_LIMITED, "account");
+	/* Dora has her own cool-down and quota, but the key's is shared. */
+	assert_int_equal(break_glass(kit, dora, key, WHY).err, AG_OK);
+	EXPECT(break_glass(kit, root, key, WHY), AG_RATE_LIMITED, "account");
+	ag_kit_advance(kit, 86400 * 1000 - 70 * 1000 - 1);
+	play(kit);
+	EXPECT(break_glass(kit, alice, key, WHY), AG_RATE_LIMITED, "account");
+	ag_kit_advance(kit, 1);
+	play(kit);
+	assert_int_equal(break_glass(kit, alice, key, WHY).err, AG_OK);
+	ag_kit_free(&kit);
+}
+
 /* All of it is in the journal: another start knows it. */
 static void
 test_restart(void **state)
@@ -398,6 +471,8 @@ main(void)
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_glass_transitions),
+		cmocka_unit_test(test_glass_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

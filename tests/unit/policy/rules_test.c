@@ -102,7 +102,11 @@ test_documents(void **state)
 		{ "@approval(\"a, quorum 0\") " ALL ";", "@approval is", 1, 1 },
 		{ "@approval(\"a\") forbid (principal, action, resource);",
 		    "stands at a permit", 1, 1 },
-		{ "@overridable " ALL ";", "@overridable", 1, 1 },
+		{ "@overridable " ALL ";", "@overridable stands at", 1, 1 },
+		{ "@overridable(\"x\") forbid (principal, action, resource);",
+		    "@overridable stands alone", 1, 1 },
+		{ "@overridable forbid (principal, action, resource);", NULL, 0, 0 },
+		{ "@overridable @approval(\"a\") " ALL ";", NULL, 0, 0 },
 		{ "@max_ttl(\"15m\") " ALL ";", "@max_ttl", 1, 1 },
 		{ "@setp_up(\"totp\") " ALL ";", "means nothing", 1, 1 },
 		{ "permit (principal == ?principal, action, resource);",
@@ -391,6 +395,57 @@ test_needs_add_up(void **state)
 	    AG_RULES_DENY, "d/e");
 }
 
+/* A broken glass takes away what says so, and nothing else; it gives nothing. */
+static void
+test_override(void **state)
+{
+#define SOFT "@id(\"soft\")@overridable forbid(principal,action,resource);"
+#define HARD "@id(\"hard\")forbid(principal,action,resource);"
+	static const struct {
+		const char *text;
+		enum ag_rules_decision without, with;
+		const char *rule; /* with */
+		bool overridden;
+	} rows[] = {
+		{ "@id(\"p\")" ALL ";" SOFT, AG_RULES_DENY, AG_RULES_ALLOW, "d/p", true },
+		{ "@id(\"p\")" ALL ";" SOFT HARD, AG_RULES_DENY, AG_RULES_DENY, "d/soft", false },
+		{ SOFT, AG_RULES_DENY, AG_RULES_DENY, "d/soft", false },
+		{ "@id(\"p\")" ALL " when { false };" SOFT, AG_RULES_DENY, AG_RULES_DENY, "d/soft", false },
+		{ "", AG_RULES_DENY, AG_RULES_DENY, NULL, false },
+		{ "@id(\"s\")@step_up(\"totp\")" ALL ";" SOFT, AG_RULES_DENY, AG_RULES_STEP_UP, "d/s", true },
+		{ "@id(\"a\")@approval(\"x\")" ALL ";" SOFT, AG_RULES_DENY, AG_RULES_APPROVAL, "d/a", true },
+		{ "@id(\"a\")@overridable @approval(\"x\")" ALL ";", AG_RULES_APPROVAL, AG_RULES_ALLOW, "d/a", true },
+		{ "@id(\"a\")@overridable @approval(\"x\")" ALL ";@id(\"b\")@approval(\"y\")" ALL ";",
+		    AG_RULES_APPROVAL, AG_RULES_APPROVAL, "d/b", true },
+		{ "@id(\"p\")" ALL ";", AG_RULES_ALLOW, AG_RULES_ALLOW, "d/p", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ag_rules_doc doc = { "d", rows[i].text, strlen(rows[i].text) };
+		struct ag_rules_ask ask = sign_of_an_agent();
+		struct ag_rules_answer a;
+		struct ag_rules *rules;
+
+		assert_int_equal(ag_rules_new(&doc, rows[i].text[0] == '\0' ? 0 : 1,
+		    &rules), AG_CEDAR_OK);
+		assert_int_equal(ag_rules_overridable(rules),
+		    strstr(rows[i].text, "@overridable") != NULL);
+		ag_rules_decide(rules, &ask, scratch, &a);
+		assert_int_equal(a.decision, rows[i].without);
+		assert_false(a.overridden);
+		ask.break_glass = true;
+		ag_rules_decide(rules, &ask, scratch, &a);
+		if (a.decision != rows[i].with || a.overridden != rows[i].overridden ||
+		    (rows[i].rule != NULL && strcmp(a.rule, rows[i].rule) != 0))
+			fail_msg("row %zu: %s by %s", i,
+			    ag_rules_decision_name(a.decision),
+			    a.rule == NULL ? "nothing" : a.rule);
+		ag_rules_free(&rules);
+	}
+#undef SOFT
+#undef HARD
+}
+
 /* Each attribute of the entities and of the context is what was asked. */
 static void
 test_what_policies_see(void **state)
@@ -591,6 +646,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_shuffled),
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_needs_add_up),
+		cmocka_unit_test(test_override),
 		cmocka_unit_test(test_what_policies_see),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_parties),
