@@ -27,6 +27,47 @@ static const struct cli_option decide[] = {
 	{ "--comment", "TEXT", CLI_STR, "comment", false, "why", NULL }, { 0 },
 };
 
+#define GRANT_COLUMNS \
+	"ID:id,PRINCIPAL:principal.name|principal.id,SCOPES:scopes,UNTIL:expires_at,REASON:reason"
+static const struct cli_option grant_options[] = {
+	{ "--scope", "S", CLI_WORDS, "scopes", true, "a scope that is wanted; repeat it for more", NULL },
+	{ "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded, and shown to whoever approves", NULL },
+	{ "--ttl", "D", CLI_DURATION, "ttl_s", false, "for how long; 15m unless given", NULL },
+	{ 0 },
+};
+static const struct cli_option grant_list_options[] = {
+	{ "--principal", "P", CLI_STR, "principal", false, "of this principal or agent", NULL },
+	{ "--limit", "N", CLI_INT, "limit", false, "at most so many", NULL }, { 0 },
+};
+
+#define GLASS_COLUMNS \
+	"ID:id,STATE:state,PRINCIPAL:principal.name|principal.id,KEY:resource.alias|resource.id," \
+	"REASON:reason_code,OPENED:opened_at,UNTIL:ended_at|expires_at"
+#define GLASS_LINE "ID:id,STATE:state,KEY:resource.alias|resource.id,UNTIL:ended_at|expires_at"
+static const struct cli_option open_options[] = {
+	{ "KEY", "KEY", CLI_STR, "key", true, "an id or an alias", NULL },
+	{ "--reason-code", "R", CLI_STR, "reason_code", true, "incident, maintenance, security, recovery or other", NULL },
+	{ "--justification", "TEXT", CLI_STR, "justification", true, "what happened: 20 to 1000 bytes; recorded", NULL },
+	{ "--ttl", "D", CLI_DURATION, "ttl_s", false, "for how long; 1h unless given", NULL },
+	{ 0 },
+};
+static const struct cli_option glass_list_options[] = {
+	{ "--state", "STATE", CLI_STR, "state", false, "active, closed or expired", NULL },
+	{ "--principal", "P", CLI_STR, "principal", false, "by this person", NULL },
+	{ "--key", "KEY", CLI_STR, "key", false, "for this key", NULL },
+	{ "--since", "T", CLI_TIME, "since", false, "opened since then: 7d, or a timestamp", NULL },
+	{ "--limit", "N", CLI_INT, "limit", false, "at most so many", NULL },
+	{ 0 },
+};
+static const struct cli_option glass_one[] = {
+	{ "ID", "ID", CLI_STR, NULL, true, "brk_…", NULL }, { 0 },
+};
+static const struct cli_option close_options[] = {
+	{ "ID", "ID", CLI_STR, NULL, true, "brk_…", NULL },
+	{ "--reason", "TEXT", CLI_STR, "reason", true, "how it ended; recorded", NULL },
+	{ 0 },
+};
+
 /* ------------------------------------------------------------------- show */
 
 static void
@@ -36,6 +77,16 @@ put_fact(const json_t *a, const char *name, const char *path)
 
 	if (text[0] != '\0')
 		cli_say("%-12s %s", name, text);
+}
+
+static void
+put_asked(const json_t *a)
+{
+	const json_t *value;
+	const char *name;
+
+	json_object_foreach(json_object_get(a, "asked"), name, value)
+		cli_say("%-12s %s", name, json_string_value(value));
 }
 
 static void
@@ -110,6 +161,7 @@ show(struct cli *cli)
 	put_fact(a, "resource", "resource.alias");
 	put_fact(a, "", "resource.id");
 	put_fact(a, "body sha256", "body_sha256_b64");
+	put_asked(a);
 	put_chain(a);
 	put_fact(a, "from", "source_address");
 	put_fact(a, "plane", "plane");
@@ -140,5 +192,22 @@ const struct cli_verb cli_verbs_approvals[] = {
 	{ "approval", "cancel", decide, "POST", "/v1/approvals/{ID}/cancel",
 	    CLI_LINE, APPROVAL_LINE, NULL, "take back a request of one's own",
 	    NULL, NULL },
+	{ "grant", "request", grant_options, "POST", "/v1/grants", CLI_LINE,
+	    GRANT_COLUMNS, NULL, "ask for more scope, for a while", NULL,
+	    "--scope key:payroll:decrypt --reason \"month end\" --ttl 15m" },
+	{ "grant", "list", grant_list_options, "GET", "/v1/grants", CLI_TABLE,
+	    GRANT_COLUMNS, NULL, "what counts now, and until when", NULL, NULL },
+	{ "break-glass", "open", open_options, "POST", "/v1/break-glass", CLI_LINE,
+	    GLASS_LINE, NULL, "override what policies let be overridden", NULL,
+	    "payroll --reason-code incident --justification \"the payroll run "
+	    "fails, INC-4711\"" },
+	{ "break-glass", "list", glass_list_options, "GET", "/v1/break-glass",
+	    CLI_TABLE, GLASS_COLUMNS, NULL, "who overrides what, and did", NULL,
+	    NULL },
+	{ "break-glass", "show", glass_one, "GET", "/v1/break-glass/{ID}",
+	    CLI_OBJECT, NULL, NULL, "everything about one", NULL, NULL },
+	{ "break-glass", "close", close_options, "POST",
+	    "/v1/break-glass/{ID}/close", CLI_LINE, GLASS_LINE, NULL,
+	    "end it before its time", NULL, NULL },
 	{ 0 },
 };

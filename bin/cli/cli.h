@@ -105,7 +105,7 @@ struct cli {
 	struct cli_value values[CLI_OPTIONS_MAX]; /* by row of verb->options */
 	bool json, quiet, help;
 	const char *server, *ca_file, *token_file, *context, *state, *timeout;
-	const char *approval, *why, *code_file;
+	const char *approval, *break_glass, *why, *code_file;
 	/* what they came to, see context.c */
 	char url[CLI_URL_MAX];
 	char ca[CLI_PATH_MAX];

@@ -177,6 +177,7 @@ headers_of(const struct cli *cli, bool body)
 		list = curl_slist_append(list, auth);
 	}
 	list = add_field(list, "Aegis-Approval", cli->approval);
+	list = add_field(list, "Aegis-Break-Glass", cli->break_glass);
 	list = add_field(list, "Aegis-Reason", cli->why);
 	if (body)
 		list = curl_slist_append(list, "Content-Type: application/json");
