@@ -181,16 +181,34 @@ tell_audit(struct broker *b, unsigned from, const struct judged *what,
 
 /* ------------------------------------------------------------ what it hears */
 
-/* A row says that it is there: it is greeted, learns who else is, and they
- * learn of it. Rows repeat themselves; then the greeting is the answer. */
+static void
+set_greet(struct broker *b, unsigned slot, bool greet)
+{
+	b->greets += greet - b->greet[slot];
+	b->greet[slot] = greet;
+}
+
+/* Of everybody first, so that whoever is greeted knows who is there. What had
+ * nowhere to go is said again by greet(). */
+static void
+welcome(struct broker *b, unsigned slot)
+{
+	tell_of_all(b, slot);
+	if (say_peer(b, slot, slot, true) == AG_OK)
+		set_greet(b, slot, false);
+}
+
+/* A row says that it is there: it learns who else is, they learn of it, and it
+ * is greeted. Rows repeat themselves; then the greeting is the answer. */
 static void
 on_hello(struct broker *b, unsigned slot)
 {
-	(void)!say_peer(b, slot, slot, true);
-	if (b->up[slot])
+	if (b->up[slot]) {
+		(void)!say_peer(b, slot, slot, true);
 		return;
+	}
 	b->up[slot] = true;
-	tell_of_all(b, slot);
+	welcome(b, slot);
 	tell_all(b, slot, true);
 }
 
@@ -209,11 +227,13 @@ on_refused(struct broker *b, unsigned from, const struct judged *what)
 	tell_audit(b, from, what, suppressed);
 }
 
+/* Nobody is given anything before it was told who else is there: a journal that
+ * does not know iam yet would not tell iam what it commits. */
 static void
 forward(struct broker *b, unsigned from, unsigned to, uint8_t *bytes)
 {
 	ag_frame_stamp(bytes, (uint16_t)from);
-	switch (ag_switch_forward(b->sw, to)) {
+	switch (b->up[to] ? ag_switch_forward(b->sw, to) : AG_NOBODY) {
 	case AG_OK:
 		count(b, FORWARDED);
 		break;
@@ -249,13 +269,6 @@ on_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len)
 	}
 }
 
-static void
-set_greet(struct broker *b, unsigned slot, bool greet)
-{
-	b->greets += greet - b->greet[slot];
-	b->greet[slot] = greet;
-}
-
 /* A connection is not yet a row at work: the row is asked to say HELLO, and
  * counts when it did. After a restart of the broker that is how it learns.
  * libzmq tells of a connection shortly before it can be sent to, so the
@@ -266,12 +279,12 @@ greet(struct broker *b)
 {
 	for (unsigned slot = 0; b->greets > 0 && slot < TOPOLOGY_SLOTS_MAX;
 	    slot++) {
-		if (!b->greet[slot] ||
-		    say_peer(b, slot, slot, b->up[slot]) == AG_FULL)
+		if (!b->greet[slot] || say_peer(b, slot, slot, false) == AG_FULL)
 			continue;
-		set_greet(b, slot, false);
 		if (b->up[slot])
-			tell_of_all(b, slot);
+			welcome(b, slot);
+		else
+			set_greet(b, slot, false);
 	}
 }
 

@@ -260,6 +260,8 @@ ag_err out_add_raw(struct ag_ctx *ctx, unsigned to, uint16_t type,
 void out_send_all(struct ag_ctx *ctx);
 /* ---- line.c: the ring's own lines */
 ag_err line_open_all(struct ag_ctx *ctx) AG_MUST; /* as the boot message says */
+/* From now on: not before it is known who else is there. */
+void line_listen(struct ag_ctx *ctx);
 void line_close_all(struct ag_ctx *ctx, unsigned linger_ms);
 /* AG_FULL: whoever should hear has not for long; ours. */
 ag_err line_send(struct line_to *line, const uint8_t *bytes, size_t len) AG_MUST;

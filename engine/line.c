@@ -167,9 +167,19 @@ open_from(struct ag_ctx *ctx, const Ag__BootLine *boot)
 	line->slot = boot->slot;
 	line->event = event_new(ctx->base, fd, EV_READ | EV_PERSIST, on_said,
 	    line);
-	if (line->event == NULL || event_add(line->event, NULL) != 0)
-		return AG_IO;
-	return ag_pair_in_open(fd, &line->pair);
+	return line->event == NULL ? AG_NO_MEMORY :
+	    ag_pair_in_open(fd, &line->pair);
+}
+
+void
+line_listen(struct ag_ctx *ctx)
+{
+	for (struct line_from *l = ctx->lines_from; l != NULL; l = l->next)
+		if (event_add(l->event, NULL) != 0) {
+			ag_log(ctx, AG_ERROR, "LINE-DEAF", "from=%s",
+			    ag_slot_name(ctx, l->slot));
+			ag_stop(ctx, 1);
+		}
 }
 
 ag_err

@@ -185,6 +185,7 @@ run_connected(struct ag_ctx *ctx)
 	if (ctx->connected)
 		return;
 	ctx->connected = true;
+	line_listen(ctx);
 	follow_start(ctx);
 }
 

@@ -65,6 +65,7 @@ def unframe(data):
 class Peer:
     def __init__(self, switch, endpoint, name, token, identity=None, hwm=1000000):
         self.switch = switch
+        self.peers = []  # what was said of others
         self.socket = switch.zmq.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = self.socket.rcvhwm = hwm
@@ -110,7 +111,9 @@ class Peer:
     def receive(self, timeout_s=5.0):
         if not self.socket.poll(int(timeout_s * 1000)):
             return None
-        return unframe(self.socket.recv())
+        got = unframe(self.socket.recv())
+        self.peers += [(p.slot, p.up) for p in self.peers_in(got[2])]
+        return got
 
     def until(self, wanted, timeout_s=5.0):
         end = time.monotonic() + timeout_s
@@ -251,8 +254,8 @@ def test_rows_hear_of_each_other(switch):
             p.slot == slot and p.up == up for p in plane.peers_in(parts))
     plane = switch.peer("rest").hello()
     siem = switch.peer("siem").hello()
+    assert (0, True) in siem.peers, "who is there is told before the greeting"
     plane.until(about(160, True))
-    siem.until(about(0, True))
     siem.close()
     got = plane.until(about(160, False))
     event = plane.peers_in(got[2])[0]
@@ -265,6 +268,17 @@ def test_a_connection_is_asked_for_its_hello(switch):
     plane = switch.peer("rest")
     plane.until(lambda to, sender, parts: any(p.slot == 0 and not p.up for p in plane.peers_in(parts)))
     plane.hello()
+
+
+def test_nothing_comes_before_the_greeting(switch):
+    plane = switch.peer("rest").hello()
+    iam = switch.peer("iam")
+    iam.until(lambda to, sender, parts: any(p.slot == to and not p.up for p in iam.peers_in(parts)))
+    plane.send(frame(1, (WHOAMI, b"")))
+    wait_for(lambda: switch.metric("dropped_nobody") == 1, what="a frame for who has not said hello")
+    iam.hello()
+    assert (0, True) in iam.peers
+    check_route(plane, iam)
 
 
 def test_nobody_there_is_counted(switch):
