@@ -208,20 +208,35 @@ check_sink_members(const struct ag_config *c, const struct complaint *to,
 	return AG_OK;
 }
 
+/* "host[:port]" or "[v6][:port]", up to a path: this machine? The whole host says
+ * so, not how it begins, and nothing stands before it. */
+static bool
+is_near(const char *authority)
+{
+	size_t all = strcspn(authority, "/?#");
+	size_t len = *authority == '[' ? strcspn(authority, "]") + 1 :
+	    strcspn(authority, ":/?#");
+
+	if (memchr(authority, '@', all) != NULL)
+		return false;
+	return (len == 9 && strncmp(authority, "localhost", len) == 0) ||
+	    (len == 5 && strncmp(authority, "[::1]", len) == 0) ||
+	    (strncmp(authority, "127.", 4) == 0 &&
+	    strspn(authority, "0123456789.") == len);
+}
+
 /* What leaves the machine leaves it encrypted, but for syslog over UDP and TCP,
  * which has no other way with many receivers. */
 static const struct {
 	const char *kinds, *scheme;
+	bool near; /* to this machine only */
 } sink_urls[] = {
-	{ "webhook|splunk|otlp", "https://" },
-	{ "webhook|splunk|otlp", "http://127." },
-	{ "webhook|splunk|otlp", "http://localhost" },
-	{ "webhook|splunk|otlp", "http://[::1]" },
-	{ "syslog", "udp://" }, { "syslog", "tcp://" },
-	{ "syslog", "tls://" }, { "syslog", "unix:/" },
-	{ "postgres", "postgresql://" },
-	{ "nats", "tls://" }, { "nats", "nats://127." },
-	{ "nats", "nats://localhost" }, { "nats", "nats://[::1]" },
+	{ "webhook|splunk|otlp", "https://", false },
+	{ "webhook|splunk|otlp", "http://", true },
+	{ "syslog", "udp://", false }, { "syslog", "tcp://", false },
+	{ "syslog", "tls://", false }, { "syslog", "unix:/", false },
+	{ "postgres", "postgresql://", false },
+	{ "nats", "tls://", false }, { "nats", "nats://", true },
 };
 
 static ag_err
@@ -240,10 +255,12 @@ check_sink_url(const struct ag_config *c, const struct complaint *to,
 
 		if (!is_word_of(sink_urls[i].kinds, kind))
 			continue;
-		if (strncmp(url, scheme, strlen(scheme)) == 0)
+		if (strncmp(url, scheme, strlen(scheme)) == 0 &&
+		    (!sink_urls[i].near || is_near(url + strlen(scheme))))
 			return AG_OK;
-		len += (size_t)snprintf(right + len, sizeof(right) - len, "%s%s",
-		    len > 0 ? ", " : "", scheme);
+		len += (size_t)snprintf(right + len, sizeof(right) - len, "%s%s%s",
+		    len > 0 ? ", " : "", scheme,
+		    sink_urls[i].near ? " on loopback" : "");
 	}
 	return complain(to, where, "sinks[].url", "begins with one of %s", right);
 }
@@ -279,22 +296,6 @@ is_server_name(const char *name)
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-/* http:// to this machine: the whole host says so, not how it begins. */
-static bool
-is_plain_near(const char *url)
-{
-	size_t len;
-
-	if (strncmp(url, "http://", 7) != 0)
-		return false;
-	url += 7;
-	len = *url == '[' ? strcspn(url, "]") + 1 : strcspn(url, ":/?#");
-	return (len == 9 && strncmp(url, "localhost", len) == 0) ||
-	    (len == 5 && strncmp(url, "[::1]", len) == 0) ||
-	    (strncmp(url, "127.", 4) == 0 &&
-	    strspn(url, "0123456789.") == len);
-}
-
 static ag_err
 check_gateway(const struct ag_config *c, const struct complaint *to)
 {
@@ -313,7 +314,8 @@ check_gateway(const struct ag_config *c, const struct complaint *to)
 			if (is(c, "gateway.servers[].name", k, name))
 				return complain(to, where, "gateway.servers[].name",
 				    "a name that no other server has");
-		if (strncmp(url, "https://", 8) != 0 && !is_plain_near(url))
+		if (strncmp(url, "https://", 8) != 0 &&
+		    (strncmp(url, "http://", 7) != 0 || !is_near(url + 7)))
 			return complain(to, where, "gateway.servers[].url",
 			    "https://, or http:// on loopback");
 	}
@@ -439,14 +441,6 @@ check_plane_tls(const struct ag_config *c, const struct complaint *to,
 	return AG_OK;
 }
 
-static bool
-is_loopback(const char *listen)
-{
-	return strncmp(listen, "127.", 4) == 0 ||
-	    strncmp(listen, "localhost:", 10) == 0 ||
-	    strncmp(listen, "[::1]:", 6) == 0;
-}
-
 static ag_err
 check_plane_plain(const struct ag_config *c, const struct complaint *to,
     const char *plane)
@@ -455,7 +449,7 @@ check_plane_plain(const struct ag_config *c, const struct complaint *to,
 	const char *text = ag_config_get_str(c, of_plane(listen, plane, "listen"), 0);
 	const char *where = ag_config_get_where(c, listen, 0);
 
-	if (text == NULL || is_loopback(text) ||
+	if (text == NULL || is_near(text) ||
 	    has(c, of_plane(path, plane, "tls.certificate_file"), 0))
 		return AG_OK;
 	if (is(c, "environment", 0, "prod"))

@@ -209,6 +209,12 @@ static const struct { const char *text, *want; } bad[] = {
 	{ "sinks: [{name: a, kind: webhook, url: 'https://x/', key_file: k, "
 	  "format: protobuf}]\n",
 	  "c.yaml:1: sinks[].format: json or ocsf; protobuf is for" },
+	{ "sinks: [{name: a, kind: webhook, url: 'http://127.evil.example/, key_file: k}]\n",
+	  "c.yaml:1: sinks[].url: begins with one of https://" },
+	{ "sinks: [{name: a, kind: webhook, url: 'http://localhost:1@evil.example/, key_file: k}]\n",
+	  "c.yaml:1: sinks[].url: begins with one of https://" },
+	{ "sinks: [{name: a, kind: webhook, url: 'http://localhost.evil.example/, key_file: k}]\n",
+	  "c.yaml:1: sinks[].url: begins with one of https://" },
 	{ "sinks: [{name: a, kind: webhook, url: 'http://10.0.0.1/', key_file: k}]\n",
 	  "c.yaml:1: sinks[].url: begins with one of https://" },
 	{ "sinks: [{name: a, kind: kafka, brokers: ['b:9092'], user: me}]\n",
