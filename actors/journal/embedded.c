@@ -149,8 +149,8 @@ embedded_open(struct journal *j, struct ag_ctx *ctx)
 	if (of[0] != '\0') {
 		/* To append here would be a second truth. */
 		ag_log(ctx, AG_ERROR, "JOURNAL-COPY", "why=this state directory "
-		    "has a copy of the journal %s in PostgreSQL; see aegis "
-		    "journal migrate", of);
+		    "has a copy of the journal %s in PostgreSQL; it wants "
+		    "journal.kind: postgres", of);
 		return AG_USAGE;
 	}
 	j->whole = true;

@@ -49,6 +49,7 @@ forget(struct shared *s)
 void
 session_away(struct shared *s)
 {
+	const char *why = s->link.said[0] != '\0' ? s->link.said : "no answer";
 	char detail[64];
 
 	forget(s);
@@ -56,14 +57,16 @@ session_away(struct shared *s)
 	if (s->pause_ms > PAUSE_MAX_MS)
 		s->pause_ms = PAUSE_MAX_MS;
 	s->call_at_ms = ag_mono_ms(s->ctx) + s->pause_ms;
-	if (s->said_away)
+	/* Another reason is news: the one of a start may hide what is wrong. */
+	if (strncmp(s->away, why, sizeof(s->away) - 1) == 0)
 		return;
-	s->said_away = true;
-	ag_metric_add(s->ctx, M_AWAY, 1);
+	if (s->away[0] == '\0')
+		ag_metric_add(s->ctx, M_AWAY, 1);
+	snprintf(s->away, sizeof(s->away), "%s", why);
 	ag_log(s->ctx, AG_WARN, "JOURNAL-AWAY", "%s%s%s", s->link.state,
-	    s->link.state[0] == '\0' ? "" : " ", s->link.said);
-	ag_note_error(s->ctx, s->link.said);
-	snprintf(detail, sizeof(detail), "database: %.50s", s->link.said);
+	    s->link.state[0] == '\0' ? "" : " ", why);
+	ag_note_error(s->ctx, why);
+	snprintf(detail, sizeof(detail), "database: %.50s", why);
 	if (s->journal->whole)
 		ag_set_degraded(s->ctx, detail);
 	else
@@ -103,8 +106,8 @@ recognize(struct shared *s, const char *id, uint64_t seq)
 	if (err != AG_OK)
 		return err;
 	if (of[0] == '\0' && s->journal->head > 0)
-		why = "this state directory has a journal of its own; see aegis "
-		    "journal migrate";
+		why = "this state directory has a journal of its own, which "
+		    "cannot be moved yet";
 	else if (of[0] != '\0' && strcmp(of, id) != 0)
 		why = "this state directory has a copy of another journal";
 	else if (seq < s->journal->head)
@@ -253,11 +256,11 @@ fill(struct shared *s)
 	}
 	if (j->head < s->fill_to)
 		return;
-	if (s->said_away || !j->whole)
+	if (s->away[0] != '\0' || !j->whole)
 		ag_log(s->ctx, AG_INFO, "JOURNAL-THERE", "head=%llu node=%s",
 		    (unsigned long long)j->head, s->node);
 	s->pause_ms = 0;
-	s->said_away = false;
+	s->away[0] = '\0';
 	s->filling = false;
 	j->whole = true;
 	ag_set_ready(s->ctx, true, NULL);

@@ -42,7 +42,7 @@ struct shared {
 	uint64_t call_at_ms, give_up_ms;
 	unsigned pause_ms;
 	bool planned;         /* a step is */
-	bool said_away;
+	char away[160]; /* why nobody answers, as it was told; "": it answers */
 	char node[64], epoch[24];
 	bool filling;         /* not yet at fill_to, where it was when we came */
 	uint64_t fill_to;
