@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak
+.PHONY: all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak compose-demo
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -21,6 +21,10 @@ deps:
 PLANE ?= rest
 demo: deps all
 	@PLANE=$(PLANE) examples/demo.sh $(BUILD)
+
+# The story on the containers of compose/, after compose/init.
+compose-demo: deps all
+	@FLEET=compose/fleet.sh examples/demo.sh $(BUILD)
 
 up: deps all
 	@$(BUILD)/aegis up --state $(STATE)

@@ -3,9 +3,10 @@
 # An agent goes rogue and is stopped before anything else of it succeeds: the
 # whole fleet on its defaults, the public socket, and the aegis command as a
 # user would type it. Any deviation ends it with a message and a status of 1.
-# With PLANE=mcp the agent uses its keys as tools, over MCP; the story and the
-# last line are the same.
-#   [PLANE=rest|mcp] examples/demo.sh [BUILD]
+# With PLANE=mcp the agent uses its keys as tools, over MCP; with FLEET=FILE the
+# fleet is another (compose/fleet.sh: containers). The story and the last line are
+# the same.
+#   [PLANE=rest|mcp] [FLEET=FILE] examples/demo.sh [BUILD]
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,12 +27,10 @@ fail() {
 leave() {
 	local status=$?
 	trap - EXIT
-	[ -z "$fleet_pid" ] || ! kill -0 "$fleet_pid" 2>/dev/null || { kill -TERM "$fleet_pid"; wait "$fleet_pid" || true; }
+	fleet_end
 	rm -rf "$work"
 	exit "$status"
 }
-trap leave EXIT
-trap 'exit 130' INT TERM
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then dim=$'\033[2m' plain=$'\033[0m'; else dim='' plain=''; fi
 say() { printf '\n%s\n' "$*"; }
 # Shows the command, dimmed, and runs it.
@@ -45,6 +44,49 @@ import json, sys
 for line in sys.stdin:
     row = json.loads(line)
     print(*[row.get(m) if not "." in m else (row.get(m.split(".")[0]) or {}).get(m.split(".")[1]) for m in sys.argv[1:]])' "$@"; }
+
+# ---- the fleet: started here, on its defaults; FLEET names a file that says otherwise
+
+fleet_up() {
+	printf '%s$ aegis up%s\n' "$dim" "$plain" >&2
+	setsid aegis up --listen 127.0.0.1:0 "${up_options[@]}" >up.out 2>fleet.log &
+	fleet_pid=$!
+	for _ in $(seq 600); do
+		grep -q '^ready: ' up.out && break
+		kill -0 "$fleet_pid" 2>/dev/null || { fleet_pid=; fail "aegis up ended at its start"; }
+		sleep 0.05
+	done
+	grep -q '^ready: ' up.out || fail "the fleet was not ready after 30 s"
+	cat up.out
+	server=$(sed -n 's/^ready: //p' up.out)
+	mcp=$(members mcp <state/run/endpoints.json)
+	run aegis status
+	cp state/admin.token admin.token
+}
+fleet_down() {
+	pids=$(aegis status --json | grep -oE '"(pid|PID)": *[0-9]+' | grep -oE '[0-9]+$' || true)
+	[ -n "$pids" ] || fail "aegis status lists no process"
+	run aegis down
+	wait "$fleet_pid" || fail "aegis up ended with status $?"
+	session=$fleet_pid
+	fleet_pid=
+}
+fleet_end() { # however far it came
+	[ -z "$fleet_pid" ] || ! kill -0 "$fleet_pid" 2>/dev/null || { kill -TERM "$fleet_pid"; wait "$fleet_pid" || true; }
+}
+fleet_verify() { run aegis audit verify --dir state/audit --public-key state/audit/public-key.pem; }
+fleet_gone() {
+	local pid left sockets
+	for pid in $pids; do
+		[ ! -d "/proc/$pid" ] || fail "process $pid is still there: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+	done
+	left=$(ps -o pid=,args= -s "$session" || true)
+	[ -z "$left" ] || fail "processes are left: $left"
+	sockets=$(find state -type s)
+	[ -z "$sockets" ] || fail "sockets are left: $sockets"
+	! (exec 3<>"/dev/tcp/127.0.0.1/${server##*:}") 2>/dev/null || fail "$server still answers"
+	echo "no process, no socket"
+}
 
 # ---- the agent, over its plane: it signs a file, and it reaches for more
 
@@ -105,23 +147,15 @@ mcp)
 *) fail "PLANE=$plane: rest or mcp" ;;
 esac
 
+trap leave EXIT
+trap 'exit 130' INT TERM
+# shellcheck source=/dev/null
+[ -z "${FLEET:-}" ] || . "$root/$FLEET"
 cd "$work"
 
 say "0. The fleet, on its defaults"
-printf '%s$ aegis up%s\n' "$dim" "$plain" >&2
-setsid aegis up --listen 127.0.0.1:0 "${up_options[@]}" >up.out 2>fleet.log &
-fleet_pid=$!
-for _ in $(seq 600); do
-	grep -q '^ready: ' up.out && break
-	kill -0 "$fleet_pid" 2>/dev/null || { fleet_pid=; fail "aegis up ended at its start"; }
-	sleep 0.05
-done
-grep -q '^ready: ' up.out || fail "the fleet was not ready after 30 s"
-cat up.out
-server=$(sed -n 's/^ready: //p' up.out)
-mcp=$(members mcp <state/run/endpoints.json)
-run aegis status
-run aegis login --token-file state/admin.token
+fleet_up
+run aegis login --token-file admin.token
 
 say "1. Alice, her keys, and a credential for her agent"
 run aegis principal create alice --kind human --role key-admin --role agent-issuer --role auditor
@@ -199,28 +233,14 @@ read -r recorded refused revoked_ms after <numbers
 [ "$recorded" = "$signed" ] || fail "$signed were signed, but $recorded are on record"
 
 say "   … and that nobody rewrote it"
-pids=$(aegis status --json | grep -oE '"(pid|PID)": *[0-9]+' | grep -oE '[0-9]+$' || true)
-[ -n "$pids" ] || fail "aegis status lists no process"
-run aegis down
-wait "$fleet_pid" || fail "aegis up ended with status $?"
-session=$fleet_pid
-fleet_pid=
-run aegis audit verify --dir state/audit --public-key state/audit/public-key.pem >verify.out ||
-	{ cat verify.out; fail "the audit log did not verify"; }
+fleet_down
+fleet_verify >verify.out || { cat verify.out; fail "the audit log did not verify"; }
 cat verify.out
 verified=$(sed -n '$s/^audit: \([0-9]*\) events verified.*/\1/p' verify.out)
 [ -n "$verified" ] || fail "aegis audit verify ended with another line than expected"
 
 say "5. Nothing is left"
-for pid in $pids; do
-	[ ! -d "/proc/$pid" ] || fail "process $pid is still there: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
-done
-left=$(ps -o pid=,args= -s "$session" || true)
-[ -z "$left" ] || fail "processes are left: $left"
-sockets=$(find state -type s)
-[ -z "$sockets" ] || fail "sockets are left: $sockets"
-! (exec 3<>"/dev/tcp/127.0.0.1/${server##*:}") 2>/dev/null || fail "$server still answers"
-echo "no process, no socket"
+fleet_gone
 [ "$after" = 0 ] || fail "$after requests of the agent succeeded after its refusal"
 
 printf '\ndemo: %s signed, %s refused, revoked in %s ms, %s succeeded after, audit verified %s\n' \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What Aegis needs of Debian 12, by purpose, in one place. Installs what is
 # missing (root), or says what to type.
-#   scripts/deps.sh [build|run|test|chaos|interop|bench|check]…
+#   scripts/deps.sh [build|run|test|chaos|interop|image|bench|check]…
 set -euo pipefail
 
 declare -A packages=(
@@ -15,6 +15,9 @@ declare -A packages=(
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
 		groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"
+	[image]="libzmq5 libprotobuf-c1 liblmdb0 libevent-core-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9
+		libjansson4 libyaml-0-2 libcurl4 libssl3 libsodium23 libseccomp2 librdkafka1 libpq5 libnats3.4
+		ca-certificates"
 	[bench]="wrk python3"
 	[chaos]="faketime iptables iproute2"
 	[interop]="openjdk-17-jre-headless kcat wrk python3-venv"

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fleet as a service of systemd: the unit is valid, tight, and told the truth.
+"""The fleet as a service of systemd, and as containers.
 
 systemd itself does not run here; its own checker judges the unit that `meson
 install` puts down, and the test plays the service manager's side of the protocol.
 """
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 
 import pytest
+import yaml
 
-from conftest import AEGIS, BUILD, Fleet
+from conftest import AEGIS, BUILD, ROOT, Fleet
 
 EXPOSURE_MAX = 20  # of 100: systemd's word for it is 2.0
 
-pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def installed(tmp_path_factory):
     return str(unit)
 
 
+@needs_systemd
 def test_the_unit_is_valid(installed):
     out = subprocess.run(["systemd-analyze", "verify", "--man=no", installed], capture_output=True, text=True)
     complaints = [line for line in out.stderr.splitlines() if "aegis.service" in line]
@@ -46,6 +49,7 @@ def test_its_command_line_is_one_that_we_understand(installed):
     assert out.returncode == 2 and "/nowhere/aegis.yaml" in out.stderr
 
 
+@needs_systemd
 def test_the_unit_is_tight(installed):
     out = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
                           "--threshold=%d" % EXPOSURE_MAX, installed], capture_output=True, text=True)
@@ -90,3 +94,47 @@ def test_an_address_that_is_none_changes_nothing(address, monkeypatch):
         assert "NOTIFY" in fleet.tail(10000)
     finally:
         fleet.leave()
+
+
+# ------------------------------------------------------------------ containers
+
+COMPOSE = os.path.join(ROOT, "compose")
+
+
+@pytest.fixture(scope="module")
+def services():
+    return yaml.safe_load(open(os.path.join(COMPOSE, "compose.yaml")))["services"]
+
+
+def test_the_fleets_container_may_do_nothing_but_serve(services):
+    fleet = services["aegis"]
+    assert fleet["read_only"] is True and fleet["cap_drop"] == ["ALL"]
+    assert fleet["security_opt"] == ["no-new-privileges:true"] and "privileged" not in fleet
+    writable = [v for v in fleet["volumes"] if not v.endswith(":ro")]
+    assert writable == ["state:/var/lib/aegis"]
+    assert all(p.startswith("127.0.0.1:") for p in fleet["ports"])
+    stages = open(os.path.join(COMPOSE, "Dockerfile")).read().split("\nFROM ")
+    last = stages[-1]
+    assert "\nUSER 10001:10001\n" in last and "HEALTHCHECK" in last
+    assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", last, re.M), "that would need a shell"
+
+
+def test_no_password_is_there_by_default(services):
+    text = open(os.path.join(COMPOSE, "compose.yaml")).read()
+    assert "${AEGIS_SITE:?run compose/init first}" in text
+    for name, service in services.items():
+        for variable, value in (service.get("environment") or {}).items():
+            assert "PASSWORD" not in variable or variable.endswith("_FILE"), (name, variable, value)
+    assert not re.search(r"trust|password:\s*\S", text.replace("/postgres.password", "").replace("postgres/password", ""))
+
+
+def test_init_wants_an_image_and_makes_nothing_twice(tmp_path):
+    site = tmp_path / "site"
+    environment = dict(os.environ, AEGIS_SITE=str(site), ENGINE="false")
+    done = subprocess.run([os.path.join(COMPOSE, "init")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and ("there is no image" in done.stderr or "as root" in done.stderr)
+    assert not site.exists()
+    site.mkdir()
+    done = subprocess.run([os.path.join(COMPOSE, "init")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "is there already" in done.stderr
+    assert os.listdir(site) == []
