@@ -72,6 +72,7 @@ bool feed_stopping(const struct feed *feed);
 void feed_trouble(struct feed *feed, const char *fmt, ...) AG_PRINTF(2, 3);
 ag_err feed_fail(struct feed_batch *batch, ag_err err, const char *fmt, ...)
     AG_PRINTF(3, 4);
+struct ag_ctx *feed_ctx(const struct feed *feed);
 /* A member of this sink's row, sinks[].<member>; NULL: not given. */
 const char *feed_option(struct feed *feed, const char *member);
 int64_t feed_option_int(struct feed *feed, const char *member);
