@@ -137,8 +137,10 @@ prepare(struct http *http, const struct http_text *body,
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (http->ca[0] != '\0')
+	if (http->ca[0] != '\0') {
 		curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca);
+		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else that, too */
+	}
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_S);

@@ -7,6 +7,8 @@
  */
 #include "gateway.h"
 
+#include "sieve.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -226,10 +228,24 @@ arguments_fit(const json_t *schema, const json_t *value, struct misfit *misfit)
 /* ------------------------------------------------------------------ the schema */
 
 /* Nothing is fetched for a schema, by us or by who reads it. */
+static bool
+refers_elsewhere(const json_t *schema)
+{
+	static const char *const members[] = { "$ref", "$dynamicRef", "$id" };
+	const char *to;
+	size_t i;
+
+	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if ((to = json_string_value(json_object_get(schema,
+		    members[i]))) != NULL && to[0] != '#')
+			return true;
+	return false;
+}
+
+/* Its texts are looked at here: printed, a control character is an escape. */
 static const char *
 walk(json_t *value, unsigned depth)
 {
-	const json_t *ref = json_object_get(value, "$ref");
 	const char *name, *why = NULL;
 	json_t *its;
 	void *next;
@@ -237,12 +253,15 @@ walk(json_t *value, unsigned depth)
 
 	if (depth > WIRE_DEPTH_MAX)
 		return "its schema is nested too deeply";
-	if (json_is_string(ref) && json_string_value(ref)[0] != '#')
+	if (json_is_string(value))
+		return sieve_unfit(json_string_value(value), GATEWAY_SCHEMA_MAX);
+	if (refers_elsewhere(value))
 		return "its schema refers to another document";
 	if (json_is_string(json_object_get(value, "x-mcp-header")))
 		json_object_del(value, "x-mcp-header"); /* no field of ours repeats it */
 	json_object_foreach_safe(value, next, name, its)
-		if (why == NULL)
+		if (why == NULL &&
+		    (why = sieve_unfit(name, GATEWAY_SCHEMA_MAX)) == NULL)
 			why = walk(its, depth + 1);
 	json_array_foreach(value, i, its)
 		if (why == NULL)

@@ -73,7 +73,9 @@ on_called(void *arg, const struct upstream_answer *answer)
 	struct server *server = job->server;
 
 	server->calls--;
-	if (answer->why != NULL)
+	if (answer->cut) /* the caller's doing, who is not to close it for others */
+		server->trying = false;
+	else if (answer->why != NULL)
 		server_failed(server, answer->why);
 	else
 		server_answered(server);
@@ -242,16 +244,20 @@ sieve_for(struct gateway *gateway, const struct job *job, struct sieve *sieve)
 			add_fields(sieve, c, "gateway.tools[].redact", i);
 }
 
-/* What a server says went wrong is text for the model, and a short one. */
+/* What a server says went wrong is text for the model, and a short one. It is
+ * sieved whole: half a secret does not look like one. */
 static json_t *
-error_result(const json_t *error)
+error_result(struct sieve *sieve, const json_t *error)
 {
-	const char *message = json_string_value(json_object_get(error, "message"));
+	json_t *message = json_object_get(error, "message");
+	json_t *clean = json_is_string(message) ?
+	    sieve_value(sieve, json_incref(message)) : NULL;
 	char text[GATEWAY_ERROR_TEXT_MAX];
 	size_t len;
 
 	len = (size_t)snprintf(text, sizeof(text), "The tool's server answered with "
-	    "an error: %s", message == NULL ? "" : message);
+	    "an error: %s", clean == NULL ? "" : json_string_value(clean));
+	json_decref(clean);
 	if (len >= sizeof(text)) /* no half of a character */
 		for (len = sizeof(text) - 1; len > 0 &&
 		    (text[len - 1] & 0x80) != 0; len--)
@@ -262,7 +268,7 @@ error_result(const json_t *error)
 
 /* The members of a result that we know; NULL: it is none. */
 static json_t *
-plain_result(const struct job *job)
+plain_result(const struct job *job, struct sieve *sieve)
 {
 	json_t *content = json_object_get(job->result, "content");
 	json_t *structured = json_object_get(job->result, "structuredContent");
@@ -271,7 +277,7 @@ plain_result(const struct job *job)
 	json_t *out;
 
 	if (job->is_error)
-		return error_result(job->result);
+		return error_result(sieve, job->result);
 	if (!json_is_array(content) ||
 	    (type != NULL && strcmp(type, "complete") != 0))
 		return NULL;
@@ -304,15 +310,15 @@ answer(struct gateway *gateway, const struct job *job)
 {
 	Ag__ToolCallReply reply = AG__TOOL_CALL_REPLY__INIT;
 	struct ag_ctx *ctx = gateway->ctx;
-	json_t *result = plain_result(job);
 	struct sieve sieve;
+	json_t *result;
 	char *text;
 	ag_err err;
 
-	if (result == NULL)
+	sieve_for(gateway, job, &sieve);
+	if ((result = plain_result(job, &sieve)) == NULL)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "tool", NULL,
 		    "The tool's server answered with no result.");
-	sieve_for(gateway, job, &sieve);
 	result = sieve_value(&sieve, result);
 	note(ctx, job, &sieve);
 	ag_metric_add(gateway->ctx, GM_REDACTED, sieve.taken);

@@ -127,9 +127,14 @@ set_options(struct fetch *fetch, const struct fetch_ask *ask)
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (ask->ca_file != NULL)
+	if (ask->ca_file != NULL) {
 		curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
+		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else that, too */
+	}
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	/* A lookup that takes too long is left behind: waiting for its thread would
+	 * stop the loop, and with it every other call. */
+	curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ask->timeout_ms);
 	curl_easy_setopt(curl, CURLOPT_POST, 1L);

@@ -137,6 +137,7 @@ bool server_is_open(struct server *server);
 struct upstream_answer {
 	const char *why; /* NULL: result is there */
 	bool timed_out;
+	bool cut;        /* the answer is too long; why says so */
 	bool is_error;   /* result is the error that the server answered with */
 	json_t *result;  /* borrowed */
 	size_t bytes;

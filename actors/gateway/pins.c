@@ -118,8 +118,22 @@ key_of(const char *tenant, const char *server, char out[KEY_SIZE])
 	return (size_t)snprintf(out, KEY_SIZE, "%s/%s", tenant, server);
 }
 
-/* The pins in force, and those tools of the server that `named` names (all, if
- * there are none) as they are now. In the turn's memory. */
+/* Did whoever accepts look at the tool as it is now? By digest, if they gave any. */
+static bool
+was_read(const Ag__ToolAcceptAsk *ask, const struct tool *tool)
+{
+	char now[65];
+	size_t i;
+
+	ag_hex(tool->digest, sizeof(tool->digest), now);
+	for (i = 0; i < ask->n_digests; i++)
+		if (strcmp(now, ask->digests[i]) == 0)
+			return true;
+	return ask->n_digests == 0;
+}
+
+/* The pins in force, and those tools of the server that `ask` names (all, if
+ * there are none) and has the digests of, as they are now. In the turn's memory. */
 static ag_err
 make_fact(struct server *server, const Ag__ToolAcceptAsk *ask,
     Ag__ToolPinsFact *fact)
@@ -144,7 +158,8 @@ make_fact(struct server *server, const Ag__ToolAcceptAsk *ask,
 
 		for (j = 0; ask != NULL && j < ask->n_tools; j++)
 			wanted = wanted || strcmp(ask->tools[j], tool->path) == 0;
-		if (wanted && tool->unfit == NULL)
+		if (wanted && tool->unfit == NULL &&
+		    (ask == NULL || was_read(ask, tool)))
 			digest = tool->digest;
 		else if (old != NULL)
 			digest = old->digest;
@@ -333,6 +348,9 @@ check_accept(struct server *server, const Ag__ToolAcceptAsk *ask)
 		if (j == server->tool_count)
 			return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
 			    "/tools", "The server has no such tool.");
+		if (!was_read(ask, &server->tools[j]))
+			return ag_refuse(ctx, AG_CONFLICT, NULL, "/digests",
+			    "A tool that is named has none of the digests now.");
 	}
 	return check_digests(server, ask);
 }

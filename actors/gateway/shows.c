@@ -183,7 +183,7 @@ static Ag__ToolCatalogEvent *
 catalog(struct gateway *gateway)
 {
 	Ag__ToolCatalogEvent *out = ag_alloc(gateway->ctx, sizeof(*out));
-	size_t bytes = 0, room = (size_t)gateway->server_count * GATEWAY_TOOLS_MAX;
+	size_t bytes = 0, more, room = (size_t)gateway->server_count * GATEWAY_TOOLS_MAX;
 	unsigned i, j;
 
 	if (out == NULL)
@@ -196,9 +196,11 @@ catalog(struct gateway *gateway)
 		for (j = 0; j < gateway->servers[i].tool_count; j++) {
 			const struct tool *tool = &gateway->servers[i].tools[j];
 
-			bytes += strlen(tool->schema) + strlen(tool->description);
-			if (tool_why_not(tool) != NULL || bytes > GATEWAY_CATALOG_MAX)
+			more = strlen(tool->schema) + strlen(tool->description);
+			if (tool_why_not(tool) != NULL ||
+			    more > GATEWAY_CATALOG_MAX - bytes)
 				continue;
+			bytes += more;
 			out->tools[out->n_tools] = offer(gateway->ctx,
 			    &gateway->servers[i], tool);
 			if (out->tools[out->n_tools++] == NULL)

@@ -189,23 +189,47 @@ sieve_value(struct sieve *sieve, json_t *value)
 	return value;
 }
 
+/* What we cannot decode others may: several objects, a number too large, a
+ * member twice. It does not pass if it may name a member to be taken out, as it
+ * is or with an escape. */
+static json_t *
+sieve_undecoded(struct sieve *sieve, const char *text)
+{
+	bool names = sieve->field_count > 0 && strstr(text, "\\u0") != NULL;
+	json_t *out;
+	unsigned i;
+
+	for (i = 0; i < sieve->field_count && !names; i++)
+		names = strstr(text, sieve->fields[i]) != NULL;
+	if (!names)
+		return NULL;
+	sieve->taken++;
+	if ((out = json_string("[redacted]")) == NULL)
+		sieve->failed = true;
+	return out;
+}
+
 /* Tools say their structured answer a second time as text: members are taken
- * out there, too. NULL: it is no such text, or holds nothing to take out. */
+ * out there, too, and secrets are looked for behind its escapes. NULL: it is no
+ * such text, or holds nothing to take out. */
 static json_t *
 sieve_inside(struct sieve *sieve, const char *text, size_t len)
 {
+	size_t space = strspn(text, " \t\r\n");
 	unsigned before = sieve->taken;
 	json_t *root, *out;
 	char *printed;
 
-	if (len < 2 || (*text != '{' && *text != '[') || sieve->field_count == 0)
+	if (text[space] != '{' && text[space] != '[')
 		return NULL;
+	if (sieve->field_count == 0 && strchr(text, '\\') == NULL)
+		return NULL; /* decoded, it says what it says now */
 	if (!wire_is_bounded(text, len)) { /* not to be looked into: not to pass */
 		sieve->failed = true;
 		return NULL;
 	}
-	if ((root = json_loadb(text, len, 0, NULL)) == NULL)
-		return NULL;
+	if ((root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL)) == NULL)
+		return sieve_undecoded(sieve, text);
 	root = sieve_value(sieve, root);
 	printed = root == NULL || sieve->taken == before ? NULL :
 	    json_dumps(root, JSON_COMPACT);
@@ -214,7 +238,8 @@ sieve_inside(struct sieve *sieve, const char *text, size_t len)
 		sieve->failed = sieve->failed || sieve->taken != before;
 		return NULL;
 	}
-	out = json_string_nocheck(printed);
+	if ((out = json_string_nocheck(printed)) == NULL)
+		sieve->failed = true;
 	free(printed);
 	return out;
 }

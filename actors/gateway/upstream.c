@@ -113,7 +113,7 @@ static void
 on_answer(void *arg, const struct fetch_answer *got)
 {
 	struct upstream_answer answer = { .why = got->failure,
-		.timed_out = got->timed_out, .bytes = got->len };
+		.timed_out = got->timed_out, .cut = got->cut, .bytes = got->len };
 	struct exchange *x = arg;
 	json_t *root = NULL;
 	char text[32];

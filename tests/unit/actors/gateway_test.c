@@ -272,6 +272,144 @@ test_hostile_results(void **state)
 	}
 }
 
+/* Too long an answer is what its caller asked for: it closes nothing for others. */
+static void
+test_long_answers_leave_the_breaker_alone(void **state)
+{
+	const struct fetch_answer got = { .failure = "its answer is too long",
+		.cut = true, .bytes = "", .session = "" };
+	struct server *server = &gateway->servers[0];
+	unsigned i;
+
+	(void)state;
+	server->failures = 1;
+	server->open_until_ms = 1; /* the first is the one that may try */
+	for (i = 0; i < 3; i++) {
+		call("box/get", NULL);
+		answer_with(&got);
+		assert_refused(AG_UNAVAILABLE, "tool");
+		assert_int_equal(server->failures, 1);
+		assert_int_equal(server->calls, 0);
+		assert_false(server_is_open(server));
+	}
+}
+
+static const char *
+param(const Ag__OutcomeEvent *o, const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < o->n_params; i++)
+		if (strcmp(o->params[i]->key, key) == 0)
+			return o->params[i]->value;
+	return "";
+}
+
+/* A secret that the cut would halve, and one behind an escape. */
+static void
+test_errors_are_sieved_before_they_are_cut(void **state)
+{
+	char text[GATEWAY_ERROR_TEXT_MAX + 100];
+	const Ag__OutcomeEvent *o;
+	size_t fill;
+
+	(void)state;
+	/* "The tool's server answered with an error: " is before it. */
+	fill = GATEWAY_ERROR_TEXT_MAX - 42 - 12;
+	snprintf(text, sizeof(text), "\"error\":{\"message\":\"%*s"
+	    "AKIAIOSFODNN7EXAMPLE\"}", (int)fill, "");
+	call("box/get", NULL);
+	answer(text);
+	o = outcome();
+	assert_null(o->refusal);
+	assert_string_equal(param(o, "redactions"), "1");
+	call("box/get", NULL);
+	answer("\"error\":{\"message\":\"{\\\"a\\\":\\\"b\\\\nAKIAIOSFODNN7EXAMPLE"
+	    "\\\"}\"}");
+	o = outcome();
+	assert_null(o->refusal);
+	assert_string_equal(param(o, "redactions"), "1");
+	call("box/get", NULL);
+	answer("\"error\":{\"message\":7}");
+	o = outcome();
+	assert_null(o->refusal);
+	assert_string_equal(param(o, "tool_error"), "true");
+	assert_string_equal(param(o, "redactions"), "");
+}
+
+/* What is not offered takes no room from what is. */
+static void
+test_hidden_tools_take_no_room(void **state)
+{
+	const Ag__ToolCatalogEvent *catalog = NULL;
+	struct tool *tools = gateway->servers[0].tools;
+	const struct ag_kit_sent *sent;
+	bool seen = false;
+
+	(void)state;
+	free(tools[0].description);
+	tools[0].description = malloc(GATEWAY_CATALOG_MAX + 1);
+	assert_non_null(tools[0].description);
+	memset(tools[0].description, 'x', GATEWAY_CATALOG_MAX);
+	tools[0].description[GATEWAY_CATALOG_MAX] = '\0';
+	tools[0].state = TOOL_UNFIT;
+	tools[1].allowed = true;
+	while (ag_kit_next(kit) != NULL)
+		; /* what was said before */
+	catalog_publish(gateway);
+	ag_kit_advance(kit, 1);
+	while (!seen) {
+		assert_non_null(sent = ag_kit_find(kit, AG_MSG_TOOL_CATALOG_EVENT));
+		catalog = sent->body;
+		seen = catalog->n_tools > 0;
+	}
+	assert_int_equal(catalog->n_tools, 1);
+	assert_string_equal(catalog->tools[0]->tool, "wipe");
+}
+
+static void
+accept(const char *tool, const char *digest)
+{
+	Ag__ToolAcceptAsk ask = AG__TOOL_ACCEPT_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+	char *tools[] = { (char *)(uintptr_t)tool };
+	char *digests[] = { (char *)(uintptr_t)digest };
+
+	grant.resource_id = (char *)(uintptr_t)"box";
+	ask.reason = (char *)(uintptr_t)"read it";
+	ask.tools = tools;
+	ask.n_tools = tool != NULL;
+	ask.digests = digests;
+	ask.n_digests = 1;
+	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_ACCEPT, &grant, &ask);
+}
+
+/* With a digest that tool is accepted, and nothing that came with it. */
+static void
+test_only_what_was_read_is_accepted(void **state)
+{
+	struct tool *tools = gateway->servers[0].tools;
+	const Ag__OutcomeEvent *o;
+	char digest[65];
+
+	(void)state;
+	ag_kit_advance(kit, 61000);
+	answer("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
+	    "\"inputSchema\":{\"type\":\"object\"}}," TOOL("steal") "]}");
+	assert_int_equal(tools[0].state, TOOL_CHANGED);
+	assert_int_equal(tools[1].state, TOOL_NEW);
+	ag_hex(tools[0].digest, sizeof(tools[0].digest), digest);
+	accept("box/steal", digest);
+	do
+		o = outcome();
+	while (o->refusal == NULL);
+	assert_int_equal(o->refusal->err, AG_CONFLICT);
+	accept(NULL, digest);
+	assert_true(ag_kit_journal(kit));
+	assert_int_equal(tools[0].state, TOOL_ACCEPTED);
+	assert_int_equal(tools[1].state, TOOL_NEW);
+}
+
 static void
 test_a_changed_tool_stands_still(void **state)
 {
@@ -310,6 +448,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_breaker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_results, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_answers_leave_the_breaker_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_errors_are_sieved_before_they_are_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_tools_take_no_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_only_what_was_read_is_accepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_changed_tool_stands_still, setup, teardown),
 	};
 
