@@ -88,7 +88,8 @@ link_allows(const struct iam_node *node, int64_t now_ms,
 {
 	const struct ag_scope *by;
 
-	for (const struct iam_access *a = node->access; a != NULL; a = a->next)
+	for (const struct iam_access *a = q->lasting ? NULL : node->access;
+	    a != NULL; a = a->next)
 		if (now_ms < a->expires_at &&
 		    (by = any_allows(&a->scopes, q)) != NULL)
 			return by;

@@ -96,6 +96,11 @@ iam_check_glass(struct call *c)
 		return refused(c, "break_glass_over", "It is not open for you.");
 	if (c->key == NULL || strcmp(g->key, c->key->id) != 0)
 		return refused(c, "break_glass_other", "It is for another key.");
+	/* Who may no longer open one may no longer use one. */
+	if (!iam_holds(c->node, c->token, c->now, AG_SCOPE_SYSTEM, "break-glass",
+	    NULL))
+		return refused(c, "break_glass_over",
+		    "You may no longer break the glass.");
 	c->grant.break_glass = (char *)id;
 	return AG_OK;
 }

@@ -615,6 +615,7 @@ struct iam_query {
 	const struct ag_scope_target *target; /* MATCH; IMPLY: resolved */
 	const char *selector;                 /* NAME */
 	const struct ag_scope *asked;         /* IMPLY */
+	bool lasting; /* what is held for a while does not count */
 	struct iam_trail *trail;              /* NULL: nobody asks why */
 };
 enum { IAM_TRAIL_MAX = 16 /* of one chain, with its credential */ };

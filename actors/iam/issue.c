@@ -215,10 +215,22 @@ check_depth(struct wish *w)
 }
 
 static ag_err
+parent_missing(struct wish *w, size_t i)
+{
+	return ag_refuse(w->ctx, AG_PERMISSION_DENIED, "parent_scope_missing",
+	    ag_printf(w->ctx, "/scopes/%zu", i), "The parent does not hold %s.",
+	    w->scopes[i]);
+}
+
+static ag_err
 check_scopes(struct wish *w)
 {
 	const struct iam_token *token = w->parent == w->caller.node ?
 	    w->caller.token : NULL;
+	/* What is below the caller ends with what the caller has for a while;
+	 * what is not would keep it. */
+	bool lasting = w->parent != w->caller.node &&
+	    !iam_is_below(w->parent, w->caller.node);
 
 	if (iam_standing(w->parent, w->caller.now) != IAM_STANDS)
 		return ag_refuse(w->ctx, AG_PERMISSION_DENIED,
@@ -233,13 +245,12 @@ check_scopes(struct wish *w)
 			return AG_GENERAL_FAILURE;
 		if (iam_resolve(w->iam, w->caller.tenant, &scope, &target))
 			q.target = &target;
-		if (iam_reach(w->parent, token, w->caller.now, &q) != IAM_HAS ||
-		    iam_reach(w->caller.node, w->caller.token, w->caller.now,
+		if (iam_reach(w->parent, token, w->caller.now, &q) != IAM_HAS)
+			return parent_missing(w, i);
+		q.lasting = lasting;
+		if (iam_reach(w->caller.node, w->caller.token, w->caller.now,
 		    &q) != IAM_HAS)
-			return ag_refuse(w->ctx, AG_PERMISSION_DENIED,
-			    "parent_scope_missing",
-			    ag_printf(w->ctx, "/scopes/%zu", i),
-			    "The parent does not hold %s.", w->scopes[i]);
+			return parent_missing(w, i);
 	}
 	return AG_OK;
 }

@@ -37,6 +37,18 @@ dual_make(struct iam_dual *d, const char *operation, const char *label,
 	    (equals == NULL || (d->key != NULL && d->value != NULL));
 }
 
+/* A row that can never fire would look like protection: approvals are not asked
+ * about themselves, and only a key that is there has labels. */
+static bool
+dual_good(const struct ag_operation *op, const char *label)
+{
+	if (op == NULL || op->executor == AG_ROLE_APPROVALS ||
+	    op->type == AG_MSG_ACCESS_LIST)
+		return false;
+	return label == NULL || (strchr(label, '=') != NULL &&
+	    op->kind == AG_KIND_KEY && (op->flags & AG_OP_ALL) == 0);
+}
+
 ag_err
 iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
 {
@@ -55,11 +67,12 @@ iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
 		const char *label = ag_config_str(ctx,
 		    "approvals.dual_control[].label", i);
 
-		if (ag_operation_named(ag_config_str(ctx,
-		    "approvals.dual_control[].operation", i)) == NULL ||
-		    (label != NULL && strchr(label, '=') == NULL)) {
+		if (!dual_good(ag_operation_named(ag_config_str(ctx,
+		    "approvals.dual_control[].operation", i)), label)) {
 			ag_log(ctx, AG_ERROR, "DUAL-CONTROL", "where=%s: an "
-			    "operation (key.destroy), and a label k=v",
+			    "operation (key.destroy) that people can be asked "
+			    "about, and, of one with a key that is there, a label "
+			    "k=v",
 			    ag_config_get_where(ag_config(ctx),
 			    "approvals.dual_control[].operation", i));
 			return AG_USAGE;
@@ -149,18 +162,82 @@ iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
 	return err;
 }
 
+/* Many at once is the operation, many times. */
 static bool
-fits(const struct iam_dual *d, const struct call *c)
+is_of(const struct iam_dual *d, const struct call *c)
 {
-	if (strcmp(d->operation, c->op->operation) != 0)
-		return false;
-	if (d->key == NULL)
+	const char *kind = ag_kind_name(c->op->kind);
+	size_t len = strlen(kind);
+
+	if (strcmp(d->operation, c->op->operation) == 0)
 		return true;
+	return (c->op->flags & AG_OP_EITEM) != 0 &&
+	    strncmp(d->operation, kind, len) == 0 && d->operation[len] == '.' &&
+	    strcmp(d->operation + len + 1, c->scope_op) == 0;
+}
+
+static bool
+is_labelled(const struct iam_dual *d, const struct call *c)
+{
 	for (size_t i = 0; c->key != NULL && i < c->key->target.label_count; i++)
 		if (strcmp(c->key->target.labels[i].key, d->key) == 0 &&
 		    strcmp(c->key->target.labels[i].value, d->value) == 0)
 			return true;
 	return false;
+}
+
+/* Does the key lose the row's label by this? */
+static bool
+takes_away(const struct iam_dual *d, const Ag__KeyUpdateAsk *ask)
+{
+	bool taken = false, set = false;
+
+	for (size_t i = 0; i < ask->n_nulls; i++)
+		taken |= strcmp(ask->nulls[i], "/labels") == 0;
+	for (size_t i = 0; i < ask->n_labels; i++) {
+		const Ag__Pair *label = ask->labels[i];
+
+		if (strcmp(label->key, d->key) != 0)
+			continue;
+		if (label->value == NULL || strcmp(label->value, d->value) != 0)
+			return true;
+		set = true;
+	}
+	return taken && !set;
+}
+
+/* update NULL: it is none. Who could take the label away alone would have
+ * nobody to ask afterwards. */
+static bool
+fits(const struct iam_dual *d, const struct call *c,
+    const Ag__KeyUpdateAsk *update)
+{
+	if (d->key == NULL)
+		return is_of(d, c);
+	return is_labelled(d, c) &&
+	    (is_of(d, c) || (update != NULL && takes_away(d, update)));
+}
+
+static ag_err
+check_duals(struct call *c)
+{
+	const Ag__KeyUpdateAsk *update = NULL;
+	const uint8_t *body;
+	ag_err err = AG_OK;
+	size_t len;
+
+	if (c->op->type == AG_MSG_KEY_UPDATE) {
+		body = ag_body(c->ctx, &len);
+		update = ag_unpack(c->ctx, &ag__key_update_ask__descriptor, body,
+		    len);
+		if (update == NULL)
+			return AG_BAD_MESSAGE;
+	}
+	for (size_t i = 0; i < c->iam->dual_count && err == AG_OK; i++)
+		if (fits(&c->iam->duals[i], c, update))
+			err = iam_need(c, c->iam->duals[i].group,
+			    c->iam->duals[i].quorum, 0, dual_rule);
+	return err;
 }
 
 /* Who decides is known by the roles that are valid now. */
@@ -206,10 +283,8 @@ iam_check_needs(struct call *c)
 	if (c->op->type == AG_MSG_ACCESS_REQUEST &&
 	    (err = iam_access_asked(c)) != AG_OK && err != AG_FULL)
 		return err;
-	for (size_t i = 0; i < c->iam->dual_count && err == AG_OK; i++)
-		if (fits(&c->iam->duals[i], c))
-			err = iam_need(c, c->iam->duals[i].group,
-			    c->iam->duals[i].quorum, 0, dual_rule);
+	if (err == AG_OK)
+		err = check_duals(c);
 	if (err == AG_FULL)
 		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
 		    "More groups would have to agree than anybody can ask.");

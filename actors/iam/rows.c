@@ -108,6 +108,7 @@ iam_labels(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t count, bool patch
 	return AG_OK;
 }
 
+/* What is given stays; what the caller has for a while does not. */
 bool
 iam_may_give(struct iam *iam, const struct iam_caller *caller,
     const struct iam_scopes *scopes)
@@ -115,7 +116,7 @@ iam_may_give(struct iam *iam, const struct iam_caller *caller,
 	for (size_t i = 0; i < scopes->count; i++) {
 		struct ag_scope_target target;
 		struct iam_query q = { .how = IAM_Q_IMPLY,
-			.asked = &scopes->items[i] };
+			.asked = &scopes->items[i], .lasting = true };
 
 		if (iam_resolve(iam, caller->tenant, q.asked, &target))
 			q.target = &target;

@@ -291,6 +291,9 @@ def test_dual_control(house):
         return house.bob.post("/v1/keys/%s/destroy" % name, {"reason": "old"},
                               headers={"Aegis-Approval": approval} if approval else {})
     assert destroy("scratch").status == 200
+    for body in ({"labels": {"env": None}}, {"labels": {"env": "test"}}, {"labels": None}):
+        asked(house.bob.request("PATCH", "/v1/keys/ledger", body))
+    assert house.bob.request("PATCH", "/v1/keys/ledger", {"labels": {"team": "red"}}).status == 200
     first = destroy("ledger")
     apr = asked(first)
     assert first.json["rule"] == "dual-control"

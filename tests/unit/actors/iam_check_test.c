@@ -177,6 +177,27 @@ test_role_times(void **state)
 	assert_false(may_sign(&links[3], NULL, NOW + 1));
 }
 
+/* What is held for a while may be used, not given away. */
+static void
+test_lasting(void **state)
+{
+	struct iam_query q = { .how = IAM_Q_MATCH, .kind = AG_SCOPE_KEY,
+		.op = "decrypt" };
+	struct iam_access access = { .expires_at = NOW + 1 };
+
+	scopes_set(&roles[0].scopes, "key:*:sign", NULL);
+	scopes_set(&access.scopes, "key:*:decrypt", NULL);
+	links[0].access = &access;
+	assert_int_equal(iam_reach(&links[0], NULL, NOW, &q), IAM_HAS);
+	assert_int_equal(iam_reach(&links[0], NULL, NOW + 1, &q),
+	    IAM_OWN_MISSING);
+	q.lasting = true;
+	assert_int_equal(iam_reach(&links[0], NULL, NOW, &q), IAM_OWN_MISSING);
+	q.op = "sign";
+	assert_int_equal(iam_reach(&links[0], NULL, NOW, &q), IAM_HAS);
+	scopes_set(&access.scopes, NULL, NULL);
+}
+
 /* Every link must hold it, and it is said which one does not. */
 static void
 test_weakest_link(void **state)
@@ -405,6 +426,7 @@ main(void)
 		cmocka_unit_test_setup(test_gone_comes_first, setup),
 		cmocka_unit_test_setup(test_below, setup),
 		cmocka_unit_test_setup(test_role_times, setup),
+		cmocka_unit_test_setup(test_lasting, setup),
 		cmocka_unit_test_setup(test_weakest_link, setup),
 		cmocka_unit_test_setup(test_credential, setup),
 		cmocka_unit_test_setup(test_trail_is_bounded, setup),

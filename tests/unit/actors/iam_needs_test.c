@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose agreement a request needs, and that nothing that is had for a while is
+ * given for good. */
+#include "iam_fleet.h"
+
+#include <iam.h>
+
+#define DUAL "approvals: {dual_control: [" \
+	"{operation: key.decrypt, label: env=prod, group: leads}, " \
+	"{operation: key.rotate}]}\n"
+
+static struct fleet *f;
+
+static int
+setup(void **state)
+{
+	f = fleet_new(DUAL);
+	key(f, "default", INVOICE, "invoice", "env", "prod", false);
+	key(f, "default", TREASURY, "treasury", "env", "test", false);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fleet_free(f);
+	return 0;
+}
+
+/* The group that must agree; "-": nobody must. */
+static void
+needs(uint16_t op, const char *what, const char *scope_op, const void *body,
+    const char *group)
+{
+	struct ended e = request(f, op, ASK(.token = f->admin, .selector = what,
+	    .scope_op = scope_op), body);
+
+	assert_int_equal(e.err, AG_OK);
+	assert_true(e.passed);
+	assert_int_equal(e.grant->n_needs, strcmp(group, "-") != 0);
+	if (e.grant->n_needs > 0)
+		assert_string_equal(e.grant->needs[0]->group, group);
+	ended_free(&e);
+}
+
+/* --------------------------------------------------------------- dual control */
+
+/* A batch of it is it. */
+static void
+test_batch(void **state)
+{
+	Ag__BatchAsk ask = AG__BATCH_ASK__INIT;
+
+	needs(AG_MSG_KEY_BATCH, "invoice", "decrypt", &ask, "leads");
+	needs(AG_MSG_KEY_BATCH, "invoice", "encrypt", &ask, "-");
+	needs(AG_MSG_KEY_BATCH, "treasury", "decrypt", &ask, "-");
+}
+
+static void
+relabel(const char *what, const char *name, const char *value, const char *null,
+    const char *group)
+{
+	Ag__KeyUpdateAsk ask = AG__KEY_UPDATE_ASK__INIT;
+	Ag__Pair pair = AG__PAIR__INIT, *pairs[1] = { &pair };
+	char *nulls[1] = { (char *)null };
+
+	pair.key = (char *)name;
+	pair.value = (char *)value;
+	ask.labels = pairs;
+	ask.n_labels = name != NULL;
+	ask.nulls = nulls;
+	ask.n_nulls = null != NULL;
+	needs(AG_MSG_KEY_UPDATE, what, NULL, &ask, group);
+}
+
+/* The label that protects it goes only as what it protects does. */
+static void
+test_label_stays(void **state)
+{
+	relabel("invoice", "env", NULL, NULL, "leads");
+	relabel("invoice", "env", "test", NULL, "leads");
+	relabel("invoice", NULL, NULL, "/labels", "leads");
+	relabel("invoice", "team", "red", "/labels", "leads");
+	relabel("invoice", "env", "prod", NULL, "-");
+	relabel("invoice", "team", "red", NULL, "-");
+	relabel("invoice", NULL, NULL, "/rotation", "-");
+	relabel("treasury", "env", NULL, NULL, "-"); /* has another value */
+	relabel("treasury", NULL, NULL, "/labels", "-");
+}
+
+static ag_err started;
+
+static ag_err
+start(void *state, struct ag_ctx *ctx)
+{
+	started = iam_duals_init(state, ctx);
+	iam_duals_fini(state);
+	return AG_OK;
+}
+
+static ag_err
+start_with(const char *row)
+{
+	struct ag_actor actor = ag_actor_iam;
+	char config[200];
+	struct ag_kit *kit;
+
+	actor.init = start;
+	actor.ready = NULL;
+	actor.fini = NULL;
+	snprintf(config, sizeof(config), "approvals: {dual_control: [{%s}]}\n",
+	    row);
+	kit = ag_kit_new(&actor, config, NULL);
+	ag_kit_free(&kit);
+	return started;
+}
+
+/* What could never ask anybody is no protection: said at the start. */
+static void
+test_dead_rows(void **state)
+{
+	assert_int_equal(start_with("operation: key.decrypt"), AG_OK);
+	assert_int_equal(start_with("operation: key.batch, label: a=b"), AG_OK);
+	assert_int_equal(start_with("operation: principal.delete"), AG_OK);
+	assert_int_equal(start_with("operation: key.create"), AG_OK);
+	assert_int_equal(start_with("operation: key.create, label: a=b"),
+	    AG_USAGE);
+	assert_int_equal(start_with("operation: key.import, label: a=b"),
+	    AG_USAGE);
+	assert_int_equal(start_with("operation: principal.delete, label: a=b"),
+	    AG_USAGE);
+	assert_int_equal(start_with("operation: key.sign, label: a"), AG_USAGE);
+	assert_int_equal(start_with("operation: approval.approve"), AG_USAGE);
+	assert_int_equal(start_with("operation: break-glass.open"), AG_USAGE);
+	assert_int_equal(start_with("operation: grant.list"), AG_USAGE);
+	assert_int_equal(start_with("operation: key.eat"), AG_USAGE);
+}
+
+/* ------------------------------------------------------------ for a while */
+
+static void
+lend(char *who, const char *scope)
+{
+	Ag__AccessFact lent = AG__ACCESS_FACT__INIT;
+	Ag__Access access = AG__ACCESS__INIT;
+	Ag__Link link = AG__LINK__INIT;
+	char *scopes[1] = { (char *)scope };
+
+	link.id = who;
+	access.id = (char *)"acc_00000000000000000000000000000001";
+	access.state = (char *)"active";
+	access.principal = &link;
+	access.scopes = scopes;
+	access.n_scopes = 1;
+	access.reason = (char *)"month end";
+	access.expires_at = ag_kit_now(f->kit) + 60000;
+	lent.access = &access;
+	fact(f, "access:1", 1, AG_MSG_ACCESS_FACT, &lent);
+}
+
+static struct ended
+issue(const char *token, const char *parent)
+{
+	char *scopes[1] = { (char *)"key:invoice:sign" };
+	Ag__AgentIssueAsk ask = agent_ask(scopes, 1);
+
+	ask.parent = (char *)parent;
+	return request(f, AG_MSG_AGENT_ISSUE, ASK(.token = token), &ask);
+}
+
+static void
+test_lent(void **state)
+{
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", NULL), *token;
+	char *scopes[1] = { (char *)"key:invoice:sign" };
+	char *both[2] = { (char *)"principal:*:update", (char *)"agent:*:issue" };
+	Ag__RoleSetAsk ask = AG__ROLE_SET_ASK__INIT;
+	Ag__RoleGrantAsk give = AG__ROLE_GRANT_ASK__INIT;
+
+	ask.scopes = both;
+	ask.n_scopes = 2;
+	expect(request(f, AG_MSG_ROLE_SET, ASK(.token = f->admin,
+	    .selector = "giver"), &ask), AG_OK, NULL);
+	give.role = (char *)"giver";
+	expect(request(f, AG_MSG_ROLE_GRANT, ASK(.token = f->admin,
+	    .selector = "bob"), &give), AG_OK, NULL);
+	token = token_of(f, f->admin, bob, NULL);
+	lend(bob, "key:invoice:sign");
+	expect(sign(f, token, "invoice"), AG_OK, NULL);
+	ask.scopes = scopes;
+	ask.n_scopes = 1;
+	expect(request(f, AG_MSG_ROLE_SET, ASK(.token = token,
+	    .selector = "signer"), &ask), AG_PERMISSION_DENIED, NULL);
+	/* Below bob it ends with what bob has; below another it would not. */
+	expect(issue(token, "admin"), AG_PERMISSION_DENIED,
+	    "parent_scope_missing");
+	expect(issue(token, NULL), AG_OK, NULL);
+	free(bob);
+	free(token);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_batch, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_label_stays, setup,
+		    teardown),
+		cmocka_unit_test(test_dead_rows),
+		cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
