@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum {
-	LOOKED_AT_MAX = 20000, /* rows a page looks at before it says "go on" */
+	LOOKED_AT_MAX = 4000, /* rows a page looks at before it says "go on" */
+	LOOKED_BYTES_MAX = 4 << 20, /* of them; a turn's memory is finite */
 };
 
 bool
@@ -309,6 +310,7 @@ struct page {
 	Ag__ApprovalListReply *reply;
 	struct ag_page from;
 	unsigned looked_at;
+	size_t looked_bytes;
 	bool more, no_memory;
 };
 
@@ -341,17 +343,21 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	    memcmp(key, page->after.bytes, key_len) == 0)
 		return true; /* the last one of the page before */
 	if (page->reply->n_items == page->from.limit ||
-	    page->looked_at == LOOKED_AT_MAX) {
+	    page->looked_at == LOOKED_AT_MAX ||
+	    page->looked_bytes >= LOOKED_BYTES_MAX) {
 		page->more = true;
 		return false;
 	}
-	page->looked_at++;
-	page->last.len = 0;
-	(void)key_add(&page->last, key, key_len);
+	/* No room for more in this turn: the page ends before it. */
 	if ((a = unpack(page->ctx, value, value_len)) == NULL) {
-		page->no_memory = true;
+		page->no_memory = page->looked_at == 0;
+		page->more = !page->no_memory;
 		return false;
 	}
+	page->looked_at++;
+	page->looked_bytes += value_len;
+	page->last.len = 0;
+	(void)key_add(&page->last, key, key_len);
 	if (book_visible(page->ctx, a) && fits(page->ask, a))
 		page->reply->items[page->reply->n_items++] = a;
 	return true;

@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDEM_MS = 23 * 3600 * 1000 /* below what Idempotency-Keys are kept */ };
+enum {
+	IDEM_MS = 23 * 3600 * 1000, /* below what Idempotency-Keys are kept */
+	JOURNAL_TIMEOUT_MS = 5000,
+};
 
 /* --------------------------------------------------------------- refusals */
 
@@ -87,6 +90,14 @@ go_on(struct ag_ctx *ctx)
 
 /* ------------------------------------------------------------------ asking */
 
+/* A window that is shorter by now, or none, is not outrun. */
+static bool
+outlasts(const Ag__ApprovalNeed *has, const Ag__ApprovalNeed *want)
+{
+	return has->has_window_s &&
+	    (!want->has_window_s || want->window_s < has->window_s);
+}
+
 /* The approval speaks of at least what is wanted now. */
 static bool
 covers(const Ag__Approval *a, const Ag__Grant *grant)
@@ -99,7 +110,8 @@ covers(const Ag__Approval *a, const Ag__Grant *grant)
 		    (strcmp(a->needs[k]->group, want->group) != 0 ||
 		    a->needs[k]->quorum < want->quorum))
 			k++;
-		if (k == a->n_needs)
+		if (k == a->n_needs ||
+		    (a->used > 0 && outlasts(a->needs[k], want)))
 			return false;
 	}
 	return true;
@@ -239,13 +251,10 @@ same_request(const Ag__Approval *a, const Ag__Grant *grant, int64_t now)
 }
 
 static ag_err
-use(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
+spend(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 
-	/* Its executor knows the first answer, or has never seen it. */
-	if (a->used > 0 && same_request(a, grant, now))
-		return go_on(ctx);
 	if (a->used > 0 && is_once(a))
 		return refuse(ctx, a, "used", "This approval was used.", again);
 	if (now >= a->usable_until_at)
@@ -260,6 +269,39 @@ use(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
 	a->has_used_idem = grant->has_idem;
 	a->used_idem = grant->idem;
 	return keep(ctx, a, a->revision, used);
+}
+
+static ag_err
+on_known(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	const Ag__JournalIdemReply *reply = msg;
+	Ag__Approval *a;
+
+	(void)state;
+	if (status != AG_OK)
+		return status;
+	if (reply->known && reply->has_same && reply->same)
+		return go_on(ctx); /* to the first answer; nothing is done again */
+	a = book_find(ctx, memo);
+	return a == NULL ? AG_CORRUPT : spend(ctx, a, ag_now_ms(ctx));
+}
+
+/* A repeat goes on without another yes only if its answer is in the journal:
+ * what a crash took between use and answer may have been done, or not. */
+static ag_err
+use(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	Ag__JournalIdemAsk ask = AG__JOURNAL_IDEM_ASK__INIT;
+
+	if (a->used == 0 || !same_request(a, grant, now))
+		return spend(ctx, a, now);
+	ask.idem = grant->idem;
+	ask.body_digest = grant->body_digest;
+	return ag_ask(ctx, ag_slot(ctx, AG_ROLE_JOURNAL, 0),
+	    AG_MSG_JOURNAL_IDEM_ASK, &ask, AG_MSG_JOURNAL_IDEM_REPLY,
+	    JOURNAL_TIMEOUT_MS, on_known, a->id, strlen(a->id) + 1);
 }
 
 static ag_err

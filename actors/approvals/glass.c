@@ -2,8 +2,8 @@
 /*
  * Breaking the glass: a person, in an emergency, for one key and a while, does
  * what policies refuse and say may be overridden (@overridable). Never an
- * agent, never without a second factor and a reason, one at a time for a person
- * and key, a few times a day. iam follows these facts and lets the holder
+ * agent, never without a second factor and a reason, one at a time for a person,
+ * a few times a day. iam follows these facts and lets the holder
  * through; every event under it names it. What is open ends by itself.
  */
 #include "approvals.h"
@@ -116,7 +116,7 @@ too_often(struct ag_ctx *ctx, const char *what, int64_t wait_ms)
 	    "Too often: the %s.", what);
 }
 
-/* In this order: cool-down, the person's quota, the key's. Server time. */
+/* In this order: one at a time, cool-down, the person's quota, the key's. Server time. */
 static ag_err
 check_often(const struct approvals *state, struct ag_ctx *ctx, bool *last)
 {
@@ -131,8 +131,12 @@ check_often(const struct approvals *state, struct ag_ctx *ctx, bool *last)
 		before = glass_find(ctx, newest);
 	if (before != NULL)
 		ended = before->has_ended_at ? before->ended_at :
-		    before->expires_at < now ? before->expires_at : 0;
-	if (before != NULL && ended != 0 && now < ended + state->cooldown_ms)
+		    before->expires_at <= now ? before->expires_at : 0;
+	/* Else many that are opened in time would need no cool-down. */
+	if (before != NULL && ended == 0)
+		return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,
+		    "One is open for you: %s. Close it first.", before->id);
+	if (before != NULL && now < ended + state->cooldown_ms)
 		return too_often(ctx, "cool-down after the last one is not over",
 		    ended + state->cooldown_ms - now);
 	if (used >= state->user_quota)

@@ -117,6 +117,10 @@ def test_it_overrides_what_says_so(house):
     refused(sign(house, "olga", "soft", "brk_1"), 400, "InvalidField", "wrong_type")
     agent = house.agent(house.olga, ["key:soft:sign"])
     refused(agent.post("/v1/keys/soft/sign", SIGN, headers=under(brk)), 403, "PermissionDenied", "not_for_agents")
+    # Nor by a credential that could not open it.
+    narrow = house.client(house.root.ok("POST", "/v1/principals/olga/tokens", {"scopes": ["key:soft:sign"]})["token"])
+    refused(narrow.post("/v1/keys/soft/sign", SIGN, headers=under(brk)), 403, "PermissionDenied", "break_glass_over")
+    refused(break_glass(house, "olga", "other"), 409, "Conflict", None)  # another key is another glass
     # Closed: over with the next request, and it needs a reason.
     refused(house.olga.post("/v1/break-glass/%s/close" % brk, {"reason": ""}), 400, "InvalidField", "out_of_range")
     assert house.omar.get("/v1/break-glass/" + brk).status == 404
