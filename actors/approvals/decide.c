@@ -107,6 +107,11 @@ check_decider(struct ag_ctx *ctx, const Ag__Approval *a)
 		return ag_refuse(ctx, AG_PERMISSION_DENIED, "own_request", NULL,
 		    "Nobody decides about a request of their own, or of an agent "
 		    "below them.");
+	for (size_t i = 0; i < a->n_behind; i++)
+		if (strcmp(a->behind[i], grant->actor_id) == 0)
+			return ag_refuse(ctx, AG_PERMISSION_DENIED,
+			    "own_request", NULL, "Nobody decides about a request "
+			    "of what they issued.");
 	for (size_t i = 0; i < a->n_decisions; i++)
 		if (strcmp(a->decisions[i]->by, grant->actor_id) == 0)
 			return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,

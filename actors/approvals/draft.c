@@ -139,6 +139,8 @@ draft_new(const struct approvals *state, struct ag_ctx *ctx,
 	a->n_needs = grant->n_needs;
 	a->asked = grant->asked;
 	a->n_asked = grant->n_asked;
+	a->behind = grant->behind;
+	a->n_behind = grant->n_behind;
 	a->requested_at = ag_now_ms(ctx);
 	a->expires_at = a->requested_at + state->ttl_ms;
 	a->request_id = (char *)ag_outcome_id(ctx);

@@ -250,6 +250,17 @@ same_request(const Ag__Approval *a, const Ag__Grant *grant, int64_t now)
 	    grant->idem.len) && now < a->used_at + IDEM_MS;
 }
 
+/* Did somebody decide who issued what asks now, or its credential? */
+static bool
+decided_behind(const Ag__Approval *a, const Ag__Grant *grant)
+{
+	for (size_t i = 0; i < grant->n_behind; i++)
+		for (size_t k = 0; k < a->n_decisions; k++)
+			if (strcmp(grant->behind[i], a->decisions[k]->by) == 0)
+				return true;
+	return false;
+}
+
 static ag_err
 spend(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
 {
@@ -263,6 +274,9 @@ spend(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
 	if (!covers(a, grant))
 		return refuse(ctx, a, "changed",
 		    "More is needed now than was approved.", again);
+	if (decided_behind(a, grant))
+		return refuse(ctx, a, "changed",
+		    "Who agreed issued the credential.", again);
 	a->used++;
 	a->has_used_at = true;
 	a->used_at = now;

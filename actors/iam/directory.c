@@ -444,6 +444,12 @@ take_networks(struct iam_node *node, const Ag__Agent *agent)
 	return AG_OK;
 }
 
+static bool
+issuer_fits(const char *id)
+{
+	return id == NULL || strlen(id) < AG_ID_SIZE;
+}
+
 static ag_err
 agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 {
@@ -453,7 +459,8 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 
 	/* The parent is older, so there are no cycles. */
 	if (parent == NULL || parent->depth >= IAM_DEPTH_MAX ||
-	    strlen(agent->jti) >= sizeof(node->token.jti))
+	    strlen(agent->jti) >= sizeof(node->token.jti) ||
+	    !issuer_fits(agent->issued_by))
 		return AG_CORRUPT;
 	if ((err = node_new(agent->id, agent->label, parent->tenant, &node)) !=
 	    AG_OK)
@@ -466,6 +473,8 @@ agent_new(struct iam *iam, const Ag__Agent *agent, struct iam_node **out)
 	node->max_uses = agent->has_max_uses ? agent->max_uses : 0;
 	make_link(node);
 	strcpy(node->token.jti, agent->jti);
+	if (agent->issued_by != NULL)
+		strcpy(node->token.issued_by, agent->issued_by);
 	node->token.node = node;
 	node->token.issued_at = agent->issued_at;
 	node->token.expires_at = agent->expires_at;
@@ -523,12 +532,15 @@ iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact)
 
 	if (iam_token_find(iam, fact->jti) != NULL)
 		return AG_OK;
-	if (node == NULL || strlen(fact->jti) >= sizeof(token->jti))
+	if (node == NULL || strlen(fact->jti) >= sizeof(token->jti) ||
+	    !issuer_fits(fact->issued_by))
 		return AG_CORRUPT;
 	token = calloc(1, sizeof(*token));
 	if (token == NULL)
 		return AG_NO_MEMORY;
 	strcpy(token->jti, fact->jti);
+	if (fact->issued_by != NULL)
+		strcpy(token->issued_by, fact->issued_by);
 	token->node = node;
 	token->issued_at = fact->issued_at;
 	token->expires_at = fact->expires_at;

@@ -200,6 +200,7 @@ struct iam_token {
 	struct iam_node *node;
 	int64_t issued_at, expires_at, revoked_at, last_used_at; /* 0: never */
 	struct iam_scopes scopes; /* empty: all that its principal may */
+	char issued_by[AG_ID_SIZE]; /* "": its holder, or an agent's parent */
 	bool left; /* about to be freed: the cache must forget it */
 	struct iam_foreign *foreign; /* another issuer's: the cache owns both */
 	struct iam_token *next;   /* of the same principal */
@@ -676,7 +677,7 @@ ag_handler iam_on_ruling;
 
 /* ---- tokens.c: one for this principal, to be signed; *out NULL: none yet */
 ag_err iam_token_draft(struct iam *iam, struct ag_ctx *ctx,
-    struct iam_node *node, const Ag__TokenIssueAsk *ask, uint32_t ttl_s,
+    struct iam_node *node, const Ag__TokenIssueAsk *ask, uint32_t ttl_s, const char *by,
     struct iam_draft **out) AG_MUST;
 
 /* ---- recover.c: a lost admin credential */

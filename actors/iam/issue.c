@@ -346,6 +346,8 @@ keep_agent(struct wish *w, struct iam_draft *d, const char *id)
 	agent.issued_at = d->issued_at;
 	agent.expires_at = d->expires_at;
 	agent.revision = 1;
+	if (w->parent != w->caller.node)
+		agent.issued_by = (char *)w->caller.id;
 	return iam_draft_keep(d, &agent, w->scopes, w->scope_count);
 }
 

@@ -261,6 +261,24 @@ say_person(struct call *c)
 	return AG_OK;
 }
 
+/* Who issued what asks has a stake in it, as those above have. */
+static ag_err
+say_behind(struct call *c)
+{
+	Ag__Grant *g = &c->grant;
+
+	g->behind = iam_array(c->ctx, c->node->depth + 1);
+	if (g->behind == NULL)
+		return AG_NO_MEMORY;
+	if (c->token != NULL && c->token != &c->node->token &&
+	    c->token->issued_by[0] != '\0')
+		g->behind[g->n_behind++] = c->token->issued_by;
+	for (struct iam_node *n = c->node; n != NULL; n = n->parent)
+		if (n->token.issued_by[0] != '\0')
+			g->behind[g->n_behind++] = n->token.issued_by;
+	return AG_OK;
+}
+
 ag_err
 iam_check_needs(struct call *c)
 {
@@ -293,5 +311,5 @@ iam_check_needs(struct call *c)
 	c->grant.approval = (char *)id;
 	if (c->grant.said == NULL)
 		c->grant.said = c->rq->said;
-	return AG_OK;
+	return say_behind(c);
 }

@@ -122,7 +122,8 @@ iam_told(void *state, struct ag_ctx *ctx, const char *word)
 	}
 	ag_log(ctx, AG_WARN, "ADMIN-TOKEN", "principal=%s", node->id);
 	iam->recovering = true;
-	err = iam_token_draft(iam, ctx, node, &whole, RECOVERED_S, &draft);
+	err = iam_token_draft(iam, ctx, node, &whole, RECOVERED_S, NULL,
+	    &draft);
 	if (draft != NULL) { /* taken in any case */
 		draft->failed = recover_unsigned;
 		err = iam_draft_sign(iam, ctx, draft, recover_signed);

@@ -83,7 +83,8 @@ token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 
 ag_err
 iam_token_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
-    const Ag__TokenIssueAsk *ask, uint32_t ttl_s, struct iam_draft **out)
+    const Ag__TokenIssueAsk *ask, uint32_t ttl_s, const char *by,
+    struct iam_draft **out)
 {
 	Ag__TokenIssuedFact fact = AG__TOKEN_ISSUED_FACT__INIT;
 	struct iam_draft *d;
@@ -107,6 +108,7 @@ iam_token_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 	fact.expires_at = d->expires_at;
 	fact.scopes = ask->scopes;
 	fact.n_scopes = ask->n_scopes;
+	fact.issued_by = (char *)by;
 	return iam_draft_keep(d, &fact, ask->scopes, ask->n_scopes);
 }
 
@@ -139,7 +141,8 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
 	    AG_OK)
 		return err;
-	err = iam_token_draft(iam, ctx, node, ask, ttl_s, &draft);
+	err = iam_token_draft(iam, ctx, node, ask, ttl_s,
+	    node == caller.node ? NULL : caller.id, &draft);
 	if (draft == NULL)
 		return err;
 	return iam_draft_sign(iam, ctx, draft, token_signed);

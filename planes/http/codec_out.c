@@ -24,6 +24,7 @@ static const struct {
 	{ &ag__approval__descriptor, 40 },
 	{ &ag__break_glass__descriptor, 40 },
 	{ &ag__access__descriptor, 40 },
+	{ &ag__agent__descriptor, 40 },
 };
 
 static const struct quirk omitted[] = {

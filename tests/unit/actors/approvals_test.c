@@ -96,6 +96,7 @@ static Ag__ApprovalNeed needs[2];
 static Ag__ApprovalNeed *need_list[2] = { &needs[0], &needs[1] };
 static Ag__Link links[2];
 static Ag__Link *chain[2] = { &links[0], &links[1] };
+static char *behind[1]; /* NULL: nobody */
 
 static void
 need(unsigned i, const char *group, unsigned quorum)
@@ -126,6 +127,8 @@ from_agent(Ag__Grant *g, const char *approval)
 	g->needs = need_list;
 	g->n_needs = 1;
 	g->approval = (char *)approval;
+	g->behind = behind;
+	g->n_behind = behind[0] != NULL;
 }
 
 static struct end
@@ -231,6 +234,26 @@ test_used_first(void **state)
 	end = play(kit); /* the first was refused, the second had its turn */
 	assert_true(end.passed);
 	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "used");
+	ag_kit_free(&kit);
+}
+
+/* Nobody agrees with what they issued; nor does it help to issue it after. */
+static void
+test_behind(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	char id[AG_ID_SIZE];
+
+	behind[0] = alice;
+	strcpy(id, decrypt(kit, "a", NULL).id);
+	EXPECT(decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads"),
+	    AG_PERMISSION_DENIED, "own_request");
+	assert_string_equal(decide(kit, AG_MSG_APPROVAL_APPROVE, id, dora,
+	    "leads").state, "approved");
+	behind[0] = dora;
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "changed");
+	behind[0] = NULL;
+	assert_true(decrypt(kit, "a", id).passed);
 	ag_kit_free(&kit);
 }
 
@@ -599,6 +622,7 @@ main(void)
 		cmocka_unit_test(test_once),
 		cmocka_unit_test(test_used_first),
 		cmocka_unit_test(test_who_decides),
+		cmocka_unit_test(test_behind),
 		cmocka_unit_test(test_quorum),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_window),

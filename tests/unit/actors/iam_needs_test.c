@@ -199,6 +199,46 @@ test_lent(void **state)
 	free(token);
 }
 
+/* Who issued an agent below another, or a token, is told; its parent is not. */
+static void
+test_behind(void **state)
+{
+	const char *admin = iam_principal_find(ag_kit_state(f->kit),
+	    iam_tenant_find(ag_kit_state(f->kit), "default"), "admin")->id;
+	char *bob = person(f, f->admin, AG__KIND__V__human, "bob", "admin");
+	char *given = token_of(f, f->admin, bob, NULL);
+	char *own = token_of(f, given, bob, NULL), *scopes[1] = {
+		(char *)"key:invoice:rotate" };
+	Ag__AgentIssueAsk ask = agent_ask(scopes, 1);
+
+	for (unsigned i = 0; i < 4; i++) {
+		const char *token = i == 0 ? given : own;
+		char *issued = NULL;
+		struct ended e;
+
+		if (i >= 2) {
+			ask.parent = i == 2 ? NULL : (char *)"bob";
+			e = request(f, AG_MSG_AGENT_ISSUE, ASK(.token =
+			    i == 2 ? own : f->admin), &ask);
+			assert_non_null(e.reply);
+			token = issued = strdup(((Ag__AgentIssueReply *)
+			    e.reply)->token);
+			ended_free(&e);
+		}
+		e = request(f, AG_MSG_KEY_ROTATE, ASK(.token = token,
+		    .selector = "invoice"), NULL);
+		assert_true(e.passed && e.grant->n_needs == 1);
+		assert_int_equal(e.grant->n_behind, i == 0 || i == 3);
+		if (e.grant->n_behind == 1)
+			assert_string_equal(e.grant->behind[0], admin);
+		ended_free(&e);
+		free(issued);
+	}
+	free(bob);
+	free(given);
+	free(own);
+}
+
 int
 main(void)
 {
@@ -208,6 +248,7 @@ main(void)
 		    teardown),
 		cmocka_unit_test(test_dead_rows),
 		cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_behind, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
