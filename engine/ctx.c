@@ -191,6 +191,7 @@ ctx_init(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot)
 	ctx->actor = actor;
 	ctx->boot = boot;
 	ctx->marks_pending = true;
+	ctx->stale_at_ms = UINT64_MAX;
 	clock_start(ctx);
 	ag__refusal__init(&ctx->status_refusal);
 	if (err == AG_OK)

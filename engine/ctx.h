@@ -183,6 +183,7 @@ struct ag_ctx {
 	uint64_t commit_due_ms;
 	uint64_t journal_pos; /* last record applied */
 	bool stale;           /* the journal has not heard from others for too long */
+	uint64_t stale_at_ms; /* when it will not have; UINT64_MAX: never */
 	bool live;            /* hears every record as it is committed */
 	bool following;       /* a journal pull is under way */
 	bool caught_up;

@@ -141,6 +141,29 @@ deny_signals(scmp_filter_ctx filter)
 	return rc;
 }
 
+/* A line of the ring outlives who holds an end of it: nobody may end it for the
+ * next, or have the kernel throw away what comes. HTTP shuts its own way out
+ * (SHUT_WR); libraries that call servers shut both. */
+static int
+deny_ending_lines(scmp_filter_ctx filter, enum jail jail)
+{
+	static const int options[] = { SO_ATTACH_FILTER, SO_ATTACH_BPF,
+		SO_LOCK_FILTER };
+	int rc = 0;
+
+	if (jail == PURE || jail == WRITER)
+		rc = deny(filter, SCMP_SYS(shutdown));
+	else if (jail == LISTENER)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(shutdown), 1, SCMP_A1(SCMP_CMP_NE, SHUT_WR));
+	for (size_t i = 0; rc == 0 && i < sizeof(options) / sizeof(options[0]);
+	    i++)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(setsockopt), 2, SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET),
+		    SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)options[i]));
+	return rc;
+}
+
 /* Opening to read stays: OpenSSL, the resolver, metrics, the clock file.
  * Opening to write does not: what is written to is open by now. */
 static int
@@ -180,6 +203,8 @@ filter_load(enum jail jail)
 		rc = deny_processes(filter);
 	if (rc == 0)
 		rc = deny_signals(filter);
+	if (rc == 0)
+		rc = deny_ending_lines(filter, jail);
 	if (rc == 0 && (jail == PURE || jail == WRITER))
 		rc = deny_network(filter);
 	if (rc == 0 && (jail == PURE || jail == LISTENER))

@@ -268,6 +268,20 @@ check_needs(struct ag_ctx *ctx, const struct ag_trip *trip)
 	    "the request went past the approvals");
 }
 
+static bool
+is_stale(struct ag_ctx *ctx)
+{
+	return ctx->stale || (ctx->stale_at_ms != UINT64_MAX &&
+	    ag_mono_ms(ctx) >= ctx->stale_at_ms);
+}
+
+/* To verify a MAC reads, but with a key that somebody else may have by now. */
+static bool
+uses_secret(const struct ag_operation *op)
+{
+	return (op->flags & AG_OP_READ) == 0 || op->type == AG_MSG_KEY_MAC_VERIFY;
+}
+
 static ag_err
 call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 {
@@ -279,7 +293,7 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	if (!ctx->ready || ctx->resync || ctx->gap)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
-	if (ctx->stale && (op->flags & AG_OP_READ) == 0)
+	if (is_stale(ctx) && uses_secret(op))
 		return ag_refuse(ctx, AG_UNAVAILABLE, "revocation_stale", NULL,
 		    "what other nodes revoked has not been heard for too long");
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {
@@ -463,6 +477,8 @@ engine_message(struct ag_ctx *ctx, unsigned from, const struct ag_part *part)
 		    &ag__journal_heard_event__descriptor, part->body, part->body_len);
 
 		ctx->stale = ev != NULL && !ev->heard;
+		ctx->stale_at_ms = ev != NULL && ev->has_left_ms ?
+		    ag_mono_ms(ctx) + ev->left_ms : UINT64_MAX;
 		return true;
 	}
 	if (part->type == AG_MSG_AUDIT_POKE_EVENT && role == AG_ROLE_AUDIT &&

@@ -70,7 +70,9 @@ pg_begin(struct pg_link *link, const struct pg_server *server)
 	pg_close(link);
 	snprintf(options, sizeof(options), "-c statement_timeout=%u "
 	    "-c lock_timeout=%u -c synchronous_commit=on "
-	    "-c client_min_messages=warning -c search_path=pg_catalog",
+	    "-c client_min_messages=warning -c search_path=pg_catalog "
+	    /* who waited for a lock sees what was done under it */
+	    "-c default_transaction_isolation=read\\ committed",
 	    server->timeout_ms, server->timeout_ms);
 #define SET(name, value) (names[n] = (name), values[n++] = (value))
 	SET("dbname", server->url);

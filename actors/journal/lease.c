@@ -6,14 +6,27 @@
  */
 #include "shared.h"
 
+enum { TELL_EVERY_MS = 500 };
+
+static uint64_t
+lease_ms(const struct shared *s)
+{
+	return (uint64_t)ag_config_int(s->ctx, "journal.postgres.lease_s") * 1000;
+}
+
+/* A shard ends the lease by itself: whoever would tell it may be gone. */
 void
 lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot)
 {
 	Ag__JournalHeardEvent ev = AG__JOURNAL_HEARD_EVENT__INIT;
+	uint64_t whole = lease_ms(j->shared);
+	uint64_t age = ag_mono_ms(ctx) - j->shared->heard_ms;
 
 	if (ag_slot_role(ctx, slot) != AG_ROLE_KEYS)
 		return;
 	ev.heard = !j->shared->stale;
+	ev.has_left_ms = whole > 0;
+	ev.left_ms = age < whole ? whole - age : 0;
 	/* Who is not there is told when it is. */
 	if (ag_send(ctx, slot, AG_MSG_JOURNAL_HEARD_EVENT, &ev) != AG_OK)
 		ag_log(ctx, AG_WARN, "JOURNAL-LEASE", "unsaid=%s",
@@ -23,15 +36,19 @@ lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot)
 void
 lease_look(struct shared *s)
 {
-	uint64_t lease_ms = (uint64_t)ag_config_int(s->ctx,
-	    "journal.postgres.lease_s") * 1000;
-	bool stale = lease_ms > 0 && ag_mono_ms(s->ctx) - s->heard_ms > lease_ms;
+	uint64_t whole = lease_ms(s), now = ag_mono_ms(s->ctx);
+	bool stale = whole > 0 && now - s->heard_ms > whole;
 
-	if (stale == s->stale)
+	/* Of use again only when all that was missed is here. */
+	if (stale != s->stale && (stale || !s->filling)) {
+		s->stale = stale;
+		s->tell_at_ms = now;
+		ag_log(s->ctx, AG_WARN, stale ? "JOURNAL-STALE" : "JOURNAL-HEARD",
+		    "lease_s=%llu", (unsigned long long)whole / 1000);
+	}
+	if (now < s->tell_at_ms)
 		return;
-	s->stale = stale;
-	ag_log(s->ctx, AG_WARN, stale ? "JOURNAL-STALE" : "JOURNAL-HEARD",
-	    "lease_s=%llu", (unsigned long long)lease_ms / 1000);
+	s->tell_at_ms = now + TELL_EVERY_MS;
 	for (unsigned i = 0; i < ag_slot_count(s->ctx, AG_ROLE_KEYS); i++) {
 		unsigned slot = ag_slot(s->ctx, AG_ROLE_KEYS, i);
 

@@ -301,9 +301,7 @@ on_tick(void *state, struct ag_ctx *ctx)
 		session_refused(s);
 	else if (err != AG_OK)
 		session_away(s);
-	/* Of use again only when all that was missed is here. */
-	if (!s->filling)
-		lease_look(s);
+	lease_look(s);
 }
 
 /* ------------------------------------------------------------- configuration */

@@ -46,7 +46,8 @@ struct shared {
 	char node[64], epoch[24];
 	bool filling;         /* not yet at fill_to, where it was when we came */
 	uint64_t fill_to;
-	uint64_t heard_ms;    /* when the database answered last */
+	uint64_t heard_ms;    /* when all that the database has was here last */
+	uint64_t tell_at_ms;  /* when the shards are told of it again */
 	bool stale;           /* that is longer ago than the lease: it was said */
 	uint64_t commit_at_ms;
 	struct event *readable;

@@ -148,13 +148,13 @@ tail_receive(struct shared *s, uint64_t until_ms, int *rows)
 	ag_err err = pipeline_result(s, until_ms, &result);
 
 	*rows = PQntuples(result);
-	if (err == AG_OK)
-		s->heard_ms = ag_mono_ms(s->ctx);
 	for (int i = 0; err == AG_OK && i < *rows; i++)
 		if ((err = take_row(s, result, i)) != AG_OK &&
 		    err != AG_CORRUPT)
 			ag_panic("the journal's store does not write: %s",
 			    ag_err_row(err)->name);
+	if (err == AG_OK && (!s->filling || s->journal->head >= s->fill_to))
+		s->heard_ms = ag_mono_ms(s->ctx);
 	PQclear(result);
 	return err;
 }
