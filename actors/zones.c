@@ -33,17 +33,24 @@ zone_read(const char *name)
 const struct ag_zone *
 zones_find(struct zones *zones, const char *name)
 {
+	struct ag_zone *zone;
 	unsigned i = 0;
 
 	while (i < zones->count && strcmp(zones->at[i].name, name) != 0)
 		i++;
 	if (i < zones->count)
 		return zones->at[i].zone;
-	if (i == ZONES_MAX || (zones->at[i].zone = zone_read(name)) == NULL)
+	if ((zone = zone_read(name)) == NULL)
 		return NULL;
+	if (i < ZONES_MAX) {
+		zones->count++;
+	} else { /* the one that was read longest ago makes room */
+		i = zones->next++ % ZONES_MAX;
+		ag_zone_free(&zones->at[i].zone);
+	}
+	zones->at[i].zone = zone;
 	(void)snprintf(zones->at[i].name, sizeof(zones->at[i].name), "%s", name);
-	zones->count++;
-	return zones->at[i].zone;
+	return zone;
 }
 
 void

@@ -13,12 +13,13 @@ struct zones {
 		struct ag_zone *zone;
 	} at[ZONES_MAX];
 	unsigned count;
+	unsigned next; /* who goes when all places are taken */
 };
 
 /* zone_read: from the machine's files; NULL: there is none of this name. Reads
  * a small file: for init and changes, not for every request. */
 struct ag_zone *zone_read(const char *name);
-/* Kept until zones_fini. NULL: none of this name, or ZONES_MAX are kept. */
+/* Kept until the next zones_find. NULL: none of this name. */
 const struct ag_zone *zones_find(struct zones *zones, const char *name);
 void zones_fini(struct zones *zones);
 

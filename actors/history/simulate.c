@@ -18,6 +18,7 @@ enum {
 	DAY_MS = 24 * 3600 * 1000,
 	RULES_MS = 1500,        /* iam's answer */
 	DECIDE_STEP = 500,      /* decisions per turn */
+	READ_STEP = 8192,
 	ANSWER_DECISIONS = 20000, /* per answer, … */
 	ANSWER_MS = 1000,       /* … which comes after this time at the latest */
 	TEXT_MAX = 128,
@@ -246,10 +247,21 @@ decide(struct simulation *s, const Ag__Event *e)
 	note(s, e, &answer, before);
 }
 
+/* What one turn may cost: decisions made, and records read, others' too. */
+struct step {
+	unsigned looked, read;
+};
+
+static bool
+step_goes_on(const struct step *step)
+{
+	return step->looked < DECIDE_STEP && step->read < READ_STEP;
+}
+
 /* Of one block, from s->next on; stops where a turn or an answer ends. */
 static ag_err
 walk_block(struct history *h, struct ag_ctx *ctx, struct simulation *s,
-    uint64_t block, unsigned *looked)
+    uint64_t block, struct step *step)
 {
 	struct ag_segs *segs = h->scan_reader;
 	uint64_t end = (block + 1) * BLOCK_EVENTS;
@@ -259,7 +271,7 @@ walk_block(struct history *h, struct ag_ctx *ctx, struct simulation *s,
 
 	end = end < s->end ? end : s->end;
 	while (err == AG_OK && s->next <= end && s->count < s->limit &&
-	    *looked < DECIDE_STEP) {
+	    step_goes_on(step)) {
 		const Ag__Event *e;
 
 		if ((err = ag_segs_next(segs, &record)) != AG_OK)
@@ -267,9 +279,10 @@ walk_block(struct history *h, struct ag_ctx *ctx, struct simulation *s,
 		if (record.kind != AG_SEG_EVENT || record.pos < s->next)
 			continue;
 		s->next = record.pos + 1;
+		step->read++;
 		if (strcmp(record.tenant, tenant) != 0)
 			continue;
-		++*looked;
+		step->looked++;
 		e = ag_unpack(ctx, &ag__event__descriptor, record.body,
 		    record.body_len);
 		if (e == NULL)
@@ -283,11 +296,11 @@ walk_block(struct history *h, struct ag_ctx *ctx, struct simulation *s,
 static ag_err
 walk(struct history *h, struct ag_ctx *ctx, struct simulation *s)
 {
-	unsigned looked = 0;
+	struct step step = { 0 };
 	ag_err err = AG_OK;
 
 	while (err == AG_OK && s->next <= s->end && s->count < s->limit &&
-	    looked < DECIDE_STEP) {
+	    step_goes_on(&step)) {
 		uint64_t b = block_of(s->next);
 		const struct block *block = block_at(h, b);
 
@@ -295,7 +308,7 @@ walk(struct history *h, struct ag_ctx *ctx, struct simulation *s)
 		    block->min_at >= s->until)
 			s->next = (b + 1) * BLOCK_EVENTS + 1;
 		else
-			err = walk_block(h, ctx, s, b, &looked);
+			err = walk_block(h, ctx, s, b, &step);
 	}
 	return err;
 }

@@ -113,7 +113,8 @@ form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 	out->answer.decision = AG_RULES_DENY;
 	out->set = iam_rules_of(iam, ctx, tenant);
 	iam_rules_recent(iam, out->set, q->node, q->key != NULL ? q->key->id :
-	    q->subject != NULL ? q->subject->id : q->rules.selector, &out->ask);
+	    q->subject != NULL ? q->subject->id : q->rules.selector, false,
+	    &out->ask);
 	if (out->set != NULL)
 		ag_rules_decide(out->set, &out->ask, iam->rules_scratch,
 		    &out->answer);

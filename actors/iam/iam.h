@@ -514,9 +514,10 @@ ag_err iam_rules_stand(struct iam *iam, struct ag_ctx *ctx,
 void iam_rules_step_up(const struct iam_node *node, int64_t now,
     struct iam_rules_query *q);
 /* What was admitted lately, if the set in force looks at it. resource: an id;
- * NULL: none. */
+ * NULL: none. real: ask is a request, not a question about one. */
 void iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
-    struct iam_node *node, const char *resource, struct ag_rules_ask *ask);
+    struct iam_node *node, const char *resource, bool real,
+    struct ag_rules_ask *ask);
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)

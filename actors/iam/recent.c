@@ -233,17 +233,23 @@ iam_recent_look(struct iam *iam, const struct iam_recent_query *q,
 	struct use *use;
 
 	(void)iam;
-	if (!can_count(q, what, key)) {
+	/* What is over goes by the real time only, not by one that is asked
+	 * about. */
+	if (q->real && !can_count(q, what, key))
 		reclaim(q->node, q->now);
-		if (!can_count(q, what, key)) {
-			many(out);
-			return;
-		}
+	if (!can_count(q, what, key)) {
+		many(out);
+		return;
 	}
 	use = use_find(q->node->recent, what);
-	for (int i = 0; i < IAM_RECENT_SPANS; i++)
-		*at[i] = q->items + (use == NULL ? 0 : (int64_t)iam_window_sum(
-		    &use->spans[i], &spans[i], (uint64_t)q->now));
+	for (int i = 0; i < IAM_RECENT_SPANS; i++) {
+		struct iam_window copy = { 0 }; /* summing moves a window on */
+
+		if (use != NULL)
+			copy = use->spans[i];
+		*at[i] = q->items + (int64_t)iam_window_sum(&copy, &spans[i],
+		    q->now < 0 ? 0 : (uint64_t)q->now);
+	}
 	out->keys_hour = keys_since(q->node->recent, q->now - HOUR_MS, with);
 	out->keys_day = keys_since(q->node->recent, q->now - DAY_MS, with);
 }

@@ -30,6 +30,7 @@ struct iam_recent_query {
 	bool is_key;
 	int64_t now;
 	uint32_t items;
+	bool real; /* now is now; else a time that somebody asks about */
 };
 
 /* As it would be with this request. Counts nothing. Where there is no room to

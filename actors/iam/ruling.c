@@ -139,12 +139,13 @@ iam_rules_step_up(const struct iam_node *node, int64_t now,
 
 void
 iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
-    struct iam_node *node, const char *resource, struct ag_rules_ask *ask)
+    struct iam_node *node, const char *resource, bool real,
+    struct ag_rules_ask *ask)
 {
 	struct iam_recent_query q = { .node = node, .action = ask->action,
 		.resource = ask->resource.about == AG_RULES_TENANT ? NULL :
 		resource, .is_key = ask->resource.about == AG_RULES_KEY,
-		.now = ask->at_ms, .items = ask->items };
+		.now = ask->at_ms, .items = ask->items, .real = real };
 
 	if (rules != NULL && ag_rules_wants_recent(rules))
 		iam_recent_look(iam, &q, &ask->recent);
@@ -370,7 +371,7 @@ iam_check_policies(struct call *c)
 		    c->op->executor == AG_ROLE_APPROVALS ? AG_OK :
 		    AG_GENERAL_FAILURE;
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
-	iam_rules_recent(c->iam, rules, c->node, resource_name(c), ask);
+	iam_rules_recent(c->iam, rules, c->node, resource_name(c), true, ask);
 	c->counted = rules != NULL && ag_rules_wants_recent(rules) ? ask : NULL;
 	if (rules != NULL)
 		ag_rules_decide(rules, ask, c->iam->rules_scratch, &answer);

@@ -132,7 +132,7 @@ test_room(void **state)
 {
 	struct iam *iam = ag_kit_state(f->kit);
 	struct iam_recent_query q = { .action = "key.sign", .resource = INVOICE,
-		.is_key = true, .items = 1 };
+		.is_key = true, .items = 1, .real = true };
 	struct ag_rules_recent counts;
 	char id[AG_ID_SIZE];
 
@@ -153,6 +153,16 @@ test_room(void **state)
 	iam_recent_look(iam, &q, &counts);
 	assert_int_equal(counts.second, AG_RULES_MANY);
 	assert_int_equal(counts.keys_day, AG_RULES_MANY);
+	/* A question about another time sees what was, and changes nothing. */
+	q.real = false;
+	q.now += DAY_MS + DAY_MS / 10 + 1;
+	iam_recent_look(iam, &q, &counts);
+	assert_int_equal(counts.day, AG_RULES_MANY);
+	q.now = -1;
+	iam_recent_look(iam, &q, &counts);
+	q.now = ag_kit_now(f->kit);
+	assert_int_equal(passes(f->admin, "key_00000000000000000000000000001000", 1), 1);
+	q.real = true;
 	q.now += DAY_MS + DAY_MS / 10 + 1;
 	iam_recent_look(iam, &q, &counts);
 	assert_int_equal(counts.day, 1);
