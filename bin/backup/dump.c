@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TABLES_MAX = 16, PIECE_BYTES = 64 << 10 };
+enum { PIECE_BYTES = 64 << 10 };
 
 struct dump {
 	struct backup_stream *stream; /* NULL: only the hash */
@@ -116,10 +116,13 @@ dump_tables(struct dump *d, MDB_txn *txn)
 	if (mdb_dbi_open(txn, NULL, 0, &root) != 0 ||
 	    mdb_cursor_open(txn, root, &cursor) != 0)
 		return AG_IO;
-	while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == 0 && count < TABLES_MAX &&
-	    k.mv_size < sizeof(names[0]))
-		snprintf(names[count++], sizeof(names[0]), "%.*s", (int)k.mv_size,
-		    (const char *)k.mv_data);
+	while (err == AG_OK && mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == 0) {
+		if (count == TABLES_MAX || k.mv_size >= sizeof(names[0]))
+			err = wrong(d, AG_IO, "store", "more tables than a store has");
+		else
+			snprintf(names[count++], sizeof(names[0]), "%.*s",
+			    (int)k.mv_size, (const char *)k.mv_data);
+	}
 	mdb_cursor_close(cursor);
 	for (unsigned i = 0; err == AG_OK && i < count; i++)
 		err = dump_table(d, txn, names[i]);

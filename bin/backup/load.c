@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-	TABLES_MAX = 16,
 	NAME_MAX_BYTES = 255,
 	VALUE_BYTES_MAX = 8 << 20,
 	ROWS_PER_COMMIT = 20000,

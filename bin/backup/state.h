@@ -26,7 +26,10 @@
 
 #include "stream.h"
 
+#include <aegis/actor.h>
 #include <aegis/merkle.h>
+
+enum { TABLES_MAX = AG_TABLES_MAX + 1 }; /* of a store, with its numbers */
 
 struct backup_sum {
 	uint8_t hash[AG_HASH_BYTES]; /* of the state */
