@@ -48,10 +48,11 @@ members(struct importing *im, yaml_node_t *map, const char *what,
     bool (*take)(struct importing *im, void *arg, const char *key,
     yaml_node_t *key_node, yaml_node_t *value), void *arg)
 {
+	static const yaml_mark_t nowhere = { 0 };
 	yaml_node_pair_t *first, *pair;
 
 	if (map == NULL || map->type != YAML_MAPPING_NODE)
-		return import_wrong(im, map == NULL ? &(yaml_mark_t){ 0 } :
+		return import_wrong(im, map == NULL ? &nowhere :
 		    &map->start_mark, "%s is a mapping", what);
 	first = map->data.mapping.pairs.start;
 	for (pair = first; pair < map->data.mapping.pairs.top; pair++) {

@@ -127,7 +127,7 @@ static ag_err
 read_arguments(struct ag_ctx *ctx, const struct tool *tool,
     const Ag__ToolCallAsk *ask, json_t **out)
 {
-	struct misfit misfit;
+	struct misfit misfit = { 0 };
 
 	*out = ask->has_arguments && ask->arguments.len > 0 ?
 	    wire_parse((const char *)ask->arguments.data, ask->arguments.len) :

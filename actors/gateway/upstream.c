@@ -137,7 +137,7 @@ send_it(struct server *server, const char *method, json_t *params,
 	struct fetch_ask ask = { .url = server->url, .timeout_ms = timeout_ms,
 		.answer_max = server->answer_max };
 	char *body = wire_request(server->modern, x->id, method, params);
-	struct fields f;
+	struct fields f = { 0 };
 	ag_err err = AG_NO_MEMORY;
 
 	if (server->ca_file[0] != '\0')

@@ -41,7 +41,7 @@ child(struct demo *d, int to, const char *const *words)
 
 	(void)snprintf(state, sizeof(state), "%s/state", d->dir);
 	(void)snprintf(home, sizeof(home), "%s/home", d->dir);
-	for (size_t i = 0; words[i] != NULL && i < WORDS_MAX; i++)
+	for (size_t i = 0; i < WORDS_MAX && words[i] != NULL; i++)
 		argv[i + 1] = words[i];
 	if (chdir(d->dir) != 0 || setenv("AEGIS_STATE", state, 1) != 0 ||
 	    setenv("XDG_CONFIG_HOME", home, 1) != 0 ||

@@ -127,7 +127,7 @@ def test_migrations_are_numbered_and_idempotent(stored, postgres):
     os.kill(fleet.processes()["postgres.db"], signal.SIGKILL)
     found = wait_for(lambda: admin.ok("GET", "/v1/sinks/db")["state"] == "retrying" and
                      admin.ok("GET", "/v1/sinks/db"), 60, what="trouble to be told")
-    assert "schema 99 is newer" in found["last_error"]
+    assert "at version 99, newer than" in found["last_error"]
     postgres.run("DELETE FROM aegis_audit.migration WHERE version = 99")
     has(postgres, last_id(fleet, admin))
 

@@ -137,8 +137,8 @@ def test_a_budget_that_is_exceeded(fresh_fleet, unique):
     [found] = [r for r in admin.items("/v1/recommendations?actor=" + agent.id)]
     assert (found["detector"], found["severity"], found["state"]) == ("budget", "high", "acted")
     assert found["details"]["operation"] == "key.batch" and found["details"]["count"] == "48"
-    counted = said(admin, agent.id, "operation=key.batch")
-    assert [r["items"] for r in counted.values()] == [48]
+    wait_for(lambda: [r["items"] for r in said(admin, agent.id, "operation=key.batch").values()] == [48],
+             what="what its counters say")
 
 
 def test_a_bulk_revocation_is_one_change(fleet, admin, unique):
