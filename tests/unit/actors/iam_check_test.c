@@ -198,6 +198,30 @@ test_lasting(void **state)
 	scopes_set(&access.scopes, NULL, NULL);
 }
 
+/* What somebody has for a while ends at its very millisecond, too; for an agent
+ * it takes every link above, as ever. */
+static void
+test_access_times(void **state)
+{
+	struct iam_access over = { .expires_at = 0 },
+	    access = { .expires_at = NOW + 1, .next = &over };
+
+	scopes_set(&over.scopes, "key:*:sign", NULL);
+	scopes_set(&access.scopes, "key:*:sign", NULL);
+	scopes_set(&links[2].scopes, NULL, NULL);
+	assert_false(may_sign(&links[2], NULL, NOW));
+	links[2].access = &access;
+	assert_true(may_sign(&links[2], NULL, NOW));
+	access.expires_at = NOW;
+	assert_false(may_sign(&links[2], NULL, NOW));
+	access.expires_at = NOW + 1;
+	scopes_set(&links[1].scopes, "key:*:read", NULL);
+	assert_false(may_sign(&links[2], NULL, NOW));
+	links[2].access = NULL;
+	iam_scopes_free(&over.scopes);
+	iam_scopes_free(&access.scopes);
+}
+
 /* Every link must hold it, and it is said which one does not. */
 static void
 test_weakest_link(void **state)
@@ -427,6 +451,7 @@ main(void)
 		cmocka_unit_test_setup(test_below, setup),
 		cmocka_unit_test_setup(test_role_times, setup),
 		cmocka_unit_test_setup(test_lasting, setup),
+		cmocka_unit_test_setup(test_access_times, setup),
 		cmocka_unit_test_setup(test_weakest_link, setup),
 		cmocka_unit_test_setup(test_credential, setup),
 		cmocka_unit_test_setup(test_trail_is_bounded, setup),

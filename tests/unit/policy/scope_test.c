@@ -271,6 +271,33 @@ test_ops(void **state)
 	assert_false(ag_scope_op_known(&s));
 }
 
+/* "<server>/<tool>" is a tool's name and nobody else's. */
+static void
+test_tool_names(void **state)
+{
+	static const char *const good[] = { "tool:weather/Forecast_1.b-c:call",
+		"tool:w/F:call", "tool:2go/f:call", "tool:a-b/f:call" };
+	static const char *const bad[] = { "key:weather/forecast:sign",
+		"tool:/f:call", "tool:weather/:call", "tool:/:call",
+		"tool:Weather/f:call", "tool:-w/f:call", "tool:w.x/f:call",
+		"tool:w/-f:call", "tool:w/f/g:call", "tool:w/f g:call",
+		"tool:w\x01/f:call" };
+	char text[100] = "tool:w/";
+	struct ag_scope s;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(ag_scope_parse(good[i], &s));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(ag_scope_parse(bad[i], &s));
+	/* As long as any name, and no longer. */
+	memset(text + 7, 'f', AG_SCOPE_NAME_MAX - 2);
+	memcpy(text + 5 + AG_SCOPE_NAME_MAX, ":call", 6);
+	assert_true(ag_scope_parse(text, &s));
+	memset(text + 7, 'f', AG_SCOPE_NAME_MAX - 1);
+	memcpy(text + 6 + AG_SCOPE_NAME_MAX, ":call", 6);
+	assert_false(ag_scope_parse(text, &s));
+}
+
 /* Whatever the text, parsing neither reads past it nor accepts what it would
  * not print again. */
 static void
@@ -329,6 +356,7 @@ main(void)
 		cmocka_unit_test(test_implies),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_ops),
+		cmocka_unit_test(test_tool_names),
 		cmocka_unit_test(test_grammar_random),
 		cmocka_unit_test(test_roles),
 	};
