@@ -18,6 +18,7 @@ invoices=49
 plane=${PLANE:-rest}
 agent_label=claude-invoice-batch-q2
 fleet_pid=
+login_options=()
 
 fail() {
 	printf 'demo: %s\n' "$*" >&2
@@ -155,12 +156,12 @@ cd "$work"
 
 say "0. The fleet, on its defaults"
 fleet_up
-run aegis login --token-file admin.token
+run aegis login --token-file admin.token "${login_options[@]}"
 
 say "1. Alice, her keys, and a credential for her agent"
 run aegis principal create alice --kind human --role key-admin --role agent-issuer --role auditor
 run aegis principal token alice --ttl 12h --out alice.token
-run aegis login --token-file alice.token --context alice
+run aegis login --token-file alice.token --context alice "${login_options[@]}"
 run aegis key create invoice-2026 --spec EC_P256
 run aegis key activate invoice-2026
 run aegis key create treasury-master --spec EC_P256 --label tier=critical
