@@ -4,6 +4,7 @@
 #define ACTORS_APPROVALS_H
 
 #include <aegis/aegis.h>
+#include <aegis/page.h>
 
 #include "state.h"
 
@@ -34,7 +35,7 @@ struct approvals {
 	bool reasons[GLASS_REASONS];
 };
 
-/* ---- book.c: the requests as the journal tells them, in the actor's store */
+/* What the actor's store has. */
 enum approvals_table {
 	T_BY_ID, T_BY_TIME, T_BY_MATCH, T_OPEN, T_DUE,
 	T_GLASS,      /* by tenant, newest first */
@@ -46,6 +47,8 @@ enum approvals_table {
 };
 #define APPROVALS_TABLES "by_id", "by_time", "by_match", "open", "due", \
 	"glass", "glass_id", "glass_user", "glass_key", "glass_open", "glass_due"
+
+/* ---- rows.c */
 /* A row's key: parts that are texts end with a NUL, but for the last. */
 enum { ROW_KEY_MAX = 160 };
 struct key {
@@ -55,6 +58,19 @@ struct key {
 bool key_add(struct key *key, const void *bytes, size_t len);
 bool key_add_time(struct key *key, int64_t at, bool newest_first);
 bool key_starts(const uint8_t *key, size_t len, const struct key *prefix);
+/* What a page takes of a row: *item, or nothing of it. False: no memory. */
+typedef bool rows_take(struct ag_ctx *ctx, const void *ask, const uint8_t *value,
+    size_t len, void **item);
+struct rows_page {
+	void **items;
+	size_t count;
+	char *next_cursor; /* NULL: that was all */
+};
+/* A page of the tenant's rows, newest first; all in the turn's memory. */
+ag_err rows_page(struct ag_ctx *ctx, enum approvals_table table, const void *ask,
+    rows_take *take, struct rows_page *out) AG_MUST;
+
+/* ---- book.c: the requests as the journal tells them */
 /* Takes in one fact; what may not follow is logged and left out. */
 ag_err book_apply(struct ag_ctx *ctx, const Ag__Approval *a, uint64_t version)
     AG_MUST;

@@ -7,40 +7,9 @@
 #include "approvals.h"
 
 #include <aegis/bytes.h>
-#include <aegis/page.h>
 
 #include <stdio.h>
 #include <string.h>
-
-enum {
-	LOOKED_AT_MAX = 4000, /* rows a page looks at before it says "go on" */
-	LOOKED_BYTES_MAX = 4 << 20, /* of them; a turn's memory is finite */
-};
-
-bool
-key_add(struct key *key, const void *bytes, size_t len)
-{
-	if (len > sizeof(key->bytes) - key->len)
-		return false;
-	memcpy(key->bytes + key->len, bytes, len);
-	key->len += len;
-	return true;
-}
-
-bool
-key_add_time(struct key *key, int64_t at, bool newest_first)
-{
-	uint8_t bytes[8];
-
-	ag_put_be64(bytes, newest_first ? ~(uint64_t)at : (uint64_t)at);
-	return key_add(key, bytes, sizeof(bytes));
-}
-
-bool
-key_starts(const uint8_t *key, size_t len, const struct key *prefix)
-{
-	return len >= prefix->len && memcmp(key, prefix->bytes, prefix->len) == 0;
-}
 
 /* Newest first: the time is written as its complement. */
 static bool
@@ -303,17 +272,6 @@ book_visible(struct ag_ctx *ctx, const Ag__Approval *a)
 
 /* ------------------------------------------------------------------- pages */
 
-struct page {
-	struct ag_ctx *ctx;
-	const Ag__ApprovalListAsk *ask;
-	struct key prefix, after, last;
-	Ag__ApprovalListReply *reply;
-	struct ag_page from;
-	unsigned looked_at;
-	size_t looked_bytes;
-	bool more, no_memory;
-};
-
 static bool
 fits(const Ag__ApprovalListAsk *ask, const Ag__Approval *a)
 {
@@ -331,70 +289,31 @@ fits(const Ag__ApprovalListAsk *ask, const Ag__Approval *a)
 }
 
 static bool
-visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
-    size_t value_len)
+take(struct ag_ctx *ctx, const void *ask, const uint8_t *value, size_t len,
+    void **item)
 {
-	struct page *page = arg;
-	Ag__Approval *a;
+	Ag__Approval *a = unpack(ctx, value, len);
 
-	if (!key_starts(key, key_len, &page->prefix) || key_len > ROW_KEY_MAX)
-		return false; /* the next tenant's */
-	if (key_len == page->after.len &&
-	    memcmp(key, page->after.bytes, key_len) == 0)
-		return true; /* the last one of the page before */
-	if (page->reply->n_items == page->from.limit ||
-	    page->looked_at == LOOKED_AT_MAX ||
-	    page->looked_bytes >= LOOKED_BYTES_MAX) {
-		page->more = true;
-		return false;
-	}
-	/* No room for more in this turn: the page ends before it. */
-	if ((a = unpack(page->ctx, value, value_len)) == NULL) {
-		page->no_memory = page->looked_at == 0;
-		page->more = !page->no_memory;
-		return false;
-	}
-	page->looked_at++;
-	page->looked_bytes += value_len;
-	page->last.len = 0;
-	(void)key_add(&page->last, key, key_len);
-	if (book_visible(page->ctx, a) && fits(page->ask, a))
-		page->reply->items[page->reply->n_items++] = a;
-	return true;
+	if (a != NULL && book_visible(ctx, a) && fits(ask, a))
+		*item = a;
+	return a != NULL;
 }
 
 ag_err
 book_list(struct ag_ctx *ctx, const Ag__ApprovalListAsk *ask,
     Ag__ApprovalListReply *reply)
 {
-	struct page page = { .ctx = ctx, .ask = ask, .reply = reply };
-	const char *tenant = ag_grant(ctx)->tenant;
-	const struct key *from = &page.prefix;
+	struct rows_page page;
 	ag_err err;
 
 	if (ask->state != NULL &&
 	    approval_state_named(ask->state) == APPROVAL_STATES)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?state",
 		    "pending, approved, denied, expired or cancelled");
-	if ((err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
+	if ((err = rows_page(ctx, T_BY_TIME, ask, take, &page)) != AG_OK)
 		return err;
-	if (!key_add(&page.prefix, tenant, strlen(tenant) + 1))
-		return AG_GENERAL_FAILURE;
-	if (page.from.place_len > 0) {
-		page.after = page.prefix;
-		if (!key_add(&page.after, page.from.place, page.from.place_len))
-			return AG_GENERAL_FAILURE;
-		from = &page.after;
-	}
-	reply->items = ag_alloc(ctx, page.from.limit * sizeof(*reply->items));
-	if (reply->items == NULL)
-		return AG_NO_MEMORY;
-	err = ag_store_scan(ctx, T_BY_TIME, from->bytes, from->len, visit, &page);
-	if (err == AG_OK && page.no_memory)
-		err = AG_NO_MEMORY;
-	if (err == AG_OK && page.more && (reply->next_cursor = ag_page_cursor(ctx,
-	    &page.from, page.last.bytes + page.prefix.len,
-	    page.last.len - page.prefix.len)) == NULL)
-		err = AG_NO_MEMORY;
-	return err;
+	reply->items = (Ag__Approval **)page.items;
+	reply->n_items = page.count;
+	reply->next_cursor = page.next_cursor;
+	return AG_OK;
 }

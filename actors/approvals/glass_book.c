@@ -4,11 +4,8 @@
 #include "approvals.h"
 
 #include <aegis/bytes.h>
-#include <aegis/page.h>
 
 #include <string.h>
-
-enum { GLASS_LOOKED_AT_MAX = 20000 };
 
 static bool
 row_key(struct key *key, const char *whose, const Ag__BreakGlass *g)
@@ -213,16 +210,6 @@ glass_visible(struct ag_ctx *ctx, const Ag__BreakGlass *g)
 
 /* ------------------------------------------------------------------- pages */
 
-struct page {
-	struct ag_ctx *ctx;
-	const Ag__BreakGlassListAsk *ask;
-	struct key prefix, after, last;
-	Ag__BreakGlassListReply *reply;
-	struct ag_page from;
-	unsigned looked_at;
-	bool more, no_memory;
-};
-
 static bool
 is_named(const char *asked, const char *id, const char *name)
 {
@@ -240,62 +227,27 @@ fits(const Ag__BreakGlassListAsk *ask, const Ag__BreakGlass *g)
 }
 
 static bool
-visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
-    size_t value_len)
+take(struct ag_ctx *ctx, const void *ask, const uint8_t *value, size_t len,
+    void **item)
 {
-	struct page *page = arg;
-	Ag__BreakGlass *g;
+	Ag__BreakGlass *g = unpack(ctx, value, len);
 
-	if (!key_starts(key, key_len, &page->prefix) || key_len > ROW_KEY_MAX)
-		return false;
-	if (key_len == page->after.len &&
-	    memcmp(key, page->after.bytes, key_len) == 0)
-		return true;
-	if (page->reply->n_items == page->from.limit ||
-	    page->looked_at == GLASS_LOOKED_AT_MAX) {
-		page->more = true;
-		return false;
-	}
-	page->looked_at++;
-	page->last.len = 0;
-	(void)key_add(&page->last, key, key_len);
-	if ((g = unpack(page->ctx, value, value_len)) == NULL) {
-		page->no_memory = true;
-		return false;
-	}
-	if (glass_visible(page->ctx, g) && fits(page->ask, g))
-		page->reply->items[page->reply->n_items++] = g;
-	return true;
+	if (g != NULL && glass_visible(ctx, g) && fits(ask, g))
+		*item = g;
+	return g != NULL;
 }
 
 ag_err
 glass_page(struct ag_ctx *ctx, const Ag__BreakGlassListAsk *ask,
     Ag__BreakGlassListReply *reply)
 {
-	struct page page = { .ctx = ctx, .ask = ask, .reply = reply };
-	const char *tenant = ag_grant(ctx)->tenant;
-	const struct key *from = &page.prefix;
-	ag_err err;
+	struct rows_page page;
+	ag_err err = rows_page(ctx, T_GLASS, ask, take, &page);
 
-	if ((err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
+	if (err != AG_OK)
 		return err;
-	if (!key_add(&page.prefix, tenant, strlen(tenant) + 1))
-		return AG_GENERAL_FAILURE;
-	if (page.from.place_len > 0) {
-		page.after = page.prefix;
-		if (!key_add(&page.after, page.from.place, page.from.place_len))
-			return AG_GENERAL_FAILURE;
-		from = &page.after;
-	}
-	reply->items = ag_alloc(ctx, page.from.limit * sizeof(*reply->items));
-	if (reply->items == NULL)
-		return AG_NO_MEMORY;
-	err = ag_store_scan(ctx, T_GLASS, from->bytes, from->len, visit, &page);
-	if (err == AG_OK && page.no_memory)
-		err = AG_NO_MEMORY;
-	if (err == AG_OK && page.more && (reply->next_cursor = ag_page_cursor(ctx,
-	    &page.from, page.last.bytes + page.prefix.len,
-	    page.last.len - page.prefix.len)) == NULL)
-		err = AG_NO_MEMORY;
-	return err;
+	reply->items = (Ag__BreakGlass **)page.items;
+	reply->n_items = page.count;
+	reply->next_cursor = page.next_cursor;
+	return AG_OK;
 }
