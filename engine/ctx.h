@@ -248,6 +248,7 @@ void ctx_fini(struct ag_ctx *ctx);
 ag_err snapshot_open(struct ag_ctx *ctx) AG_MUST;
 ag_err snapshot_discard(struct ag_ctx *ctx) AG_MUST; /* and opens an empty one */
 /* ---- run.c */
+void run_clock(struct ag_ctx *ctx); /* reads the test clock, if there is one */
 void run_turn_end(struct ag_ctx *ctx); /* flush hook, then all frames out */
 void run_connected(struct ag_ctx *ctx); /* first greeting of the broker */
 void run_hello(struct ag_ctx *ctx); /* says to the broker that we are here */

@@ -127,6 +127,7 @@ on_said(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	run_clock(ctx);
 	if (ag_pair_in_turn(line->pair, ctx->line_room, &malformed, on_frame,
 	        line) != AG_OK) {
 		ag_log(ctx, AG_ERROR, "LINE-BROKEN", "from=%s error=%s",

@@ -53,6 +53,28 @@ run_turn_end(struct ag_ctx *ctx)
 	ag_arena_wipe(ctx->arena);
 }
 
+/* The test clock: a file with an offset in seconds. Looked at before whatever
+ * comes, so that a request sent after the clock was moved finds it moved. */
+void
+run_clock(struct ag_ctx *ctx)
+{
+	char text[32];
+	ssize_t n;
+	int fd;
+
+	if (ctx->boot->clock_file == NULL)
+		return;
+	fd = open(ctx->boot->clock_file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	ctx->wall_offset_ms = (int64_t)(strtod(text, NULL) * 1000);
+}
+
 static void
 bus_turn(struct ag_ctx *ctx)
 {
@@ -60,6 +82,7 @@ bus_turn(struct ag_ctx *ctx)
 	size_t len;
 	unsigned n = 0;
 
+	run_clock(ctx);
 	while (n < AG_TURN_FRAMES_MAX &&
 	    ag_bus_recv(ctx->bus, &bytes, &len) == AG_OK) {
 		trip_frame(ctx, bytes, len);
@@ -94,27 +117,6 @@ commit_if_due(struct ag_ctx *ctx)
 	}
 }
 
-/* The test clock: a file with an offset in seconds. */
-static void
-read_clock(struct ag_ctx *ctx)
-{
-	char text[32];
-	ssize_t n;
-	int fd;
-
-	if (ctx->boot->clock_file == NULL)
-		return;
-	fd = open(ctx->boot->clock_file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	ctx->wall_offset_ms = (int64_t)(strtod(text, NULL) * 1000);
-}
-
 void
 run_hello(struct ag_ctx *ctx)
 {
@@ -136,7 +138,7 @@ run_tick(struct ag_ctx *ctx)
 
 	ctx->tick_count++;
 	ctx->metrics->beat_ms = ag_mono_ms(ctx);
-	read_clock(ctx);
+	run_clock(ctx);
 	if (ctx->tick_count % HELLO_EVERY_TICKS == 0)
 		run_hello(ctx);
 	if (ctx->connected && (!ctx->caught_up || ctx->marks_pending ||
@@ -263,7 +265,7 @@ start_tick(struct ag_ctx *ctx)
 	ctx->tick_event = event_new(ctx->base, -1, EV_PERSIST, on_tick, ctx);
 	if (ctx->tick_event == NULL || event_add(ctx->tick_event, &tv) != 0)
 		return AG_IO;
-	read_clock(ctx);
+	run_clock(ctx);
 	return AG_OK;
 }
 
