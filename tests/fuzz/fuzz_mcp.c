@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static char fields[FIELDS_BYTES + 1];
 	size_t len = size < FIELDS_BYTES ? size : FIELDS_BYTES, i, lines = 0;
 	struct refuse refuse = { .err = AG_OK };
-	struct mcp_fields said;
+	struct mcp_fields said = { .gateway = size % 2 == 0 };
 	struct tool_ask ask;
 	struct call call;
 	char *at = fields;
