@@ -83,6 +83,18 @@ iam_rot_slot(struct ag_ctx *ctx)
 	return slot != AG_SLOT_NONE ? slot : ag_slot(ctx, AG_ROLE_ROT, 0);
 }
 
+ag_err
+iam_rot_secret(struct ag_ctx *ctx, const char *purpose, ag_then *then)
+{
+	Ag__RotSecretAsk ask = AG__ROT_SECRET_ASK__INIT;
+
+	ask.purpose = (char *)purpose;
+	ask.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ctx);
+	ask.reply_key.len = AG_SEAL_KEY_BYTES;
+	return ag_ask(ctx, iam_rot_slot(ctx), AG_MSG_ROT_SECRET_ASK, &ask,
+	    AG_MSG_ROT_SECRET_REPLY, IAM_ROT_TIMEOUT_MS, then, NULL, 0);
+}
+
 static ag_err ask_signature(struct iam *iam, struct ag_ctx *ctx,
     const struct signing *signing);
 

@@ -755,6 +755,9 @@ ag_err iam_draft_keep(struct iam_draft *draft, const void *msg,
     char *const *scopes, size_t count) AG_MUST;
 /* The root of trust that signs for us. */
 unsigned iam_rot_slot(struct ag_ctx *ctx);
+/* Asks the root of trust for the secret of this purpose. AG_PENDING: then runs. */
+ag_err iam_rot_secret(struct ag_ctx *ctx, const char *purpose, ag_then *then)
+    AG_MUST;
 /* Takes the draft in any case. Runs `then` with draft->token set, and frees
  * the draft after it. AG_PENDING. */
 ag_err iam_draft_sign(struct iam *iam, struct ag_ctx *ctx,

@@ -36,16 +36,10 @@ on_key(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 static void
 fetch_key(struct iam *iam, struct ag_ctx *ctx)
 {
-	Ag__RotSecretAsk ask = AG__ROT_SECRET_ASK__INIT;
-
 	if (iam->asking_prompt_key)
 		return;
-	ask.purpose = (char *)"prompts";
-	ask.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ctx);
-	ask.reply_key.len = AG_SEAL_KEY_BYTES;
-	iam->asking_prompt_key = ag_ask(ctx, iam_rot_slot(ctx),
-	    AG_MSG_ROT_SECRET_ASK, &ask, AG_MSG_ROT_SECRET_REPLY,
-	    IAM_ROT_TIMEOUT_MS, on_key, NULL, 0) == AG_PENDING;
+	iam->asking_prompt_key = iam_rot_secret(ctx, "prompts", on_key) ==
+	    AG_PENDING;
 }
 
 static bool

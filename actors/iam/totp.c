@@ -38,16 +38,10 @@ on_key(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 void
 iam_totp_fetch_key(struct iam *iam, struct ag_ctx *ctx)
 {
-	Ag__RotSecretAsk ask = AG__ROT_SECRET_ASK__INIT;
-
 	if (iam->totp_key != NULL || iam->asking_totp_key)
 		return;
-	ask.purpose = (char *)"totp";
-	ask.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ctx);
-	ask.reply_key.len = AG_SEAL_KEY_BYTES;
-	iam->asking_totp_key = ag_ask(ctx, iam_rot_slot(ctx),
-	    AG_MSG_ROT_SECRET_ASK, &ask, AG_MSG_ROT_SECRET_REPLY,
-	    IAM_ROT_TIMEOUT_MS, on_key, NULL, 0) == AG_PENDING;
+	iam->asking_totp_key = iam_rot_secret(ctx, "totp", on_key) ==
+	    AG_PENDING;
 }
 
 static ag_err
