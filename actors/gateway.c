@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gateway: tools of other MCP servers, reached through Aegis.
- * Hears tool_call, tool_show, tool_server_read, tool_server_accept (risk; iam
- * while risk is away). Says tool_catalog (planes of tools): what may be called.
- * Keeps which definitions were accepted (journal), and in memory what each
- * server has now. It is the only process that speaks with tool servers, and
+ * Hears tool_call, tool_show, tool_server_read, _list, _set, _delete, _accept
+ * (risk; iam while risk is away). Says tool_catalog (planes of tools): what may
+ * be called. Keeps which servers were added and which definitions accepted
+ * (journal), and in memory what each server has now. It is the only process that speaks with tool servers, and
  * the only one that has their secrets; who may call what iam has decided.
  */
 #include "gateway/gateway.h"
@@ -42,10 +42,14 @@ static ag_err
 ready(void *state, struct ag_ctx *ctx)
 {
 	struct gateway *gateway = state;
-	ag_err err = pins_load(gateway);
+	ag_err err = fetcher_new(ag_event_base(ctx), &gateway->fetcher);
+	unsigned i;
 
 	if (err == AG_OK)
-		err = fetcher_new(ag_event_base(ctx), &gateway->fetcher);
+		err = made_load(gateway);
+	for (i = 0; err == AG_OK && i < gateway->server_count; i++)
+		err = pins_load(gateway->servers[i]);
+	gateway->ready = true;
 	return err != AG_OK ? err : ag_every(ctx, TICK_MS, on_tick);
 }
 
@@ -53,8 +57,14 @@ static ag_err
 apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 {
 	(void)ctx;
-	return record->type != AG_MSG_TOOL_PINS_FACT ? AG_OK :
-	    pins_apply(state, record->fact, record->version);
+	switch (record->type) {
+	case AG_MSG_TOOL_PINS_FACT:
+		return pins_apply(state, record->fact, record->version);
+	case AG_MSG_TOOL_SERVER_FACT:
+		return made_apply(state, record->fact, record->version);
+	default:
+		return AG_OK;
+	}
 }
 
 static void
@@ -69,12 +79,10 @@ static void
 fini(void *state, struct ag_ctx *ctx)
 {
 	struct gateway *gateway = state;
-	unsigned i;
 
 	(void)ctx;
 	fetcher_free(&gateway->fetcher);
-	for (i = 0; i < GATEWAY_CALLS_MAX; i++)
-		json_decref(gateway->jobs[i].result);
+	calls_fini(gateway);
 	servers_fini(gateway);
 }
 
@@ -82,10 +90,13 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_TOOL_CALL, on_tool_call },
 	{ AG_MSG_TOOL_SHOW, on_tool_show },
 	{ AG_MSG_TOOL_SERVER_READ, on_tool_server },
+	{ AG_MSG_TOOL_SERVER_LIST, on_tool_server_list },
+	{ AG_MSG_TOOL_SERVER_SET, on_tool_server_set },
+	{ AG_MSG_TOOL_SERVER_DELETE, on_tool_server_delete },
 	{ AG_MSG_TOOL_SERVER_ACCEPT, on_tool_accept },
 };
 
-static const char *const tables[] = { "pins", NULL };
+static const char *const tables[] = { "pins", "servers", NULL };
 
 static const struct ag_metric_row metrics[] = {
 	[GM_CALLS] = { "gateway_calls_total", "Calls that were sent to a tool server", AG_COUNTER },

@@ -210,8 +210,8 @@ check_sink_members(const struct ag_config *c, const struct complaint *to,
 
 /* "host[:port]" or "[v6][:port]", up to a path: this machine? The whole host says
  * so, not how it begins, and nothing stands before it. */
-static bool
-is_near(const char *authority)
+bool
+ag_config_is_near(const char *authority)
 {
 	size_t all = strcspn(authority, "/?#");
 	size_t len = *authority == '[' ? strcspn(authority, "]") + 1 :
@@ -256,7 +256,7 @@ check_sink_url(const struct ag_config *c, const struct complaint *to,
 		if (!is_word_of(sink_urls[i].kinds, kind))
 			continue;
 		if (strncmp(url, scheme, strlen(scheme)) == 0 &&
-		    (!sink_urls[i].near || is_near(url + strlen(scheme))))
+		    (!sink_urls[i].near || ag_config_is_near(url + strlen(scheme))))
 			return AG_OK;
 		len += (size_t)snprintf(right + len, sizeof(right) - len, "%s%s%s",
 		    len > 0 ? ", " : "", scheme,
@@ -296,6 +296,15 @@ is_server_name(const char *name)
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
+static bool
+is_tool_url(const char *url)
+{
+	return strncmp(url, "https://", 8) == 0 ||
+	    (strncmp(url, "http://", 7) == 0 && ag_config_is_near(url + 7));
+}
+
+enum { TOOL_REPLICAS_MAX = 7 };
+
 static ag_err
 check_gateway(const struct ag_config *c, const struct complaint *to)
 {
@@ -314,10 +323,17 @@ check_gateway(const struct ag_config *c, const struct complaint *to)
 			if (is(c, "gateway.servers[].name", k, name))
 				return complain(to, where, "gateway.servers[].name",
 				    "a name that no other server has");
-		if (strncmp(url, "https://", 8) != 0 &&
-		    (strncmp(url, "http://", 7) != 0 || !is_near(url + 7)))
-			return complain(to, where, "gateway.servers[].url",
-			    "https://, or http:// on loopback");
+		for (unsigned k = 0; url != NULL; k++) {
+			if (!is_tool_url(url))
+				return complain(to, where, k == 0 ?
+				    "gateway.servers[].url" :
+				    "gateway.servers[].replicas",
+				    "https://, or http:// on loopback");
+			url = ag_config_get_item(c, "gateway.servers[].replicas", i, k);
+			if (url != NULL && k == TOOL_REPLICAS_MAX)
+				return complain(to, where,
+				    "gateway.servers[].replicas", "at most 7");
+		}
 	}
 	return AG_OK;
 }
@@ -449,7 +465,7 @@ check_plane_plain(const struct ag_config *c, const struct complaint *to,
 	const char *text = ag_config_get_str(c, of_plane(listen, plane, "listen"), 0);
 	const char *where = ag_config_get_where(c, listen, 0);
 
-	if (text == NULL || is_near(text) ||
+	if (text == NULL || ag_config_is_near(text) ||
 	    has(c, of_plane(path, plane, "tls.certificate_file"), 0))
 		return AG_OK;
 	if (is(c, "environment", 0, "prod"))

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ABANDONED_MS = 1000 }; /* past its time, a job's request is gone */
+
 /* -------------------------------------------------------------------- the jobs */
 
 static struct job *
@@ -50,7 +52,22 @@ static void
 job_free(struct job *job)
 {
 	json_decref(job->result);
+	json_decref(job->params);
+	if (job->session != NULL)
+		session_release(job->session);
+	if (job->server != NULL)
+		server_release(job->server);
 	memset(job, 0, sizeof(*job));
+}
+
+void
+calls_fini(struct gateway *gateway)
+{
+	unsigned i;
+
+	for (i = 0; i < GATEWAY_CALLS_MAX; i++)
+		if (gateway->jobs[i].used)
+			job_free(&gateway->jobs[i]);
 }
 
 /* Whoever waited has gone, by a deadline that came first. */
@@ -62,7 +79,7 @@ calls_sweep(struct gateway *gateway)
 
 	for (i = 0; i < GATEWAY_CALLS_MAX; i++)
 		if (gateway->jobs[i].used && gateway->jobs[i].done &&
-		    now > gateway->jobs[i].due_ms)
+		    now > gateway->jobs[i].due_ms + ABANDONED_MS)
 			job_free(&gateway->jobs[i]);
 }
 
@@ -73,8 +90,14 @@ on_called(void *arg, const struct upstream_answer *answer)
 	struct server *server = job->server;
 
 	server->calls--;
+	job->lost = server->stateful && answer->lost;
+	if (job->lost)
+		job->session->lost = true;
 	if (answer->cut) /* the caller's doing, who is not to close it for others */
 		server->trying = false;
+	else if (answer->lost && server->replica_count > 1 &&
+	    server_has_live(server))
+		server->trying = false; /* its replica's failure, not the server's */
 	else if (answer->why != NULL)
 		server_failed(server, answer->why);
 	else
@@ -152,25 +175,81 @@ time_for(struct ag_ctx *ctx, const struct tool *tool)
 	return left < tool->timeout_ms ? (unsigned)left : tool->timeout_ms;
 }
 
+static void
+end_job(struct job *job, const char *why, bool timed_out)
+{
+	const struct upstream_answer none = { .why = why, .timed_out = timed_out };
+
+	on_called(job, &none);
+}
+
 static ag_err
-start(struct gateway *gateway, struct server *server, const struct tool *tool,
-    json_t *arguments, unsigned timeout_ms)
+send_call(struct job *job)
+{
+	uint64_t now = ag_mono_ms(job->server->gateway->ctx);
+	json_t *params = job->params;
+
+	job->params = NULL;
+	if (now >= job->due_ms) {
+		json_decref(params);
+		return AG_DEADLINE_EXCEEDED;
+	}
+	return upstream_ask(job->server, job->session, "tools/call", params,
+	    job->tool, (unsigned)(job->due_ms - now), on_called, job);
+}
+
+/* A client's session has begun, and its first call waits. Others of it, too. */
+static void
+on_session(void *arg, const struct upstream_answer *answer)
+{
+	struct job *job = arg;
+	struct session *session = job->session;
+	struct server *server = job->server;
+
+	session->beginning = false;
+	session->begun = answer->why == NULL && !answer->is_error;
+	ag_stash_release(server->gateway->ctx, session->key);
+	if (!session->begun) {
+		on_called(job, answer);
+		return;
+	}
+	upstream_tell(server, session, "notifications/initialized");
+	if (send_call(job) != AG_OK)
+		end_job(job, "its session took too long to begin", true);
+}
+
+static ag_err
+begin_session(struct job *job, unsigned timeout_ms)
+{
+	ag_err err = upstream_ask(job->server, job->session, "initialize",
+	    wire_initialize(), NULL, timeout_ms, on_session, job);
+
+	job->session->beginning = err == AG_OK;
+	return err;
+}
+
+static ag_err
+start(struct gateway *gateway, struct server *server, struct session *session,
+    const struct tool *tool, json_t *arguments, unsigned timeout_ms)
 {
 	struct job *job = job_new(gateway, ag_grant(gateway->ctx));
-	json_t *params = json_pack("{s:s, s:O}", "name", tool->name, "arguments",
-	    arguments);
 	ag_err err;
 
-	if (job == NULL || params == NULL) {
-		json_decref(params);
-		return job == NULL ? AG_FULL : AG_NO_MEMORY;
-	}
-	server_secret(server);
+	if (job == NULL)
+		return AG_FULL;
 	job->server = server;
-	job->due_ms = ag_mono_ms(gateway->ctx) + timeout_ms + 1000;
+	job->session = session;
+	server_hold(server);
+	session_hold(session);
+	job->due_ms = ag_mono_ms(gateway->ctx) + timeout_ms;
 	snprintf(job->path, sizeof(job->path), "%s", tool->path);
-	err = upstream_ask(server, "tools/call", params, tool->name, timeout_ms,
-	    on_called, job);
+	snprintf(job->tool, sizeof(job->tool), "%s", tool->name);
+	job->params = json_pack("{s:s, s:O}", "name", tool->name, "arguments",
+	    arguments);
+	server_secret(server);
+	err = job->params == NULL ? AG_NO_MEMORY :
+	    session == &server->own || session->begun ? send_call(job) :
+	    begin_session(job, timeout_ms);
 	if (err != AG_OK) {
 		job_free(job);
 		return err;
@@ -182,6 +261,24 @@ start(struct gateway *gateway, struct server *server, const struct tool *tool,
 	    timeout_ms + GATEWAY_WORKER_MARGIN_MS, "tool");
 }
 
+/* The gateway's own, unless each client has one. */
+static ag_err
+start_at(struct gateway *gateway, struct server *server, const struct tool *tool,
+    json_t *arguments, unsigned timeout_ms)
+{
+	struct session *session = &server->own;
+	ag_err err;
+
+	if (timeout_ms == 0)
+		return ag_refuse(gateway->ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
+		    "No time is left to ask the tool's server.");
+	if (server->stateful && (err = session_of(server, &session)) != AG_OK)
+		return err;
+	if (session->beginning)
+		return ag_stash_on(gateway->ctx, session->key, timeout_ms, "tool");
+	return start(gateway, server, session, tool, arguments, timeout_ms);
+}
+
 static ag_err
 begin(struct gateway *gateway, const Ag__ToolCallAsk *ask)
 {
@@ -191,7 +288,6 @@ begin(struct gateway *gateway, const Ag__ToolCallAsk *ask)
 	struct tool *tool = grant->resource_id == NULL ? NULL : tool_at_path(gateway,
 	    grant->tenant, grant->resource_id, &server);
 	json_t *arguments = NULL;
-	unsigned timeout_ms;
 	ag_err err;
 
 	if (tool == NULL)
@@ -202,16 +298,36 @@ begin(struct gateway *gateway, const Ag__ToolCallAsk *ask)
 	    (err = read_arguments(ctx, tool, ask, &arguments)) != AG_OK ||
 	    (err = check_server(ctx, server)) != AG_OK)
 		goto out;
-	timeout_ms = time_for(ctx, tool);
-	err = timeout_ms == 0 ? ag_refuse(ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
-	    "No time is left to ask the tool's server.") :
-	    start(gateway, server, tool, arguments, timeout_ms);
+	err = start_at(gateway, server, tool, arguments, time_for(ctx, tool));
 out:
 	json_decref(arguments);
 	return err;
 }
 
 /* ------------------------------------------------------------------- answered */
+
+static void
+add_made(struct sieve *sieve, char *const *names, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count && sieve->field_count < SIEVE_FIELDS_MAX; i++)
+		sieve->fields[sieve->field_count++] = names[i];
+}
+
+static void
+fields_made(struct sieve *sieve, const Ag__ToolServerSetAsk *set,
+    const char *path)
+{
+	const char *tool = strchr(path, '/') + 1;
+	size_t i;
+
+	add_made(sieve, set->redact, set->n_redact);
+	for (i = 0; i < set->n_rules; i++)
+		if (strcmp(set->rules[i]->tool, tool) == 0)
+			add_made(sieve, set->rules[i]->redact,
+			    set->rules[i]->n_redact);
+}
 
 static void
 add_fields(struct sieve *sieve, const struct ag_config *c, const char *path,
@@ -236,6 +352,10 @@ sieve_for(struct gateway *gateway, const struct job *job, struct sieve *sieve)
 	if (server->secret != NULL) {
 		sieve->secret = (const char *)ag_secret_bytes(server->secret);
 		sieve->secret_len = ag_secret_len(server->secret);
+	}
+	if (server->made != NULL) {
+		fields_made(sieve, server->made->set, job->path);
+		return;
 	}
 	add_fields(sieve, c, "gateway.servers[].redact", server->row);
 	for (i = 0; i < n; i++)
@@ -350,7 +470,10 @@ finish(struct gateway *gateway, struct job *job)
 	if (job->why[0] == '\0')
 		return answer(gateway, job);
 	ag_log(ctx, AG_WARN, "GATEWAY-FAILED", "tool=%s why=%s", job->path, job->why);
-	ag_note_param(ctx, "error_class", job->timed_out ? "timeout" : "upstream");
+	ag_note_param(ctx, "error_class", job->timed_out ? "timeout" :
+	    job->lost ? "session" : "upstream");
+	if (job->lost)
+		return session_refuse_lost(ctx);
 	if (job->timed_out)
 		return ag_refuse(ctx, AG_DEADLINE_EXCEEDED, "outcome_unknown", NULL,
 		    "The tool did not answer in time; what it did is not known.");

@@ -53,34 +53,62 @@ digest_of(const json_t *definition, uint8_t out[32])
 	return text != NULL;
 }
 
-/* What the configuration says of it, and only upwards what it says itself. */
 static void
-read_rules(struct server *server, struct tool *tool, const json_t *definition)
+take_rule(struct tool *tool, const char *risk, bool allow, unsigned timeout_ms)
 {
-	const json_t *hints = json_object_get(definition, "annotations");
+	if (risk != NULL)
+		tool->risk = risk_of(risk);
+	tool->allowed = allow;
+	if (timeout_ms > 0)
+		tool->timeout_ms = timeout_ms;
+}
+
+/* What the configuration says of a tool of a configured server. */
+static void
+read_configured(struct server *server, struct tool *tool)
+{
 	const struct ag_config *c = ag_config(server->gateway->ctx);
 	unsigned n = ag_config_get_count(c, "gateway.tools"), i;
-	const char *risk;
 
-	tool->row = -1;
-	tool->risk = json_is_true(json_object_get(hints, "destructiveHint")) ?
-	    RISK_DESTRUCTIVE : server->risk;
-	tool->timeout_ms = server->timeout_ms;
 	for (i = 0; i < n; i++) {
 		if (strcmp(ag_config_get_str(c, "gateway.tools[].tool", i),
 		    tool->path) != 0)
 			continue;
-		tool->row = (int)i;
-		if ((risk = ag_config_get_str(c, "gateway.tools[].risk", i)) != NULL)
-			tool->risk = strcmp(risk, "read") == 0 ? RISK_READ :
-			    strcmp(risk, "write") == 0 ? RISK_WRITE :
-			    RISK_DESTRUCTIVE;
-		tool->allowed = ag_config_get_int(c, "gateway.tools[].allow", i) != 0;
-		if (ag_config_get_int(c, "gateway.tools[].timeout_ms", i) > 0)
-			tool->timeout_ms = (unsigned)ag_config_get_int(c,
-			    "gateway.tools[].timeout_ms", i);
+		take_rule(tool, ag_config_get_str(c, "gateway.tools[].risk", i),
+		    ag_config_get_int(c, "gateway.tools[].allow", i) != 0,
+		    (unsigned)ag_config_get_int(c, "gateway.tools[].timeout_ms", i));
 		return;
 	}
+}
+
+static void
+read_made(const struct server *server, struct tool *tool)
+{
+	const Ag__ToolServerSetAsk *set = server->made->set;
+	size_t i;
+
+	for (i = 0; i < set->n_rules; i++)
+		if (strcmp(set->rules[i]->tool, tool->name) == 0) {
+			take_rule(tool, set->rules[i]->risk,
+			    set->rules[i]->has_allow && set->rules[i]->allow,
+			    set->rules[i]->timeout_ms);
+			return;
+		}
+}
+
+/* What its owner says of it, and only upwards what it says itself. */
+static void
+read_rules(struct server *server, struct tool *tool, const json_t *definition)
+{
+	const json_t *hints = json_object_get(definition, "annotations");
+
+	tool->risk = json_is_true(json_object_get(hints, "destructiveHint")) ?
+	    RISK_DESTRUCTIVE : server->risk;
+	tool->timeout_ms = server->timeout_ms;
+	if (server->made != NULL)
+		read_made(server, tool);
+	else
+		read_configured(server, tool);
 }
 
 static const char *
@@ -187,6 +215,10 @@ end_list(struct server *server, const char *why)
 	json_t *list = server->listed;
 
 	server->listed = NULL;
+	if (server->gone) {
+		json_decref(list);
+		return;
+	}
 	server->list_due_ms = ag_mono_ms(gateway->ctx) +
 	    (whole ? gateway->refresh_ms : RETRY_MS);
 	if (server->up != whole)
@@ -199,7 +231,7 @@ end_list(struct server *server, const char *why)
 	if (whole) {
 		server->listed_at = ag_now_ms(gateway->ctx);
 		take_list(server, list);
-		if (server->version == 0 && !server->pinning)
+		if (!server->pinned && !server->pinning)
 			pins_first(server);
 	}
 	json_decref(list);
@@ -232,7 +264,7 @@ list_page(struct server *server, const char *cursor)
 {
 	json_t *params = cursor == NULL ? NULL : json_pack("{s:s}", "cursor", cursor);
 
-	if (upstream_ask(server, "tools/list", params, NULL, GATEWAY_LIST_MS,
+	if (upstream_ask(server, &server->own, "tools/list", params, NULL, GATEWAY_LIST_MS,
 	    on_page, server) != AG_OK)
 		end_list(server, "no memory");
 }
@@ -247,8 +279,8 @@ on_begun(void *arg, const struct upstream_answer *answer)
 		    "it does not speak " WIRE_THEN);
 		return;
 	}
-	server->begun = true;
-	upstream_tell(server, "notifications/initialized");
+	server->own.begun = true;
+	upstream_tell(server, &server->own, "notifications/initialized");
 	list_page(server, NULL);
 }
 
@@ -259,9 +291,15 @@ begin(struct server *server)
 	if ((server->listed = json_array()) == NULL)
 		return;
 	server_secret(server);
-	if (server->modern || server->begun)
+	if (server->secret_file[0] != '\0' && server->secret == NULL) {
+		end_list(server, "its secret cannot be read");
+		return;
+	}
+	if (!server->own.begun)
+		server->own.replica = replica_for(server, "");
+	if (server->modern || server->own.begun)
 		list_page(server, NULL);
-	else if (upstream_ask(server, "initialize", wire_initialize(), NULL,
+	else if (upstream_ask(server, &server->own, "initialize", wire_initialize(), NULL,
 	    GATEWAY_LIST_MS, on_begun, server) != AG_OK)
 		end_list(server, "no memory");
 }
@@ -273,11 +311,11 @@ listing_due(struct gateway *gateway)
 	unsigned i;
 
 	for (i = 0; i < gateway->server_count; i++) {
-		struct server *server = &gateway->servers[i];
+		struct server *server = gateway->servers[i];
 
 		/* One that forgot us is asked again at once. */
 		if (server->listed == NULL && (now >= server->list_due_ms ||
-		    (!server->modern && !server->begun && server->up)))
+		    (!server->modern && !server->own.begun && server->up)))
 			begin(server);
 	}
 }

@@ -11,7 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_SIZE = 2 * AG_NAME_MAX + 2, STREAM_SIZE = KEY_SIZE + 8 };
+void
+stream_of(const char *tenant, const char *server, char out[STREAM_SIZE])
+{
+	snprintf(out, STREAM_SIZE, "tools:%s/%s", tenant, server);
+}
 
 const struct pin *
 pin_of(const struct server *server, const char *tool)
@@ -104,7 +108,7 @@ pins_judge(struct server *server, const struct tool *before, unsigned count)
 		struct tool *tool = &server->tools[i];
 
 		tool->state = state_of(server, tool);
-		if (server->version != 0 && tool->state != TOOL_ACCEPTED &&
+		if (server->pinned && tool->state != TOOL_ACCEPTED &&
 		    !was_said(tool, before, count))
 			say_stopped(server, tool);
 	}
@@ -112,10 +116,10 @@ pins_judge(struct server *server, const struct tool *before, unsigned count)
 
 /* --------------------------------------------------------------------- keeping */
 
-static size_t
-key_of(const char *tenant, const char *server, char out[KEY_SIZE])
+size_t
+key_of(const char *tenant, const char *server, char out[GATEWAY_KEY_SIZE])
 {
-	return (size_t)snprintf(out, KEY_SIZE, "%s/%s", tenant, server);
+	return (size_t)snprintf(out, GATEWAY_KEY_SIZE, "%s/%s", tenant, server);
 }
 
 /* Did whoever accepts look at the tool as it is now? By digest, if they gave any. */
@@ -180,7 +184,9 @@ take_fact(struct server *server, const Ag__ToolPinsFact *fact, uint64_t version)
 {
 	size_t i;
 
-	server->version = version;
+	if (version > server->version)
+		server->version = version;
+	server->pinned = true;
 	server->pin_count = 0;
 	for (i = 0; i < fact->n_pins && i < GATEWAY_TOOLS_MAX; i++) {
 		struct pin *pin = &server->pins[server->pin_count];
@@ -200,7 +206,7 @@ pins_apply(struct gateway *gateway, const Ag__ToolPinsFact *fact,
     uint64_t version)
 {
 	struct server *server = server_named(gateway, fact->tenant, fact->server);
-	char key[KEY_SIZE];
+	char key[GATEWAY_KEY_SIZE];
 	size_t key_len = key_of(fact->tenant, fact->server, key), len;
 	uint8_t *packed = ag_pack(gateway->ctx, fact, &len), *value;
 
@@ -217,31 +223,29 @@ pins_apply(struct gateway *gateway, const Ag__ToolPinsFact *fact,
 }
 
 ag_err
-pins_load(struct gateway *gateway)
+pins_load(struct server *server)
 {
+	struct ag_ctx *ctx = server->gateway->ctx;
 	const Ag__ToolPinsFact *fact;
 	const uint8_t *value;
 	uint64_t version;
-	char key[KEY_SIZE];
+	char key[GATEWAY_KEY_SIZE];
 	size_t len;
-	unsigned i;
 	ag_err err;
 
-	for (i = 0; i < gateway->server_count; i++) {
-		struct server *server = &gateway->servers[i];
-
-		err = ag_store_get(gateway->ctx, GATEWAY_T_PINS, key,
-		    key_of(server->tenant, server->name, key), &value, &len);
-		if (err == AG_ITEM_NOT_FOUND)
-			continue;
-		if (err != AG_OK)
-			return err;
-		if (len < 8 || (fact = ag_unpack(gateway->ctx,
-		    &ag__tool_pins_fact__descriptor, value + 8, len - 8)) == NULL)
-			return AG_CORRUPT;
-		memcpy(&version, value, 8);
-		take_fact(server, fact, version);
-	}
+	server->version = made_version(server->gateway, server->tenant,
+	    server->name);
+	err = ag_store_get(ctx, GATEWAY_T_PINS, key,
+	    key_of(server->tenant, server->name, key), &value, &len);
+	if (err == AG_ITEM_NOT_FOUND)
+		return AG_OK;
+	if (err != AG_OK)
+		return err;
+	if (len < 8 || (fact = ag_unpack(ctx, &ag__tool_pins_fact__descriptor,
+	    value + 8, len - 8)) == NULL)
+		return AG_CORRUPT;
+	memcpy(&version, value, 8);
+	take_fact(server, fact, version);
 	return AG_OK;
 }
 
@@ -251,12 +255,11 @@ static ag_err
 on_first(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
-	struct gateway *gateway = state;
-	unsigned row = *(const unsigned *)memo;
+	struct server *server = server_of_key(state, memo);
 
 	(void)msg;
-	if (row < gateway->server_count)
-		gateway->servers[row].pinning = false; /* if not: with the next list */
+	if (server != NULL)
+		server->pinning = false; /* if not: with the next list */
 	if (status != AG_OK)
 		ag_log(ctx, AG_WARN, "GATEWAY-UNPINNED", "error=%s",
 		    ag_err_row(status)->name);
@@ -268,13 +271,14 @@ pins_first(struct server *server)
 {
 	struct ag_ctx *ctx = server->gateway->ctx;
 	Ag__OutcomeEvent out = AG__OUTCOME_EVENT__INIT;
+	const struct server_key key = server_key(server);
 	char stream[STREAM_SIZE], id[AG_ID_SIZE];
-	struct ag_fact row = { stream, 0, AG_MSG_TOOL_PINS_FACT, NULL };
+	struct ag_fact row = { stream, server->version, AG_MSG_TOOL_PINS_FACT, NULL };
 	Ag__ToolPinsFact fact;
 
 	if (make_fact(server, NULL, &fact) != AG_OK)
 		return;
-	snprintf(stream, sizeof(stream), "tools:%s/%s", server->tenant, server->name);
+	stream_of(server->tenant, server->name, stream);
 	ag_id_derive("evt", "tool.pinned", stream, id);
 	fact.reason = (char *)"its first list";
 	row.fact = &fact;
@@ -289,21 +293,20 @@ pins_first(struct server *server)
 	out.items = (uint32_t)fact.n_pins;
 	out.event_id = id;
 	server->pinning = ag_persist_recorded(ctx, &row, 1, &out, on_first,
-	    &server->row, sizeof(server->row)) == AG_PENDING;
+	    &key, sizeof(key)) == AG_PENDING;
 }
 
 static ag_err
 on_accepted(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
-	struct gateway *gateway = state;
-	unsigned row = *(const unsigned *)memo;
+	const struct server *server = server_of_key(state, memo);
 
 	(void)msg;
 	if (status != AG_OK)
 		return status;
-	return row < gateway->server_count ? show_server(gateway,
-	    &gateway->servers[row], ag_type(ctx)) : AG_GENERAL_FAILURE;
+	return server != NULL ? show_server(state, server, ag_type(ctx)) :
+	    AG_CONFLICT; /* taken away meanwhile */
 }
 
 /* What somebody looked at is what is accepted: a digest that is given must be
@@ -362,6 +365,7 @@ on_tool_accept(void *state, struct ag_ctx *ctx, const void *msg)
 	const Ag__Grant *grant = ag_grant(ctx);
 	struct server *server = server_named(state, grant->tenant,
 	    grant->resource_id == NULL ? "" : grant->resource_id);
+	struct server_key key;
 	char stream[STREAM_SIZE];
 	struct ag_fact row = { stream, 0, AG_MSG_TOOL_PINS_FACT, NULL };
 	Ag__ToolPinsFact fact;
@@ -370,7 +374,8 @@ on_tool_accept(void *state, struct ag_ctx *ctx, const void *msg)
 	if (server == NULL)
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 		    "There is no such tool server.");
-	snprintf(stream, sizeof(stream), "tools:%s/%s", server->tenant, server->name);
+	key = server_key(server);
+	stream_of(server->tenant, server->name, stream);
 	if ((err = ag_enter(ctx, stream, true)) != AG_OK ||
 	    (err = ag_if_match(ctx, server->version)) != AG_OK ||
 	    (err = check_accept(server, ask)) != AG_OK ||
@@ -383,5 +388,5 @@ on_tool_accept(void *state, struct ag_ctx *ctx, const void *msg)
 	row.expected_version = server->version;
 	row.fact = &fact;
 	return ag_persist(ctx, &row, 1, AG_MSG_TOOL_SERVER_ACCEPT, NULL, NULL,
-	    on_accepted, &server->row, sizeof(server->row));
+	    on_accepted, &key, sizeof(key));
 }

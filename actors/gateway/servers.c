@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The servers that the configuration names, each with its secret, its breaker
- * and its tools.
+ * The table of servers, configured ones first, each with its secret, its
+ * breaker and its tools.
  */
 #include "gateway.h"
 
@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* Of one that was added without saying it: as config.def has them. */
+enum {
+	MADE_TIMEOUT_MS = 5000,
+	MADE_CONCURRENCY = 8,
+	MADE_ANSWER_BYTES = 256 << 10,
+};
 
 static const char *const risks[] = {
 	[RISK_READ] = "read", [RISK_WRITE] = "write",
@@ -79,7 +86,7 @@ server_secret(struct server *server)
 	server->secret_seen = seen;
 	ag_secret_free(&server->secret);
 	server->secret = fresh;
-	server->begun = false; /* whoever it was to the server is somebody else */
+	server->own.begun = false; /* whoever it was to the server is somebody else */
 }
 
 /* ---------------------------------------------------------------------- breaker */
@@ -130,10 +137,26 @@ server_named(struct gateway *gateway, const char *tenant, const char *name)
 	unsigned i;
 
 	for (i = 0; i < gateway->server_count; i++)
-		if (strcmp(gateway->servers[i].name, name) == 0 &&
-		    strcmp(gateway->servers[i].tenant, tenant) == 0)
-			return &gateway->servers[i];
+		if (strcmp(gateway->servers[i]->name, name) == 0 &&
+		    strcmp(gateway->servers[i]->tenant, tenant) == 0)
+			return gateway->servers[i];
 	return NULL;
+}
+
+struct server *
+server_of_key(struct gateway *gateway, const struct server_key *key)
+{
+	return server_named(gateway, key->tenant, key->name);
+}
+
+struct server_key
+server_key(const struct server *server)
+{
+	struct server_key key = { 0 };
+
+	snprintf(key.tenant, sizeof(key.tenant), "%s", server->tenant);
+	snprintf(key.name, sizeof(key.name), "%s", server->name);
+	return key;
 }
 
 struct tool *
@@ -144,7 +167,7 @@ tool_at_path(struct gateway *gateway, const char *tenant, const char *path,
 	unsigned i, j;
 
 	for (i = 0; i < gateway->server_count; i++) {
-		server = &gateway->servers[i];
+		server = gateway->servers[i];
 		if (strcmp(server->tenant, tenant) != 0)
 			continue;
 		for (j = 0; j < server->tool_count; j++)
@@ -158,7 +181,7 @@ tool_at_path(struct gateway *gateway, const char *tenant, const char *path,
 
 /* ---------------------------------------------------------------- configuration */
 
-static enum risk
+enum risk
 risk_of(const char *name)
 {
 	return strcmp(name, "read") == 0 ? RISK_READ :
@@ -182,17 +205,33 @@ path_of(struct ag_ctx *ctx, const char *path, char out[GATEWAY_PATHS])
 #define STR(member) ag_config_get_str(c, "gateway.servers[]." member, row)
 #define INT(member) ag_config_get_int(c, "gateway.servers[]." member, row)
 
+static bool
+make_sessions(struct server *server)
+{
+	server->sessions = !server->stateful ? NULL :
+	    calloc(GATEWAY_SESSIONS_MAX, sizeof(*server->sessions));
+	return !server->stateful || server->sessions != NULL;
+}
+
 static ag_err
 read_server(struct gateway *gateway, struct server *server, unsigned row)
 {
 	const struct ag_config *c = ag_config(gateway->ctx);
+	const char *url;
+	unsigned i;
 	ag_err err;
 
 	server->gateway = gateway;
 	server->row = row;
 	server->name = STR("name");
 	server->tenant = STR("tenant");
-	server->url = STR("url");
+	server->replicas[server->replica_count++].url = STR("url");
+	for (i = 0; server->replica_count < GATEWAY_REPLICAS_MAX && (url =
+	    ag_config_get_item(c, "gateway.servers[].replicas", row, i)) != NULL;
+	    i++)
+		server->replicas[server->replica_count++].url = url;
+	server->stateful = INT("stateful") != 0;
+	server->secret_header = STR("secret_header");
 	server->modern = strcmp(STR("protocol"), WIRE_NOW) == 0;
 	server->risk = risk_of(STR("risk"));
 	server->timeout_ms = (unsigned)INT("timeout_ms");
@@ -201,6 +240,8 @@ read_server(struct gateway *gateway, struct server *server, unsigned row)
 	if ((err = path_of(gateway->ctx, STR("ca_file"), server->ca_file)) == AG_OK)
 		err = path_of(gateway->ctx, STR("secret_file"),
 		    server->secret_file);
+	if (err == AG_OK && !make_sessions(server))
+		err = AG_NO_MEMORY;
 	if (err == AG_OK)
 		server_secret(server);
 	/* Without what it is to be told, it is not asked at all. */
@@ -217,19 +258,65 @@ servers_init(struct gateway *gateway)
 	unsigned n = ag_config_count(ctx, "gateway.servers"), i;
 	ag_err err = AG_OK;
 
-	if (n > GATEWAY_SERVERS_MAX) {
+	if (n > GATEWAY_CONFIGURED_MAX) {
 		ag_log(ctx, AG_ERROR, "GATEWAY-SERVERS", "count=%u max=%d", n,
-		    GATEWAY_SERVERS_MAX);
+		    GATEWAY_CONFIGURED_MAX);
 		return AG_USAGE;
 	}
-	gateway->servers = calloc(n + 1, sizeof(*gateway->servers));
-	if (gateway->servers == NULL)
-		return AG_NO_MEMORY;
 	for (i = 0; err == AG_OK && i < n; i++) {
-		err = read_server(gateway, &gateway->servers[i], i);
-		gateway->server_count++;
+		struct server *server = calloc(1, sizeof(*server));
+
+		if (server == NULL)
+			return AG_NO_MEMORY;
+		gateway->servers[gateway->server_count++] = server;
+		err = read_server(gateway, server, i);
 	}
 	return err;
+}
+
+/* ------------------------------------------------------------------ come and go */
+
+#define OR(member, otherwise) \
+	(set->has_##member ? set->member : (otherwise))
+
+ag_err
+server_make(struct gateway *gateway, Ag__ToolServerFact *fact)
+{
+	struct server *old = server_named(gateway, fact->tenant, fact->server);
+	struct server *server = calloc(1, sizeof(*server));
+	const Ag__ToolServerSetAsk *set = fact->set;
+	size_t i;
+
+	if (server == NULL)
+		return AG_NO_MEMORY;
+	server->gateway = gateway;
+	server->name = fact->server;
+	server->tenant = fact->tenant;
+	server->replicas[server->replica_count++].url = set->url;
+	for (i = 0; i < set->n_replicas &&
+	    server->replica_count < GATEWAY_REPLICAS_MAX; i++)
+		server->replicas[server->replica_count++].url = set->replicas[i];
+	server->stateful = set->has_stateful && set->stateful;
+	server->secret_header = set->secret_header;
+	server->modern = set->protocol != NULL &&
+	    strcmp(set->protocol, WIRE_NOW) == 0;
+	server->risk = set->risk == NULL ? RISK_WRITE : risk_of(set->risk);
+	server->timeout_ms = OR(timeout_ms, MADE_TIMEOUT_MS);
+	server->concurrency = OR(concurrency, MADE_CONCURRENCY);
+	server->answer_max = OR(response_bytes, MADE_ANSWER_BYTES);
+	if ((set->secret != NULL && !made_secret_path(gateway, fact->tenant,
+	    set->secret, server->secret_file)) ||
+	    (old == NULL && gateway->server_count == GATEWAY_SERVERS_MAX) ||
+	    !make_sessions(server)) {
+		free(server);
+		return AG_FULL;
+	}
+	server_secret(server);
+	if (old != NULL)
+		server_leave(old);
+	server->made = fact;
+	gateway->servers[gateway->server_count++] = server;
+	return AG_OK;
 }
 
 void
@@ -242,20 +329,56 @@ tool_free(struct tool *tool)
 	memset(tool, 0, sizeof(*tool));
 }
 
+static void
+server_free(struct server *server)
+{
+	unsigned i;
+
+	for (i = 0; i < server->tool_count; i++)
+		tool_free(&server->tools[i]);
+	json_decref(server->listed);
+	ag_secret_free(&server->secret);
+	free(server->sessions);
+	if (server->made != NULL)
+		ag__tool_server_fact__free_unpacked(server->made, NULL);
+	free(server);
+}
+
+void
+server_hold(struct server *server)
+{
+	server->refs++;
+}
+
+void
+server_release(struct server *server)
+{
+	if (--server->refs == 0 && server->gone)
+		server_free(server);
+}
+
+void
+server_leave(struct server *server)
+{
+	struct gateway *gateway = server->gateway;
+	unsigned i;
+
+	for (i = 0; gateway->servers[i] != server; i++)
+		;
+	gateway->server_count--;
+	memmove(&gateway->servers[i], &gateway->servers[i + 1],
+	    (gateway->server_count - i) * sizeof(gateway->servers[0]));
+	server->gone = true;
+	if (server->refs == 0)
+		server_free(server);
+}
+
 void
 servers_fini(struct gateway *gateway)
 {
-	unsigned i, j;
+	unsigned i;
 
-	for (i = 0; i < gateway->server_count; i++) {
-		struct server *server = &gateway->servers[i];
-
-		for (j = 0; j < server->tool_count; j++)
-			tool_free(&server->tools[j]);
-		json_decref(server->listed);
-		ag_secret_free(&server->secret);
-	}
-	free(gateway->servers);
-	gateway->servers = NULL;
+	for (i = 0; i < gateway->server_count; i++)
+		server_free(gateway->servers[i]);
 	gateway->server_count = 0;
 }

@@ -106,7 +106,7 @@ on_tool_show(void *state, struct ag_ctx *ctx, const void *msg)
 	if (scopes == NULL || reply.items == NULL)
 		return AG_NO_MEMORY;
 	for (i = 0; i < gateway->server_count; i++) {
-		const struct server *server = &gateway->servers[i];
+		const struct server *server = gateway->servers[i];
 
 		if (strcmp(server->tenant, grant->tenant) != 0 ||
 		    (ask->server != NULL && strcmp(server->name, ask->server) != 0))
@@ -125,24 +125,59 @@ on_tool_show(void *state, struct ag_ctx *ctx, const void *msg)
 }
 
 ag_err
+fill_server(const struct server *server, Ag__ToolServer *out)
+{
+	struct ag_ctx *ctx = server->gateway->ctx;
+	bool open = server->open_until_ms > ag_mono_ms(ctx);
+
+	ag__tool_server__init(out);
+	out->name = (char *)(uintptr_t)server->name;
+	out->url = (char *)(uintptr_t)server->replicas[0].url;
+	out->protocol = (char *)(server->modern ? WIRE_NOW : WIRE_THEN);
+	out->state = (char *)(open ? "open" : server->up ? "up" : "down");
+	out->calls = server->calls;
+	out->has_listed_at = server->listed_at != 0;
+	out->listed_at = server->listed_at;
+	out->last_error = server->error[0] == '\0' ? NULL :
+	    (char *)(uintptr_t)server->error;
+	out->revision = server->version;
+	out->source = (char *)(server->made != NULL ? "api" : "configuration");
+	return add_tools(ctx, server, &out->tools, &out->n_tools);
+}
+
+ag_err
 show_server(struct gateway *gateway, const struct server *server, uint16_t type)
 {
-	Ag__ToolServer out = AG__TOOL_SERVER__INIT;
-	bool open = server->open_until_ms > ag_mono_ms(gateway->ctx);
+	Ag__ToolServer out;
 
-	out.name = (char *)(uintptr_t)server->name;
-	out.url = (char *)(uintptr_t)server->url;
-	out.protocol = (char *)(server->modern ? WIRE_NOW : WIRE_THEN);
-	out.state = (char *)(open ? "open" : server->up ? "up" : "down");
-	out.calls = server->calls;
-	out.has_listed_at = server->listed_at != 0;
-	out.listed_at = server->listed_at;
-	out.last_error = server->error[0] == '\0' ? NULL :
-	    (char *)(uintptr_t)server->error;
-	out.revision = server->version;
-	if (add_tools(gateway->ctx, server, &out.tools, &out.n_tools) != AG_OK)
+	return fill_server(server, &out) != AG_OK ? AG_NO_MEMORY :
+	    ag_reply(gateway->ctx, type, &out);
+}
+
+ag_err
+on_tool_server_list(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	Ag__ToolServerListReply reply = AG__TOOL_SERVER_LIST_REPLY__INIT;
+	struct gateway *gateway = state;
+	Ag__ToolServer *all = ag_alloc(ctx, GATEWAY_SERVERS_MAX * sizeof(*all));
+	unsigned i;
+
+	(void)msg;
+	reply.items = ag_alloc(ctx, GATEWAY_SERVERS_MAX * sizeof(*reply.items));
+	if (all == NULL || reply.items == NULL)
 		return AG_NO_MEMORY;
-	return ag_reply(gateway->ctx, type, &out);
+	for (i = 0; i < gateway->server_count; i++) {
+		Ag__ToolServer *out = &all[reply.n_items];
+
+		if (strcmp(gateway->servers[i]->tenant, ag_grant(ctx)->tenant) != 0)
+			continue;
+		if (fill_server(gateway->servers[i], out) != AG_OK)
+			return AG_NO_MEMORY;
+		/* Which tools it has is shown one by one. */
+		out->n_tools = 0;
+		reply.items[reply.n_items++] = out;
+	}
+	return ag_reply(ctx, AG_MSG_TOOL_SERVER_LIST, &reply);
 }
 
 ag_err
@@ -193,8 +228,8 @@ catalog(struct gateway *gateway)
 	if (out->tools == NULL)
 		return NULL;
 	for (i = 0; i < gateway->server_count; i++)
-		for (j = 0; j < gateway->servers[i].tool_count; j++) {
-			const struct tool *tool = &gateway->servers[i].tools[j];
+		for (j = 0; j < gateway->servers[i]->tool_count; j++) {
+			const struct tool *tool = &gateway->servers[i]->tools[j];
 
 			more = strlen(tool->schema) + strlen(tool->description);
 			if (tool_why_not(tool) != NULL ||
@@ -202,7 +237,7 @@ catalog(struct gateway *gateway)
 				continue;
 			bytes += more;
 			out->tools[out->n_tools] = offer(gateway->ctx,
-			    &gateway->servers[i], tool);
+			    gateway->servers[i], tool);
 			if (out->tools[out->n_tools++] == NULL)
 				return NULL;
 		}
@@ -238,7 +273,7 @@ catalog_publish(struct gateway *gateway)
 	unsigned tools = 0;
 
 	for (i = 0; i < gateway->server_count; i++)
-		tools += gateway->servers[i].tool_count;
+		tools += gateway->servers[i]->tool_count;
 	ag_metric_set(gateway->ctx, GM_TOOLS, tools);
 	for (i = 0; i < n; i++) {
 		slot = ag_slot(gateway->ctx, AG_ROLE_PLANE, i);

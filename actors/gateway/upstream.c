@@ -13,6 +13,7 @@ enum { FIELD_SIZE = AG_SECRET_FILE_MAX + 256, TELL_MS = 5000 };
 
 struct exchange {
 	struct server *server;
+	struct session *session;
 	uint64_t id;
 	bool begins; /* the session that the answer names is ours */
 	upstream_done *done; /* NULL: nobody waits */
@@ -29,8 +30,7 @@ struct fields {
 static void
 say_secret(struct server *server, char out[FIELD_SIZE])
 {
-	const char *field = ag_config_get_str(ag_config(server->gateway->ctx),
-	    "gateway.servers[].secret_header", server->row);
+	const char *field = server->secret_header;
 
 	snprintf(out, FIELD_SIZE, "%s: %s%.*s", field == NULL ? "Authorization" :
 	    field, field == NULL ? "Bearer " : "",
@@ -46,8 +46,9 @@ add(struct fetch_ask *ask, unsigned *n, const char *field)
 }
 
 static void
-say_fields(struct server *server, const char *method, const char *name,
-    struct fields *f, struct fetch_ask *ask)
+say_fields(struct server *server, const struct session *session,
+    const char *method, const char *name, struct fields *f,
+    struct fetch_ask *ask)
 {
 	unsigned n = 0;
 
@@ -64,9 +65,9 @@ say_fields(struct server *server, const char *method, const char *name,
 		snprintf(f->name, sizeof(f->name), "Mcp-Name: %s", name);
 		add(ask, &n, f->name);
 	}
-	if (!server->modern && server->session[0] != '\0') {
+	if (!server->modern && session->id[0] != '\0') {
 		snprintf(f->session, sizeof(f->session), "MCP-Session-Id: %s",
-		    server->session);
+		    session->id);
 		add(ask, &n, f->session);
 	}
 	if (server->secret != NULL) {
@@ -95,7 +96,8 @@ read_answer(struct exchange *x, const struct fetch_answer *got,
 
 	answer->result = root;
 	if (got->status == 404 && !x->server->modern) {
-		x->server->begun = false;
+		x->session->begun = false;
+		answer->lost = true;
 		answer->why = "it has forgotten us";
 	} else if (json_is_object(error)) {
 		answer->is_error = true;
@@ -104,7 +106,7 @@ read_answer(struct exchange *x, const struct fetch_answer *got,
 	} else if (!json_is_object(result)) {
 		answer->why = "its answer is not one of MCP";
 	} else if (x->begins) {
-		snprintf(x->server->session, sizeof(x->server->session), "%s",
+		snprintf(x->session->id, sizeof(x->session->id), "%s",
 		    got->session);
 	}
 }
@@ -118,6 +120,10 @@ on_answer(void *arg, const struct fetch_answer *got)
 	json_t *root = NULL;
 	char text[32];
 
+	/* Nobody is there: not one that takes long, not one that says too much. */
+	answer.lost = got->failure != NULL && !got->timed_out && !got->cut;
+	if (answer.lost)
+		replica_failed(x->server, x->session->replica);
 	if (got->failure == NULL && x->done != NULL) {
 		read_answer(x, got, &answer, text);
 		root = answer.result;
@@ -127,14 +133,18 @@ on_answer(void *arg, const struct fetch_answer *got)
 	if (x->done != NULL)
 		x->done(x->arg, &answer);
 	json_decref(root);
+	session_release(x->session);
+	server_release(x->server);
 	free(x);
 }
 
 static ag_err
-send_it(struct server *server, const char *method, json_t *params,
-    const char *name, unsigned timeout_ms, struct exchange *x)
+send_it(struct exchange *x, const char *method, json_t *params,
+    const char *name, unsigned timeout_ms)
 {
-	struct fetch_ask ask = { .url = server->url, .timeout_ms = timeout_ms,
+	struct server *server = x->server;
+	struct fetch_ask ask = { .timeout_ms = timeout_ms,
+		.url = server->replicas[x->session->replica].url,
 		.answer_max = server->answer_max };
 	char *body = wire_request(server->modern, x->id, method, params);
 	struct fields f = { 0 };
@@ -143,7 +153,7 @@ send_it(struct server *server, const char *method, json_t *params,
 	if (server->ca_file[0] != '\0')
 		ask.ca_file = server->ca_file;
 	if (body != NULL) {
-		say_fields(server, method, name, &f, &ask);
+		say_fields(server, x->session, method, name, &f, &ask);
 		ask.body = body;
 		ask.body_len = strlen(body);
 		err = fetch_start(server->gateway->fetcher, &ask, on_answer, x);
@@ -154,8 +164,9 @@ send_it(struct server *server, const char *method, json_t *params,
 }
 
 ag_err
-upstream_ask(struct server *server, const char *method, json_t *params,
-    const char *name, unsigned timeout_ms, upstream_done *done, void *arg)
+upstream_ask(struct server *server, struct session *session,
+    const char *method, json_t *params, const char *name, unsigned timeout_ms,
+    upstream_done *done, void *arg)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 	ag_err err;
@@ -165,26 +176,36 @@ upstream_ask(struct server *server, const char *method, json_t *params,
 		return AG_NO_MEMORY;
 	}
 	x->server = server;
+	x->session = session;
 	x->id = ++server->next_id;
 	x->begins = strcmp(method, "initialize") == 0;
 	x->done = done;
 	x->arg = arg;
 	if (x->begins)
-		server->session[0] = '\0';
-	err = send_it(server, method, params, name, timeout_ms, x);
-	if (err != AG_OK)
+		session->id[0] = '\0';
+	if ((err = send_it(x, method, params, name, timeout_ms)) != AG_OK) {
 		free(x);
-	return err;
+		return err;
+	}
+	server_hold(server);
+	session_hold(session);
+	return AG_OK;
 }
 
 void
-upstream_tell(struct server *server, const char *method)
+upstream_tell(struct server *server, struct session *session,
+    const char *method)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
 	if (x == NULL)
 		return;
 	x->server = server;
-	if (send_it(server, method, NULL, NULL, TELL_MS, x) != AG_OK)
+	x->session = session;
+	if (send_it(x, method, NULL, NULL, TELL_MS) != AG_OK) {
 		free(x);
+		return;
+	}
+	server_hold(server);
+	session_hold(session);
 }

@@ -42,6 +42,7 @@ grant_begin(struct call *c)
 	g->prompt_hash = rq->prompt_hash;
 	g->model_asserted = rq->model_asserted;
 	g->scope_op = rq->scope_op;
+	g->session = rq->session;
 }
 
 /* ---------------------------------------------------------- what it is about */

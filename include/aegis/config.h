@@ -63,6 +63,9 @@ const char *ag_config_get_item(const struct ag_config *c, const char *path,
 const char *ag_config_get_where(const struct ag_config *c, const char *path,
     unsigned i); /* "file:line", for later complaints */
 
+/* "host[:port]", perhaps with a path behind it: is it this machine? */
+bool ag_config_is_near(const char *authority);
+
 /* The same for an actor's own configuration. */
 const struct ag_config *ag_config(struct ag_ctx *ctx);
 #define ag_config_str(ctx, path, i) ag_config_get_str(ag_config(ctx), path, i)

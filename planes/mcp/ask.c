@@ -87,6 +87,8 @@ read_body(struct conn *conn, Ag__Request *request, struct tool_ask *ask,
 		request->prompt_hash.data = call->prompt_hash;
 		request->prompt_hash.len = sizeof(call->prompt_hash);
 	}
+	if (!call->modern)
+		request->session = (char *)(uintptr_t)fields.session;
 	if (call->model[0] != '\0')
 		request->model_asserted = call->model;
 	request->prompt = (char *)(uintptr_t)call->prompt_text;

@@ -31,6 +31,7 @@ class ToolServer:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one write an answer: else each waits for an acknowledgement
 
             def do_POST(self):
                 owner.post(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))

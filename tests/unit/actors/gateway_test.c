@@ -165,8 +165,8 @@ test_the_first_list_is_accepted(void **state)
 	const struct ag_kit_sent *sent;
 
 	(void)state;
-	assert_int_equal(gateway->servers[0].version, 1);
-	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_ACCEPTED);
+	assert_int_equal(gateway->servers[0]->version, 1);
+	assert_int_equal(gateway->servers[0]->tools[0].state, TOOL_ACCEPTED);
 	/* Planes of tools learn of what may be called, and only of that. */
 	catalog_publish(gateway);
 	ag_kit_advance(kit, 1);
@@ -185,13 +185,13 @@ test_a_call(void **state)
 
 	(void)state;
 	call("box/get", "{}");
-	assert_int_equal(gateway->servers[0].calls, 1);
+	assert_int_equal(gateway->servers[0]->calls, 1);
 	assert_non_null(strstr(asked.body, "\"name\":\"get\""));
 	answer("\"result\":{\"content\":[]}");
 	o = outcome();
 	assert_null(o->refusal);
 	assert_true(o->has_sealed && o->sealed);
-	assert_int_equal(gateway->servers[0].calls, 0);
+	assert_int_equal(gateway->servers[0]->calls, 0);
 	assert_false(gateway->jobs[0].used);
 }
 
@@ -242,15 +242,15 @@ test_the_breaker(void **state)
 	assert_refused(AG_UNAVAILABLE, "tool");
 	assert_int_equal(asks, before);
 	/* After its time one may try, and only one. */
-	gateway->servers[0].open_until_ms = 1;
-	gateway->servers[0].concurrency = 5;
+	gateway->servers[0]->open_until_ms = 1;
+	gateway->servers[0]->concurrency = 5;
 	call("box/get", NULL);
 	assert_int_equal(asks, before + 1);
 	call("box/get", NULL);
 	assert_refused(AG_UNAVAILABLE, "tool");
 	answer("\"result\":{\"content\":[]}");
 	assert_null(outcome()->refusal);
-	assert_false(server_is_open(&gateway->servers[0]));
+	assert_false(server_is_open(gateway->servers[0]));
 }
 
 /* What is no result of a tool passes nothing on. */
@@ -268,7 +268,7 @@ test_hostile_results(void **state)
 		call("box/get", NULL);
 		answer(results[i]);
 		assert_refused(AG_UNAVAILABLE, "tool");
-		gateway->servers[0].failures = 0;
+		gateway->servers[0]->failures = 0;
 	}
 }
 
@@ -278,7 +278,7 @@ test_long_answers_leave_the_breaker_alone(void **state)
 {
 	const struct fetch_answer got = { .failure = "its answer is too long",
 		.cut = true, .bytes = "", .session = "" };
-	struct server *server = &gateway->servers[0];
+	struct server *server = gateway->servers[0];
 	unsigned i;
 
 	(void)state;
@@ -342,7 +342,7 @@ static void
 test_hidden_tools_take_no_room(void **state)
 {
 	const Ag__ToolCatalogEvent *catalog = NULL;
-	struct tool *tools = gateway->servers[0].tools;
+	struct tool *tools = gateway->servers[0]->tools;
 	const struct ag_kit_sent *sent;
 	bool seen = false;
 
@@ -388,7 +388,7 @@ accept(const char *tool, const char *digest)
 static void
 test_only_what_was_read_is_accepted(void **state)
 {
-	struct tool *tools = gateway->servers[0].tools;
+	struct tool *tools = gateway->servers[0]->tools;
 	const Ag__OutcomeEvent *o;
 	char digest[65];
 
@@ -432,10 +432,10 @@ test_a_changed_tool_stands_still(void **state)
 	grant.resource_id = (char *)(uintptr_t)"box";
 	ask.reason = (char *)(uintptr_t)"read it";
 	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_ACCEPT, &grant, &ask);
-	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_CHANGED);
+	assert_int_equal(gateway->servers[0]->tools[0].state, TOOL_CHANGED);
 	assert_true(ag_kit_journal(kit));
-	assert_int_equal(gateway->servers[0].tools[0].state, TOOL_ACCEPTED);
-	assert_int_equal(gateway->servers[0].version, 2);
+	assert_int_equal(gateway->servers[0]->tools[0].state, TOOL_ACCEPTED);
+	assert_int_equal(gateway->servers[0]->version, 2);
 }
 
 int

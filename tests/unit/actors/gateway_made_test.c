@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Servers that come and go by API, and sessions at replicas, in the kit. What is
+ * asked of servers waits in a row until the test answers it.
+ */
+#include "gateway.h"
+
+#include <aegis/kit.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+extern const struct ag_actor ag_actor_gateway;
+
+#define CONFIG "gateway:\n" \
+	"  enabled: true\n" \
+	"  origins: ['https://tools.example', 'http://127.0.0.1:1']\n"
+#define TOOLS "\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"D\"," \
+	"\"inputSchema\":{\"type\":\"object\"}}]}"
+
+/* ---------------------------------------------------- instead of fetch.c */
+
+enum { ASKS_MAX = 16 };
+
+static struct asked {
+	char url[128], body[1024], session[64];
+	fetch_done *done;
+	void *arg;
+} asked[ASKS_MAX];
+static unsigned ask_count;
+
+ag_err
+fetcher_new(struct event_base *base, struct fetcher **out)
+{
+	(void)base;
+	*out = NULL;
+	return AG_OK;
+}
+
+void
+fetcher_free(struct fetcher **fetcher)
+{
+	*fetcher = NULL;
+}
+
+ag_err
+fetch_start(struct fetcher *fetcher, const struct fetch_ask *ask,
+    fetch_done *done, void *arg)
+{
+	struct asked *a = &asked[ask_count];
+	unsigned i;
+
+	(void)fetcher;
+	assert_true(ask_count < ASKS_MAX);
+	memset(a, 0, sizeof(*a));
+	snprintf(a->url, sizeof(a->url), "%s", ask->url);
+	snprintf(a->body, sizeof(a->body), "%s", ask->body);
+	for (i = 0; i < FETCH_FIELDS_MAX && ask->fields[i] != NULL; i++)
+		if (strncmp(ask->fields[i], "MCP-Session-Id: ", 16) == 0)
+			snprintf(a->session, sizeof(a->session), "%s",
+			    ask->fields[i] + 16);
+	a->done = done;
+	a->arg = arg;
+	ask_count++;
+	return AG_OK;
+}
+
+static struct ag_kit *kit;
+static struct gateway *gateway;
+
+/* The oldest that holds `what`, which is no longer waited for. */
+static struct asked
+take(const char *what)
+{
+	struct asked found;
+	unsigned i;
+
+	for (i = 0; i < ask_count; i++)
+		if (strstr(asked[i].body, what) != NULL)
+			break;
+	assert_true(i < ask_count);
+	found = asked[i];
+	memmove(&asked[i], &asked[i + 1], (--ask_count - i) * sizeof(asked[0]));
+	return found;
+}
+
+static bool
+is_asked(const char *what)
+{
+	unsigned i;
+
+	for (i = 0; i < ask_count; i++)
+		if (strstr(asked[i].body, what) != NULL)
+			return true;
+	return false;
+}
+
+static void
+answer(const struct asked *a, const char *result, const char *session)
+{
+	const char *id = strstr(a->body, "\"id\":");
+	char body[1024];
+	const struct fetch_answer got = { .status = id == NULL ? 202 : 200,
+		.bytes = body, .session = session,
+		.len = (size_t)snprintf(body, sizeof(body), "{\"jsonrpc\":\"2.0\","
+		    "\"id\":%llu,%s}", id == NULL ? 0 : strtoull(id + 5, NULL, 10),
+		    result) };
+
+	a->done(a->arg, &got);
+	ag_kit_advance(kit, 1);
+}
+
+static void
+die(const struct asked *a)
+{
+	const struct fetch_answer got = { .failure = "Connection refused",
+		.bytes = "", .session = "" };
+
+	a->done(a->arg, &got);
+	ag_kit_advance(kit, 1);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	ask_count = 0;
+	kit = ag_kit_new(&ag_actor_gateway, CONFIG, NULL);
+	gateway = ag_kit_state(kit);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct asked a;
+
+	(void)state;
+	while (ask_count > 0) { /* else nobody frees what waits */
+		a = asked[--ask_count];
+		die(&a);
+	}
+	ag_kit_free(&kit);
+	return 0;
+}
+
+static Ag__ToolServerSetAsk
+plain(const char *url)
+{
+	Ag__ToolServerSetAsk ask = AG__TOOL_SERVER_SET_ASK__INIT;
+
+	ask.url = (char *)(uintptr_t)url;
+	ask.protocol = (char *)(uintptr_t)WIRE_NOW;
+	return ask;
+}
+
+static void
+put(const char *name, const Ag__ToolServerSetAsk *ask)
+{
+	Ag__Grant grant = AG__GRANT__INIT;
+
+	grant.resource_id = (char *)(uintptr_t)name;
+	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_SET, &grant, ask);
+}
+
+static void
+drop(const char *name)
+{
+	Ag__ReasonAsk ask = AG__REASON_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+
+	ask.reason = (char *)(uintptr_t)"moved";
+	grant.resource_id = (char *)(uintptr_t)name;
+	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_DELETE, &grant, &ask);
+}
+
+static void
+call(const char *path, const char *session)
+{
+	Ag__ToolCallAsk ask = AG__TOOL_CALL_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+
+	grant.resource_id = (char *)(uintptr_t)path;
+	grant.session = (char *)(uintptr_t)session;
+	grant.has_reply_key = true;
+	grant.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(kit));
+	grant.reply_key.len = AG_SEAL_KEY_BYTES;
+	ag_kit_operate(kit, AG_MSG_TOOL_CALL, &grant, &ask);
+}
+
+/* The next outcome of that operation. */
+static const Ag__OutcomeEvent *
+outcome(const char *operation)
+{
+	const Ag__OutcomeEvent *o;
+	const struct ag_kit_sent *sent;
+
+	do {
+		assert_non_null(sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT));
+		o = sent->body;
+	} while (strcmp(o->operation, operation) != 0);
+	return o;
+}
+
+static void
+assert_field(const Ag__ToolServerSetAsk *ask, const char *field)
+{
+	const Ag__OutcomeEvent *o;
+
+	put("box", ask);
+	o = outcome("tool.update");
+	assert_non_null(o->refusal);
+	assert_int_equal(o->refusal->err, AG_INVALID_FIELD);
+	assert_string_equal(o->refusal->field, field);
+}
+
+static void
+add(const Ag__ToolServerSetAsk *ask)
+{
+	struct asked a;
+
+	put("box", ask);
+	assert_true(ag_kit_journal(kit));
+	assert_null(outcome("tool.update")->refusal);
+	ag_kit_advance(kit, 250);
+	if (is_asked("initialize")) {
+		a = take("initialize");
+		answer(&a, "\"result\":{}", "own");
+		a = take("notifications/initialized");
+		answer(&a, "\"x\":0", "");
+	}
+	a = take("tools/list");
+	answer(&a, TOOLS, "");
+	assert_true(ag_kit_journal(kit)); /* of what is accepted */
+	assert_int_equal(gateway->servers[0]->tools[0].state, TOOL_ACCEPTED);
+}
+
+static void
+test_one_is_added_and_taken_away(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	struct asked a;
+
+	(void)state;
+	add(&ask);
+	assert_int_equal(gateway->server_count, 1);
+	assert_int_equal(gateway->servers[0]->version, 2);
+	/* A call that is under way ends well, though its server has gone. */
+	call("box/get", NULL);
+	a = take("tools/call");
+	drop("box");
+	assert_true(ag_kit_journal(kit));
+	assert_null(outcome("tool.delete")->refusal);
+	assert_int_equal(gateway->server_count, 0);
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	call("box/get", NULL);
+	assert_int_equal(outcome("tool.call")->refusal->err, AG_ITEM_NOT_FOUND);
+	drop("box");
+	assert_int_equal(outcome("tool.delete")->refusal->err, AG_ITEM_NOT_FOUND);
+	/* Added again it is held to what was accepted before. */
+	put("box", &ask);
+	assert_true(ag_kit_journal(kit));
+	assert_int_equal(gateway->servers[0]->version, 4);
+	assert_true(gateway->servers[0]->pinned);
+}
+
+static void
+test_what_is_refused(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("http://127.0.0.1:2/mcp"); /* no origin */
+	char *replicas[] = { (char *)(uintptr_t)"https://elsewhere.example/mcp" };
+
+	(void)state;
+	assert_field(&ask, "/url");
+	ask.url = (char *)(uintptr_t)"https://tools.example.evil.example/mcp";
+	assert_field(&ask, "/url");
+	ask.url = (char *)(uintptr_t)"https://tools.example@evil.example/mcp";
+	assert_field(&ask, "/url");
+	ask.url = (char *)(uintptr_t)"https://tools.example/mcp";
+	ask.replicas = replicas;
+	ask.n_replicas = 1;
+	assert_field(&ask, "/replicas");
+	ask.n_replicas = 0;
+	ask.secret = (char *)(uintptr_t)"../admin.token";
+	assert_field(&ask, "/secret");
+	ask.secret = (char *)(uintptr_t)"none";
+	assert_field(&ask, "/secret");
+	assert_int_equal(gateway->server_count, 0);
+	assert_int_equal(ask_count, 0);
+}
+
+/* The replica of a session, by the url that its call went to. */
+static struct asked
+begin_at(const char *session)
+{
+	struct asked a;
+	char id[64];
+
+	call("box/get", session);
+	assert_false(is_asked("tools/call"));
+	a = take("initialize");
+	snprintf(id, sizeof(id), "its-%s", session);
+	answer(&a, "\"result\":{}", id);
+	a = take("notifications/initialized");
+	answer(&a, "\"x\":0", "");
+	a = take("tools/call");
+	assert_string_equal(a.session, id);
+	return a;
+}
+
+static Ag__ToolServerSetAsk
+three(char *replicas[2])
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/a");
+
+	ask.protocol = (char *)(uintptr_t)WIRE_THEN;
+	replicas[0] = (char *)(uintptr_t)"https://tools.example/b";
+	replicas[1] = (char *)(uintptr_t)"https://tools.example/c";
+	ask.replicas = replicas;
+	ask.n_replicas = 2;
+	ask.has_stateful = ask.stateful = true;
+	return ask;
+}
+
+static void
+test_a_session_stays_until_its_replica_dies(void **state)
+{
+	char *replicas[2];
+	const Ag__ToolServerSetAsk ask = three(replicas);
+	const Ag__OutcomeEvent *o;
+	struct asked a, b;
+	char home[128];
+
+	(void)state;
+	add(&ask);
+	a = begin_at("s1");
+	snprintf(home, sizeof(home), "%s", a.url);
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	call("box/get", "s1");
+	b = take("tools/call");
+	assert_string_equal(b.url, home);
+	assert_string_equal(b.session, "its-s1");
+	/* It dies: who was there is told, once, and begins anew elsewhere. */
+	die(&b);
+	o = outcome("tool.call");
+	assert_int_equal(o->refusal->err, AG_CONFLICT);
+	assert_string_equal(o->refusal->reason_code, "session_lost");
+	a = begin_at("s1");
+	assert_string_not_equal(a.url, home);
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	assert_false(server_is_open(gateway->servers[0]));
+}
+
+/* A replica that forgets a session is as good as dead for it. */
+static void
+test_a_session_that_is_forgotten(void **state)
+{
+	char *replicas[2];
+	const Ag__ToolServerSetAsk ask = three(replicas);
+	const struct fetch_answer gone = { .status = 404, .bytes = "", .session = "" };
+	struct asked a;
+
+	(void)state;
+	add(&ask);
+	a = begin_at("s1");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	call("box/get", "s1");
+	a = take("tools/call");
+	a.done(a.arg, &gone);
+	ag_kit_advance(kit, 1);
+	assert_string_equal(outcome("tool.call")->refusal->reason_code,
+	    "session_lost");
+	a = begin_at("s1");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+}
+
+/* Two calls of a session that has not begun: it begins once. */
+static void
+test_a_session_begins_once(void **state)
+{
+	char *replicas[2];
+	const Ag__ToolServerSetAsk ask = three(replicas);
+	struct asked a;
+
+	(void)state;
+	add(&ask);
+	call("box/get", "s1");
+	call("box/get", "s1");
+	a = take("initialize");
+	assert_false(is_asked("initialize"));
+	answer(&a, "\"result\":{}", "one");
+	a = take("tools/call");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	a = take("tools/call");
+	assert_string_equal(a.session, "one");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	assert_null(outcome("tool.call")->refusal);
+}
+
+/* W22: of many keys each replica has its share, and one that goes moves only
+ * those that were at it. */
+static void
+test_keys_are_spread(void **state)
+{
+	char *replicas[2], key[SESSION_KEY_SIZE];
+	const Ag__ToolServerSetAsk ask = three(replicas);
+	unsigned at[100], count[3] = { 0 }, i, now;
+	struct server *server;
+
+	(void)state;
+	add(&ask);
+	server = gateway->servers[0];
+	for (i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "session-%u", i);
+		at[i] = replica_for(server, key);
+		assert_int_equal(replica_for(server, key), at[i]);
+		count[at[i]]++;
+	}
+	for (i = 0; i < 3; i++)
+		assert_in_range(count[i], 15, 60);
+	replica_failed(server, 1);
+	for (i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "session-%u", i);
+		now = replica_for(server, key);
+		assert_true(at[i] == 1 ? now != 1 : now == at[i]);
+	}
+	replica_failed(server, 0);
+	replica_failed(server, 2);
+	assert_false(server_has_live(server));
+	ag_kit_advance(kit, 31000); /* gateway.breaker_s */
+	assert_true(server_has_live(server));
+	snprintf(key, sizeof(key), "session-%u", 7u);
+	assert_int_equal(replica_for(server, key), at[7]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_session_that_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_session_begins_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_are_spread, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
