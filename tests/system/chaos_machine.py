@@ -16,6 +16,7 @@ import pytest
 import conftest
 from chaos import Load, seed_of
 from conftest import BUILD, Fleet, wait_for
+from game_day import Game, sections
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
 CLONE_NEWNET = 0x40000000
@@ -167,3 +168,27 @@ def test_the_disk_is_full(fresh_fleet, small_disk):
                 os.unlink(ballast)
             load.more(20, "answers with room again", 60)
     load.check()
+
+
+# ----------------------------------------------------------------- the runbook
+
+def page(title):
+    return next(s for s in sections() if s.title == title)
+
+
+def test_the_runbook_of_a_full_disk(small_disk, fresh_fleet, tmp_path):
+    ballast = os.path.join(small_disk, "ballast")
+    fleet = fresh_fleet(state=os.path.join(small_disk, "state"))
+    game = Game(fleet, tmp_path, words={"fill": lambda: fill(ballast)}, env={"BALLAST": ballast})
+    game.play(sections()[0])
+    game.play(page("The disk is full"))
+
+
+def test_the_runbook_of_a_wrong_clock(fresh_fleet, tmp_path, monkeypatch):
+    clock = str(tmp_path / "clock")
+    set_clock(clock, 0)
+    programs_with_a_clock(str(tmp_path / "programs"), clock)
+    monkeypatch.setattr(conftest, "AEGIS", str(tmp_path / "programs" / "aegis"))
+    game = Game(fresh_fleet(), tmp_path, words={"clock": lambda seconds: set_clock(clock, int(seconds))})
+    game.play(sections()[0])
+    game.play(page("The clock is wrong"))

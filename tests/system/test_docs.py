@@ -5,7 +5,8 @@ A fenced block ```sh run``` is a script: the blocks of one page run in order, in
 one shell and one empty folder, against a fresh fleet (AEGIS_STATE is set, the
 first admin is logged in, the tree's root is $AEGIS_ROOT). ```sh make``` blocks
 (make demo, make test …) are checked to name targets that exist; other tests run
-what they do. A ```sh``` block without a word is an error: somebody forgot.
+what they do. ```sh fault``` blocks belong to the runbook, which test_game_day.py
+plays. A ```sh``` block without a word is an error: somebody forgot.
 """
 import glob
 import os
@@ -29,7 +30,7 @@ def blocks(page, kind):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: os.path.basename(str(p)))
 def test_blocks_say_how_they_are_tested(page):
     for word, body in FENCE.findall(open(page).read()):
-        assert word.strip() in ("run", "make"), "%s: a block without `run` or `make`:\n%s" % (page, body)
+        assert word.strip() in ("run", "make", "fault"), "%s: a block without `run`, `make` or `fault`:\n%s" % (page, body)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: os.path.basename(str(p)))
