@@ -208,16 +208,15 @@ check_sink_members(const struct ag_config *c, const struct complaint *to,
 	return AG_OK;
 }
 
-/* "host[:port]" or "[v6][:port]", up to a path: this machine? The whole host says
- * so, not how it begins, and nothing stands before it. */
 bool
-ag_config_is_near(const char *authority)
+ag_is_loopback(const char *authority)
 {
 	size_t all = strcspn(authority, "/?#");
 	size_t len = *authority == '[' ? strcspn(authority, "]") + 1 :
 	    strcspn(authority, ":/?#");
 
-	if (memchr(authority, '@', all) != NULL)
+	if (memchr(authority, '@', all) != NULL ||
+	    (len < all && authority[len] != ':'))
 		return false;
 	return (len == 9 && strncmp(authority, "localhost", len) == 0) ||
 	    (len == 5 && strncmp(authority, "[::1]", len) == 0) ||
@@ -256,7 +255,7 @@ check_sink_url(const struct ag_config *c, const struct complaint *to,
 		if (!is_word_of(sink_urls[i].kinds, kind))
 			continue;
 		if (strncmp(url, scheme, strlen(scheme)) == 0 &&
-		    (!sink_urls[i].near || ag_config_is_near(url + strlen(scheme))))
+		    (!sink_urls[i].near || ag_is_loopback(url + strlen(scheme))))
 			return AG_OK;
 		len += (size_t)snprintf(right + len, sizeof(right) - len, "%s%s%s",
 		    len > 0 ? ", " : "", scheme,
@@ -300,7 +299,7 @@ static bool
 is_tool_url(const char *url)
 {
 	return strncmp(url, "https://", 8) == 0 ||
-	    (strncmp(url, "http://", 7) == 0 && ag_config_is_near(url + 7));
+	    (strncmp(url, "http://", 7) == 0 && ag_is_loopback(url + 7));
 }
 
 enum { TOOL_REPLICAS_MAX = 7 };
@@ -465,7 +464,7 @@ check_plane_plain(const struct ag_config *c, const struct complaint *to,
 	const char *text = ag_config_get_str(c, of_plane(listen, plane, "listen"), 0);
 	const char *where = ag_config_get_where(c, listen, 0);
 
-	if (text == NULL || ag_config_is_near(text) ||
+	if (text == NULL || ag_is_loopback(text) ||
 	    has(c, of_plane(path, plane, "tls.certificate_file"), 0))
 		return AG_OK;
 	if (is(c, "environment", 0, "prod"))

@@ -107,7 +107,7 @@ check_url(struct ag_ctx *ctx, const char *url, const char *field)
 		return bad(ctx, "out_of_range", field, "A host and a path of plain "
 		    "characters are expected, without user, query or fragment, at "
 		    "most 512 characters.");
-	if (!far && !ag_config_is_near(url + scheme))
+	if (!far && !ag_is_loopback(url + scheme))
 		return bad(ctx, "unknown_value", field,
 		    "Plain HTTP is for loopback only.");
 	if (!is_allowed(ctx, url, scheme + host))

@@ -213,19 +213,14 @@ find_server(struct cli *cli, char *token_file, size_t size)
 static enum cli_exit
 check_url(const char *url)
 {
-	static const char *const loopback[] = {
-		"http://127.", "http://localhost:", "http://localhost/",
-		"http://[::1]",
-	};
+	const char *host = strstr(url, "://");
+	bool sealed = strncmp(url, "https://", 8) == 0;
 
-	if (strncmp(url, "https://", 8) == 0)
+	if (host != NULL && strcspn(host += 3, "/?#") > 0 &&
+	    (sealed || (strncmp(url, "http://", 7) == 0 && ag_is_loopback(host))))
 		return CLI_OK;
-	for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++)
-		if (strncmp(url, loopback[i], strlen(loopback[i])) == 0 &&
-		    strchr(url + 7, '@') == NULL)
-			return CLI_OK;
-	return cli_fail(CLI_USAGE, "%s: use https:// (plain http only to loopback)",
-	    url);
+	return cli_fail(CLI_USAGE,
+	    "%s: use https://host[:port] (plain http only to loopback)", url);
 }
 
 enum cli_exit
@@ -238,7 +233,7 @@ cli_resolve(struct cli *cli, bool want_token)
 	if ((status = find_server(cli, token_file, sizeof(token_file))) != CLI_OK ||
 	    (status = check_url(cli->url)) != CLI_OK)
 		return status;
-	for (len = strlen(cli->url); len > 0 && cli->url[len - 1] == '/';)
+	for (len = strlen(cli->url); cli->url[len - 1] == '/';)
 		cli->url[--len] = '\0';
 	if (!want_token)
 		return CLI_OK;

@@ -63,8 +63,12 @@ const char *ag_config_get_item(const struct ag_config *c, const char *path,
 const char *ag_config_get_where(const struct ag_config *c, const char *path,
     unsigned i); /* "file:line", for later complaints */
 
-/* "host[:port]", perhaps with a path behind it: is it this machine? */
-bool ag_config_is_near(const char *authority);
+/*
+ * "host[:port]" or "[v6][:port]", up to a path: this very machine? The whole
+ * host says so, not how it begins (127.evil.example is not), and nothing stands
+ * before it (user@).
+ */
+bool ag_is_loopback(const char *authority);
 
 /* The same for an actor's own configuration. */
 const struct ag_config *ag_config(struct ag_ctx *ctx);
