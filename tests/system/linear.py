@@ -3,7 +3,8 @@
 
 The search is Wing and Gong's (Testing and Verifying Concurrent Objects, JPDC 17, 1993): whoever was asked before
 any answer came that is not yet explained may be next. Configurations that were met are not searched again (Lowe,
-Testing for Linearizability, CCPE 29, 2017), and each key's history stands by itself, which is sound because a key
+Testing for Linearizability, CCPE 29, 2017), what changes nothing is
+explained as soon as it can be, of the unanswered that ask the same the oldest goes first, and each key's history stands by itself, which is sound because a key
 is an object of its own (P-compositionality: Horn and Kroening, Faster Linearizability Checking via
 P-Compositionality, FORTE 2015).
 
@@ -21,6 +22,28 @@ class TooMuch(Exception):
     """More configurations than anybody would search; nothing is known."""
 
 
+def _next(ops, done, certain, state, step):
+    """Who may come next here: pairs of an operation's place and the state after it."""
+    # Nobody comes before what was answered when he was asked.
+    horizon = min(op.end for i, op in enumerate(ops) if not done >> i & 1 and certain >> i & 1)
+    found, calls = [], set()
+    for i, op in enumerate(ops):
+        if op.start > horizon:
+            break
+        if done >> i & 1:
+            continue
+        after = step(state, op.call, op.result)
+        if certain >> i & 1:
+            if state in after:  # it changes nothing: if any order is right, one with it here is
+                return [(i, state)]
+        elif op.call in calls:  # nobody can tell it from the one before: that one goes first
+            continue
+        else:
+            calls.add(op.call)
+        found += [(i, there) for there in after if there != state]
+    return found
+
+
 def explain(ops, first, step, configurations_max=500000):
     """A list of operations in an order that the model allows, or None. step(state, call, result) gives the states
     that the call may lead to when it has this result; none if it cannot have it."""
@@ -28,28 +51,21 @@ def explain(ops, first, step, configurations_max=500000):
     certain = sum(1 << i for i, op in enumerate(ops) if op.result is not UNKNOWN)
     seen, stack = {(0, first)}, [(0, first, None)]
     while stack:
-        done, state, trail = entry = stack.pop()
+        done, state, trail = stack.pop()
         if done & certain == certain:
             order = []
-            while entry is not None and entry[2] is not None:
-                i, entry = entry[2]
+            while trail is not None:
+                i, trail = trail
                 order.append(ops[i])
             return order[::-1]
-        # Nobody comes before what was answered when he was asked.
-        horizon = min(op.end for i, op in enumerate(ops) if not done >> i & 1 and certain >> i & 1)
-        for i, op in enumerate(ops):
-            if op.start > horizon:
-                break
-            if done >> i & 1:
+        for i, after in _next(ops, done, certain, state, step):
+            there = (done | 1 << i, after)
+            if there in seen:
                 continue
-            for after in step(state, op.call, op.result):
-                there = (done | 1 << i, after)
-                if there in seen:
-                    continue
-                seen.add(there)
-                if len(seen) > configurations_max:
-                    raise TooMuch("%d operations" % len(ops))
-                stack.append((there[0], after, (i, (done, state, trail))))
+            seen.add(there)
+            if len(seen) > configurations_max:
+                raise TooMuch("%d operations" % len(ops))
+            stack.append((*there, (i, trail)))
     return None
 
 
