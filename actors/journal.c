@@ -26,18 +26,6 @@ enum {
 	PULL_BYTES_MAX = 1 << 20,
 };
 
-static const char *const tables[] = {
-	"events",        /* seq → JournalRecord */
-	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head;
-	                  * "a" author → its newest seq; "o" author → with an outcome;
-	                  * "w" name → a word */
-	"authors",       /* author 0 seq → nothing: records that carry an outcome */
-	"idem",          /* digest → time, body digest, reply type, reply */
-	"idem_by_actor", /* actor 0 time digest → nothing; "#" actor → count */
-	"idem_by_time",  /* time digest → actor */
-	NULL
-};
-
 static ag_err
 on_idem(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -331,6 +319,6 @@ const struct ag_actor ag_actor_journal = {
 	.fini = fini,
 	.flush = flush,
 	.peer = peer,
-	.tables = tables,
+	.tables = journal_tables,
 	.store_dir = "journal",
 };

@@ -196,11 +196,65 @@
 	"END $$;" \
 	"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA aegis_journal FROM PUBLIC;"
 
+/*
+ * A fence holds only if both sides write the same row: a reader whose snapshot is
+ * older than the fence must fail, whatever isolation the database's defaults or a
+ * pooler gave it. So who enters writes the head, which append() locks: an append
+ * that was under way is then refused (40001) or sees the new epoch. And who says
+ * that he has heard everything writes his own row, which no replica can do and no
+ * process that was displaced.
+ *
+ * moved: the journal went into the state directory of that node, and this one has
+ * ended.
+ */
+#define FENCE \
+	"ALTER TABLE aegis_journal.head" \
+	" ADD entries bigint NOT NULL DEFAULT 0, ADD moved text;" \
+	"ALTER TABLE aegis_journal.node ADD heard_at timestamptz;" \
+	"CREATE OR REPLACE FUNCTION aegis_journal.head_goes_on()" \
+	" RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN" \
+	" IF TG_OP <> 'UPDATE' OR NEW.seq < OLD.seq OR NEW.id <> OLD.id" \
+	"  OR NEW.entries < OLD.entries OR (OLD.moved IS NOT NULL AND" \
+	"  (NEW.moved IS DISTINCT FROM OLD.moved OR NEW.seq <> OLD.seq))" \
+	"  THEN RAISE EXCEPTION 'the journal is at %: there is no way back'," \
+	"  OLD.seq USING ERRCODE = 'AG002'; END IF;" \
+	/* Until the transaction ends, so for its commit. */ \
+	" IF current_setting('synchronous_commit') IN ('off', 'local')" \
+	"  THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;" \
+	" RETURN NEW; END $$;" \
+	"CREATE OR REPLACE FUNCTION aegis_journal.enter(p_node text)" \
+	" RETURNS TABLE (o_id text, o_seq bigint, o_epoch bigint)" \
+	RUNS_AS_OWNER \
+	"DECLARE m text; BEGIN" \
+	/* Behind whatever the node's former process still has under way. */ \
+	" UPDATE head SET entries = entries + 1" \
+	"  RETURNING id, seq, moved INTO o_id, o_seq, m;" \
+	" IF m IS NOT NULL THEN RAISE EXCEPTION 'the journal was moved to the" \
+	" state directory of node %', m USING ERRCODE = 'AG003'; END IF;" \
+	" INSERT INTO node AS n VALUES (p_node, 1, clock_timestamp())" \
+	"  ON CONFLICT (id) DO UPDATE SET epoch = n.epoch + 1," \
+	"  heard_at = clock_timestamp() RETURNING n.epoch INTO o_epoch;" \
+	" RETURN NEXT;" \
+	"END $$;" \
+	"CREATE FUNCTION aegis_journal.hear(p_node text, p_epoch bigint)" \
+	" RETURNS bigint" RUNS_AS_OWNER \
+	"DECLARE h bigint; BEGIN" \
+	" UPDATE node SET heard_at = clock_timestamp()" \
+	"  WHERE id = p_node AND epoch = p_epoch;" \
+	" IF NOT FOUND THEN RAISE EXCEPTION" \
+	"  'another process took the place of node %', p_node" \
+	"  USING ERRCODE = 'AG001'; END IF;" \
+	" SELECT seq INTO h FROM head;" \
+	" RETURN h;" \
+	"END $$;" \
+	"REVOKE ALL ON FUNCTION aegis_journal.hear(text, bigint) FROM PUBLIC;"
+
 static const char *const migrations[] = {
 	/* 1 */ TABLES,
 	/* 2 */ WALLS,
 	/* 3 */ APPEND,
 	/* 4 */ ENTER PURGE,
+	/* 5 */ FENCE,
 };
 
 const struct pg_schema journal_schema = {

@@ -58,22 +58,17 @@ pg_mono_ms(void)
 
 /* ---------------------------------------------------------------- connecting */
 
-enum { OPTIONS_MAX = 256, PARAMS_MAX = 16, PASSWORD_MAX = 4096 };
+enum { SETTINGS_MAX = 320, PARAMS_MAX = 16, PASSWORD_MAX = 4096 };
 
 ag_err
 pg_begin(struct pg_link *link, const struct pg_server *server)
 {
-	char password[PASSWORD_MAX + 1] = "", options[OPTIONS_MAX];
+	char password[PASSWORD_MAX + 1] = "";
 	const char *names[PARAMS_MAX], *values[PARAMS_MAX];
 	unsigned n = 0;
 
 	pg_close(link);
-	snprintf(options, sizeof(options), "-c statement_timeout=%u "
-	    "-c lock_timeout=%u -c synchronous_commit=on "
-	    "-c client_min_messages=warning -c search_path=pg_catalog "
-	    /* who waited for a lock sees what was done under it */
-	    "-c default_transaction_isolation=read\\ committed",
-	    server->timeout_ms, server->timeout_ms);
+	link->timeout_ms = server->timeout_ms;
 #define SET(name, value) (names[n] = (name), values[n++] = (value))
 	SET("dbname", server->url);
 	if (server->password != NULL) {
@@ -94,7 +89,6 @@ pg_begin(struct pg_link *link, const struct pg_server *server)
 	SET("tcp_user_timeout", "10000");
 	SET("keepalives_idle", "5");
 	SET("application_name", "aegis");
-	SET("options", options);
 	SET(NULL, NULL);
 #undef SET
 	link->conn = PQconnectStartParams(names, values, 1);
@@ -125,6 +119,22 @@ wait_for(PGconn *conn, short what, uint64_t until_ms)
 	}
 }
 
+/* Statements, not options of the connection: a pooler in between refuses those, or
+ * drops them. */
+static ag_err
+set_up(struct pg_link *link)
+{
+	char sql[SETTINGS_MAX];
+
+	snprintf(sql, sizeof(sql), "SET statement_timeout = %u;"
+	    "SET lock_timeout = %u;SET synchronous_commit = on;"
+	    "SET client_min_messages = warning;SET search_path = pg_catalog;"
+	    /* who waited for a lock sees what was done under it */
+	    "SET default_transaction_isolation = 'read committed'",
+	    link->timeout_ms, link->timeout_ms);
+	return pg_run(link, sql, link->timeout_ms, NULL);
+}
+
 ag_err
 pg_step(struct pg_link *link, unsigned wait_ms)
 {
@@ -139,7 +149,7 @@ pg_step(struct pg_link *link, unsigned wait_ms)
 		return AG_PENDING;
 	if (PQsetnonblocking(link->conn, 1) != 0)
 		return pg_good(link, NULL);
-	return AG_OK;
+	return set_up(link);
 }
 
 ag_err
@@ -328,6 +338,12 @@ pg_migrate(struct pg_link *link, const struct pg_schema *schema,
 		    (err = migrate_from(link, schema, timeout_ms, at)) == AG_OK)
 			err = pg_run(link, "COMMIT", timeout_ms, NULL);
 	}
+	if (err == AG_UNAVAILABLE && at < schema->version &&
+	    strcmp(link->state, "42501") == 0)
+		snprintf(link->said, sizeof(link->said), "schema %s is at version "
+		    "%lld, this program needs %d, and this role may not bring it "
+		    "there: its owner runs aegis init", schema->name,
+		    (long long)at, schema->version);
 	if (err != AG_OK || at <= schema->version)
 		return err;
 	snprintf(link->said, sizeof(link->said), "schema %s is at version %lld, "

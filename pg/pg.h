@@ -27,6 +27,7 @@ struct pg_server {
 struct pg_link {
 	PGconn *conn; /* NULL: there is none */
 	PostgresPollingStatusType polling;
+	unsigned timeout_ms; /* of connecting, and of each statement */
 	char said[PG_SAID_MAX]; /* what went wrong last; one line, no secret */
 	char state[6];          /* its SQLSTATE; "": the server did not say it */
 };
@@ -38,8 +39,9 @@ const char *pg_server_set(struct pg_server *server, const char *url,
 
 /* Begins to connect. Does not wait, but for a host's name to be resolved. */
 ag_err pg_begin(struct pg_link *link, const struct pg_server *server) AG_MUST;
-/* One step: AG_OK when it stands, AG_PENDING, AG_UNAVAILABLE. wait_ms: how long
- * it may wait for the step. */
+/* One step: AG_OK when it stands, AG_PENDING; AG_UNAVAILABLE, AG_IO, AG_TIMEOUT:
+ * it does not. wait_ms: how long it may wait for the step; the last one waits for
+ * one more answer. */
 ag_err pg_step(struct pg_link *link, unsigned wait_ms) AG_MUST;
 /* Begins and waits until it stands; at most server->timeout_ms. */
 ag_err pg_connect(struct pg_link *link, const struct pg_server *server) AG_MUST;

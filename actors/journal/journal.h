@@ -76,6 +76,7 @@ ag_err records_say(struct ag_ctx *ctx, const char *name, const char *word)
 #define WORD_NODE "node"     /* what this node is called there */
 
 /* ---- key.c: tag, text, 0, number: sorted by text, then number */
+extern const char *const journal_tables[]; /* by enum table; ends with NULL */
 struct key {
 	uint8_t bytes[255];
 	size_t len;

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * key: the keys of the journal's tables, and numbers kept under them.
+ * key: the journal's tables, their keys, and numbers kept under them.
  */
 #include "journal.h"
 
 #include <string.h>
+
+const char *const journal_tables[] = {
+	"events",        /* seq → JournalRecord */
+	"streams",       /* "v" stream → version; "s" stream 0 version → seq; "h" → head;
+	                  * "a" author → its newest seq; "o" author → with an outcome;
+	                  * "w" name → a word */
+	"authors",       /* author 0 seq → nothing: records that carry an outcome */
+	"idem",          /* digest → time, body digest, reply type, reply */
+	"idem_by_actor", /* actor 0 time digest → nothing; "#" actor → count */
+	"idem_by_time",  /* time digest → actor */
+	NULL
+};
 
 size_t
 put_u64(uint8_t *out, uint64_t v)

@@ -4,6 +4,7 @@
  * database alone. A node that cannot hear goes on using keys by what it knows
  * for journal.postgres.lease_s, and then no longer: 503 revocation_stale.
  */
+#include "row.h"
 #include "shared.h"
 
 enum { TELL_EVERY_MS = 500 };
@@ -12,6 +13,31 @@ static uint64_t
 lease_ms(const struct shared *s)
 {
 	return (uint64_t)ag_config_int(s->ctx, "journal.postgres.lease_s") * 1000;
+}
+
+ag_err
+lease_hear(struct shared *s)
+{
+	const char *const values[] = { s->node, s->epoch };
+	uint64_t asked_ms = ag_mono_ms(s->ctx), head = UINT64_MAX;
+	uint64_t until_ms = pg_mono_ms() + s->server.timeout_ms;
+	PGresult *result = NULL;
+	ag_err heard, err;
+	int rows;
+
+	if (!pipeline_send(s, "hear", 2, values, true) || tail_send(s) != AG_OK)
+		return AG_IO;
+	heard = pipeline_result(s, until_ms, &result);
+	if (heard == AG_OK && PQntuples(result) == 1)
+		head = row_number(result, 0, 0);
+	PQclear(result);
+	if (heard != AG_OK && heard != AG_UNAVAILABLE)
+		return heard;
+	/* What was sent behind a refusal is answered as well. */
+	if ((err = tail_receive(s, until_ms, &rows)) == AG_OK &&
+	    s->journal->head >= head)
+		s->heard_ms = asked_ms;
+	return heard != AG_OK && err == AG_OK ? heard : err;
 }
 
 /* A shard ends the lease by itself: whoever would tell it may be gone. */

@@ -4,6 +4,7 @@
  * when it is lost, and of use only when this node's copy has all that was
  * committed when it was made.
  */
+#include "row.h"
 #include "shared.h"
 
 #include <sodium.h>
@@ -17,16 +18,8 @@ static const char prepare[] =
 	" int[], bytea[], boolean[]) AS SELECT * FROM aegis_journal.append("
 	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
 	" $17, $18);"
-	/* A page of records: as many as fit into about a MiB, and at least one. */
-	"PREPARE tail (bigint, text) AS SELECT seq, stream, version, type, fact,"
-	" committed_at, tenant, actor_id, request_id,"
-	" CASE WHEN node = $2 THEN author ELSE node || '/' || author END,"
-	" CASE WHEN node = $2 THEN outcome END, prev_outcome, node = $2"
-	" FROM (SELECT *, sum(length(fact) + coalesce(length(outcome), 0))"
-	" OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-	" AS before FROM (SELECT * FROM aegis_journal.event WHERE seq > $1"
-	" ORDER BY seq LIMIT 1024) AS page) AS sized"
-	" WHERE coalesce(before, 0) < 1048576 ORDER BY seq;"
+	"PREPARE tail (bigint, text) AS " ROW_PAGE ";"
+	"PREPARE hear (text, bigint) AS SELECT aegis_journal.hear($1, $2);"
 	"PREPARE lookup (bytea[], bigint) AS SELECT digest, body, reply_type,"
 	" reply FROM aegis_journal.idem WHERE digest = ANY ($1)"
 	" AND at > $2 - 86400000;"
@@ -106,8 +99,8 @@ recognize(struct shared *s, const char *id, uint64_t seq)
 	if (err != AG_OK)
 		return err;
 	if (of[0] == '\0' && s->journal->head > 0)
-		why = "this state directory has a journal of its own, which "
-		    "cannot be moved yet";
+		why = "this state directory has a journal of its own; aegis "
+		    "journal migrate --to postgres moves it";
 	else if (of[0] != '\0' && strcmp(of, id) != 0)
 		why = "this state directory has a copy of another journal";
 	else if (seq < s->journal->head)
@@ -131,8 +124,15 @@ enter(struct shared *s)
 
 	snprintf(sql, sizeof(sql), "SELECT o_id, o_seq, o_epoch FROM "
 	    "aegis_journal.enter('%s')", s->node);
-	if ((err = pg_run(&s->link, sql, s->server.timeout_ms, &result)) != AG_OK)
+	s->entered_ms = ag_mono_ms(s->ctx);
+	if ((err = pg_run(&s->link, sql, s->server.timeout_ms, &result)) != AG_OK) {
+		if (strcmp(s->link.state, "AG003") == 0) {
+			ag_log(s->ctx, AG_ERROR, "JOURNAL-MOVED", "why=%s; this "
+			    "node's part in it has ended", s->link.said);
+			ag_stop(s->ctx, 2);
+		}
 		return err;
+	}
 	if (PQntuples(result) != 1 || strlen(PQgetvalue(result, 0, 0)) > 63) {
 		err = AG_IO;
 	} else {
@@ -262,6 +262,7 @@ fill(struct shared *s)
 	s->pause_ms = 0;
 	s->away[0] = '\0';
 	s->filling = false;
+	s->heard_ms = s->entered_ms;
 	j->whole = true;
 	ag_set_ready(s->ctx, true, NULL);
 	ag_set_degraded(s->ctx, NULL);
@@ -291,13 +292,12 @@ on_tick(void *state, struct ag_ctx *ctx)
 {
 	struct journal *j = state;
 	struct shared *s = j->shared;
-	int rows;
 	ag_err err;
 
 	(void)ctx;
 	if (s->state != THERE || s->filling)
 		step(s);
-	else if ((err = tail_look(s, 1, &rows)) == AG_UNAVAILABLE)
+	else if ((err = lease_hear(s)) == AG_UNAVAILABLE)
 		session_refused(s);
 	else if (err != AG_OK)
 		session_away(s);

@@ -12,6 +12,7 @@
  * connection broke may have been done. Its asker is told so, and
  * hears of the records, if there are any, when they are read.
  */
+#include "fact.h"
 #include "shared.h"
 
 #include <stdlib.h>
@@ -46,44 +47,13 @@ clear(struct shared *s)
 
 /* ------------------------------------------------------------------ gathering */
 
-/* -1: it says nothing of that; 0: the stream's thing lives; 1: it has ended,
- * for ever (D12). What cannot be read says nothing: its author answers for it. */
 static int
 ends(struct ag_ctx *ctx, const Ag__Change *change)
 {
-	const struct ag_message *m = ag_message_find((uint16_t)change->type);
-	const void *fact;
-	const char *word;
+	uint16_t type = (uint16_t)change->type;
 
-	switch (change->type) {
-	case AG_MSG_KEY_VERSION_FACT:
-		return 0;
-	case AG_MSG_TOKEN_REVOKED_FACT:
-		return 1;
-	case AG_MSG_KEY_STATE_FACT:
-	case AG_MSG_AGENT_STATE_FACT:
-	case AG_MSG_PRINCIPAL_STATE_FACT:
-	case AG_MSG_TENANT_FACT:
-		break;
-	default:
-		return -1;
-	}
-	fact = ag_unpack(ctx, m->body, change->event.data, change->event.len);
-	if (fact == NULL)
-		return -1;
-	if (change->type == AG_MSG_KEY_STATE_FACT) {
-		const Ag__KeyStateFact *k = fact;
-
-		/* Of one version: the key has others. */
-		return k->has_version ? -1 :
-		    k->state >= AG__KEY_STATE__V__Compromised;
-	}
-	word = change->type == AG_MSG_AGENT_STATE_FACT ?
-	    ((const Ag__AgentStateFact *)fact)->state :
-	    change->type == AG_MSG_TENANT_FACT ?
-	    ((const Ag__TenantFact *)fact)->state :
-	    ((const Ag__PrincipalStateFact *)fact)->state;
-	return strcmp(word, "revoked") == 0 || strcmp(word, "deleted") == 0;
+	return fact_ends(type, !fact_tells(type) ? NULL : ag_unpack(ctx,
+	    ag_message_find(type)->body, change->event.data, change->event.len));
 }
 
 static void

@@ -46,7 +46,8 @@ struct shared {
 	char node[64], epoch[24];
 	bool filling;         /* not yet at fill_to, where it was when we came */
 	uint64_t fill_to;
-	uint64_t heard_ms;    /* when all that the database has was here last */
+	uint64_t entered_ms;  /* when it was asked where the journal is */
+	uint64_t heard_ms;    /* when all that the database then had is here */
 	uint64_t tell_at_ms;  /* when the shards are told of it again */
 	bool stale;           /* that is longer ago than the lease: it was said */
 	uint64_t commit_at_ms;
@@ -68,6 +69,9 @@ void session_away(struct shared *s);
 /* Settles what a refusal of the server means for the connection. */
 void session_refused(struct shared *s);
 /* ---- lease.c: key shards must not use keys for ever without hearing */
+/* Asks for what is new, and by a write, which neither a replica nor a process
+ * whose place another took can do, whether that is all. */
+ag_err lease_hear(struct shared *s) AG_MUST;
 /* Looks at how long ago the database was heard, and tells what has changed. */
 void lease_look(struct shared *s);
 void lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot);

@@ -3,16 +3,10 @@
  * tail: what is new in PostgreSQL becomes part of this node's copy, in order,
  * whoever wrote it. There is no other way into the copy.
  */
+#include "row.h"
 #include "shared.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* The columns of the statement `tail`, in binary. */
-enum {
-	T_SEQ, T_STREAM, T_VERSION, T_TYPE, T_FACT, T_AT, T_TENANT, T_ACTOR,
-	T_REQUEST, T_AUTHOR, T_OUTCOME, T_PREV, T_OWN
-};
 
 bool
 pipeline_send(struct shared *s, const char *name, unsigned count,
@@ -85,34 +79,13 @@ tail_send(struct shared *s)
 	return pipeline_send(s, "tail", 2, values, true) ? AG_OK : AG_IO;
 }
 
-static uint64_t
-number(const PGresult *r, int row, int column)
-{
-	const uint8_t *p = (const uint8_t *)PQgetvalue(r, row, column);
-	uint64_t v = 0;
-
-	for (int i = 0; i < PQgetlength(r, row, column); i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-static bool
-bytes(const PGresult *r, int row, int column, ProtobufCBinaryData *out)
-{
-	if (PQgetisnull(r, row, column))
-		return false;
-	out->data = (uint8_t *)PQgetvalue(r, row, column);
-	out->len = (size_t)PQgetlength(r, row, column);
-	return true;
-}
-
 static ag_err
 take_row(struct shared *s, const PGresult *r, int row)
 {
-	Ag__JournalRecord record = AG__JOURNAL_RECORD__INIT;
-	ProtobufCBinaryData fact = { 0 };
+	Ag__JournalRecord record;
+	bool own;
 
-	record.seq = number(r, row, T_SEQ);
+	row_record(r, row, &record, &own);
 	if (record.seq != s->journal->head + 1) {
 		/* The schema makes it impossible; a hand in the database may not. */
 		ag_log(s->ctx, AG_ERROR, "JOURNAL-GAP", "after=%llu next=%llu",
@@ -120,23 +93,7 @@ take_row(struct shared *s, const PGresult *r, int row)
 		    (unsigned long long)record.seq);
 		return AG_CORRUPT;
 	}
-	record.stream = PQgetvalue(r, row, T_STREAM);
-	record.version = number(r, row, T_VERSION);
-	record.type = (uint32_t)number(r, row, T_TYPE);
-	if (bytes(r, row, T_FACT, &fact))
-		record.event = fact;
-	record.committed_at = (int64_t)number(r, row, T_AT);
-	record.tenant = PQgetvalue(r, row, T_TENANT);
-	if (!PQgetisnull(r, row, T_ACTOR))
-		record.actor_id = PQgetvalue(r, row, T_ACTOR);
-	record.has_request_id = bytes(r, row, T_REQUEST, &record.request_id);
-	record.author = PQgetvalue(r, row, T_AUTHOR);
-	record.has_outcome = bytes(r, row, T_OUTCOME, &record.outcome);
-	record.has_prev_outcome = record.has_outcome &&
-	    !PQgetisnull(r, row, T_PREV);
-	record.prev_outcome = number(r, row, T_PREV);
-	if (PQgetvalue(r, row, T_OWN)[0] != 0 &&
-	    (record.seq < s->first || record.seq > s->last))
+	if (own && (record.seq < s->first || record.seq > s->last))
 		record.has_unanswered = record.unanswered = true;
 	return record_take(s->journal, s->ctx, &record);
 }
@@ -153,8 +110,6 @@ tail_receive(struct shared *s, uint64_t until_ms, int *rows)
 		    err != AG_CORRUPT)
 			ag_panic("the journal's store does not write: %s",
 			    ag_err_row(err)->name);
-	if (err == AG_OK && (!s->filling || s->journal->head >= s->fill_to))
-		s->heard_ms = ag_mono_ms(s->ctx);
 	PQclear(result);
 	return err;
 }

@@ -302,7 +302,7 @@ def test_init_gives_a_role_what_it_needs_and_no_more(fresh_fleet, postgres, tmp_
     fleet.stop()
     postgres.run("DROP SCHEMA aegis_journal CASCADE")
     postgres.run(plan)
-    assert postgres.rows("SELECT max(version) FROM aegis_journal.migration") == [["4"]]
+    assert postgres.rows("SELECT max(version) FROM aegis_journal.migration") == [["5"]]
 
 
 # ---- two nodes, each a ring of its own, on one history

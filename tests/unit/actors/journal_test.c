@@ -516,6 +516,81 @@ a_former_process_is_shut_out(void **state)
 	    "0");
 }
 
+/* The first value of the last statement, or what one was refused with. */
+static const char *
+say(PGconn *conn, const char *sql)
+{
+	static char said[256];
+	PGresult *result = PQexec(conn, sql);
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	snprintf(said, sizeof(said), "%s", state != NULL ? state :
+	    PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+	PQclear(result);
+	return said;
+}
+
+#define APPEND_ONE "SELECT o_status FROM aegis_journal.append((SELECT id FROM " \
+	"aegis_journal.node), 1, 0, ARRAY[1], ARRAY['default'], ARRAY[NULL::text], " \
+	"ARRAY['keys.0'], ARRAY[NULL::bytea], ARRAY[NULL::bytea], " \
+	"ARRAY[NULL::bytea], ARRAY[NULL::bytea], ARRAY[0], ARRAY[NULL::bytea], " \
+	"ARRAY['key:late'], ARRAY[0::bigint], ARRAY[1], ARRAY['x'::bytea], " \
+	"ARRAY[NULL::boolean])"
+
+/* What our settings ask for may not reach the server: a pooler drops them. */
+static void
+the_fence_needs_no_settings(void **state)
+{
+	static const char *const levels[] = { "READ COMMITTED", "REPEATABLE READ",
+		"SERIALIZABLE" };
+	PGconn *late = PQconnectdb(postgres);
+	char begin[80];
+
+	(void)state;
+	assert_string_equal(say(late, "BEGIN; SET LOCAL synchronous_commit = off; "
+	    APPEND_ONE), "0");
+	assert_string_equal(say(late, "SHOW synchronous_commit"), "on");
+	assert_string_equal(say(late, "ROLLBACK"), "");
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(begin, sizeof(begin), "BEGIN ISOLATION LEVEL %s; SELECT "
+		    "epoch FROM aegis_journal.node", levels[i]);
+		/* Its view of things is older than who takes its place. */
+		assert_string_equal(say(late, begin), "1");
+		by_hand("SELECT aegis_journal.enter(id) FROM aegis_journal.node");
+		assert_string_equal(say(late, APPEND_ONE), i == 0 ? "AG001" :
+		    "40001");
+		assert_string_equal(say(late, "ROLLBACK"), "");
+		by_hand("UPDATE aegis_journal.node SET epoch = 1");
+	}
+	assert_string_equal(by_hand("SELECT aegis_journal.hear(id, 1) FROM "
+	    "aegis_journal.node"), "0");
+	assert_string_equal(by_hand("SELECT aegis_journal.hear(id, 2) FROM "
+	    "aegis_journal.node"), "AG001");
+	PQfinish(late);
+}
+
+/* Of a journal that went into a state directory nothing goes on. */
+static void
+what_was_moved_has_ended(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), 0);
+	by_hand("UPDATE aegis_journal.head SET moved = 'there'");
+	prepare(&c);
+	change(&c, "key:key_1", 1);
+	assert_int_equal(appended(kit, &c), AG_UNAVAILABLE);
+	assert_string_equal(by_hand("SELECT aegis_journal.enter('other')"),
+	    "AG003");
+	assert_string_equal(by_hand("UPDATE aegis_journal.head SET moved = NULL"),
+	    "AG002");
+	assert_string_equal(by_hand("SELECT count(*) FROM aegis_journal.event"),
+	    "1");
+}
+
 static void
 without_the_database_it_refuses_and_heals(void **state)
 {
@@ -559,6 +634,8 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(two_nodes_are_one_history, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_ended_stays_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_former_process_is_shut_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_fence_needs_no_settings, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_moved_has_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_the_database_it_refuses_and_heals, setup, teardown),
 	};
 	const struct CMUnitTest tests[] = {
