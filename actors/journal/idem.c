@@ -135,43 +135,43 @@ idem_find(struct ag_ctx *ctx, const ProtobufCBinaryData *idem,
 	return AG_OK;
 }
 
+/* One more of the actor's, and the oldest goes if there are too many. */
+static ag_err
+idem_count(struct ag_ctx *ctx, const char *actor)
+{
+	struct key key;
+	uint64_t count;
+	ag_err err;
+
+	key_text(&key, '#', actor);
+	if ((err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
+	    (err = idem_bound(ctx, actor, count)) != AG_OK ||
+	    (err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK)
+		return err;
+	return number_put(ctx, IDEM_BY_ACTOR, &key, count + 1);
+}
+
 ag_err
 idem_keep(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
 {
-	const char *actor = ask->actor_id == NULL ? "" : ask->actor_id;
+	struct kept_answer answer = { .digest = ask->idem.data,
+		.actor = ask->actor_id == NULL ? "" : ask->actor_id,
+		.at = (uint64_t)ag_now_ms(ctx) };
 	size_t reply_len = ask->has_reply ? ask->reply.len : 0;
-	uint64_t now = (uint64_t)ag_now_ms(ctx), count;
 	uint8_t *value = ag_alloc(ctx, IDEM_HEAD + reply_len);
-	struct key key;
 	ag_err err;
 
 	if (value == NULL)
 		return AG_NO_MEMORY;
-	put_u64(value, now);
-	memcpy(value + 8, ask->body_digest.data, 32);
-	value[40] = (uint8_t)(ask->reply_type >> 8);
-	value[41] = (uint8_t)ask->reply_type;
+	kept_answer_head(value, answer.at, ask->body_digest.data,
+	    (uint16_t)ask->reply_type);
 	if (reply_len > 0)
 		memcpy(value + IDEM_HEAD, ask->reply.data, reply_len);
-	key_text(&key, '#', actor);
-	if ((err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
-	    (err = idem_bound(ctx, actor, count)) != AG_OK ||
-	    (err = number_get(ctx, IDEM_BY_ACTOR, &key, &count)) != AG_OK ||
-	    (err = number_put(ctx, IDEM_BY_ACTOR, &key, count + 1)) != AG_OK ||
-	    (err = ag_store_put(ctx, IDEM, ask->idem.data, IDEM_BYTES, value,
-	        IDEM_HEAD + reply_len)) != AG_OK)
+	answer.value = value;
+	answer.len = IDEM_HEAD + reply_len;
+	if ((err = idem_count(ctx, answer.actor)) != AG_OK)
 		return err;
-	key_text(&key, '\0', actor);
-	key_number(&key, now);
-	memcpy(key.bytes + key.len, ask->idem.data, IDEM_BYTES);
-	err = ag_store_put(ctx, IDEM_BY_ACTOR, key.bytes, key.len + IDEM_BYTES,
-	    "", 0);
-	if (err != AG_OK)
-		return err;
-	key.len = put_u64(key.bytes, now);
-	memcpy(key.bytes + 8, ask->idem.data, IDEM_BYTES);
-	return ag_store_put(ctx, IDEM_BY_TIME, key.bytes, 8 + IDEM_BYTES, actor,
-	    strlen(actor));
+	return kept_answer(&answer, kept_in_store, ctx);
 }
 
 ag_err

@@ -91,6 +91,27 @@ ag_err number_get(struct ag_ctx *ctx, enum table table, const struct key *key,
 ag_err number_put(struct ag_ctx *ctx, enum table table, const struct key *key,
     uint64_t number) AG_MUST;
 
+/* ---- kept.c: which rows a record and an answer are */
+typedef ag_err kept_put(void *arg, enum table table, const struct key *key,
+    const void *value, size_t len);
+ag_err kept_in_store(void *ctx, enum table table, const struct key *key,
+    const void *value, size_t len) AG_MUST; /* of the actor's context */
+/* packed: the record; put is called for each of its rows until one fails. */
+ag_err kept_record(const Ag__JournalRecord *record, const void *packed,
+    size_t len, kept_put *put, void *arg) AG_MUST;
+struct kept_answer {
+	const uint8_t *digest; /* IDEM_BYTES */
+	const char *actor;
+	uint64_t at;
+	const uint8_t *value; /* IDEM_HEAD, and the reply */
+	size_t len;
+};
+void kept_answer_head(uint8_t head[IDEM_HEAD], uint64_t at,
+    const uint8_t body_digest[32], uint16_t reply_type);
+/* Without the count of the actor's, which is its caller's. */
+ag_err kept_answer(const struct kept_answer *answer, kept_put *put, void *arg)
+    AG_MUST;
+
 /* ---- idem.c: answers of requests with an Idempotency-Key */
 /* The row, younger than a day; AG_ITEM_NOT_FOUND. */
 ag_err idem_find(struct ag_ctx *ctx, const ProtobufCBinaryData *idem,

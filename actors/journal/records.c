@@ -19,28 +19,11 @@ stream_version(struct ag_ctx *ctx, const char *stream, uint64_t *out)
 static ag_err
 store_record(struct ag_ctx *ctx, const Ag__JournalRecord *record)
 {
-	struct key key;
-	uint8_t *bytes;
 	size_t len;
-	ag_err err;
+	uint8_t *bytes = ag_pack(ctx, record, &len);
 
-	if ((bytes = ag_pack(ctx, record, &len)) == NULL)
-		return AG_NO_MEMORY;
-	key.len = put_u64(key.bytes, record->seq);
-	err = ag_store_put(ctx, EVENTS, key.bytes, key.len, bytes, len);
-	if (err != AG_OK)
-		return err;
-	key_text(&key, 'v', record->stream);
-	if ((err = number_put(ctx, STREAMS, &key, record->version)) != AG_OK)
-		return err;
-	key_text(&key, 's', record->stream);
-	key_number(&key, record->version);
-	if ((err = number_put(ctx, STREAMS, &key, record->seq)) != AG_OK ||
-	    !record->has_outcome)
-		return err;
-	key_text(&key, '\0', record->author);
-	key_number(&key, record->seq);
-	return ag_store_put(ctx, AUTHORS, key.bytes, key.len, "", 0);
+	return bytes == NULL ? AG_NO_MEMORY :
+	    kept_record(record, bytes, len, kept_in_store, ctx);
 }
 
 /* To who follows live; leaves with this turn's flush, before the answer. */

@@ -614,6 +614,25 @@ without_the_database_it_refuses_and_heals(void **state)
 	assert_int_equal(pull(kit, 1, 10, NULL)->n_records, 2);
 }
 
+/* A program must not go on where a newer one has been. */
+static void
+a_newer_schema_is_refused(void **state)
+{
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	by_hand("INSERT INTO aegis_journal.migration VALUES (99, now())");
+	by_hand("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+	    "WHERE application_name = 'aegis'");
+	ag_kit_advance(kit, 3000);
+	prepare(&c);
+	change(&c, "key:key_1", 0);
+	assert_int_equal(appended(kit, &c), AG_UNAVAILABLE);
+	by_hand("DELETE FROM aegis_journal.migration WHERE version = 99");
+	ag_kit_advance(kit, 3000);
+	assert_int_equal(appended(kit, &c), 0);
+}
+
 static int
 read_environment(void)
 {
@@ -636,6 +655,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_former_process_is_shut_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_fence_needs_no_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_moved_has_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_newer_schema_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_the_database_it_refuses_and_heals, setup, teardown),
 	};
 	const struct CMUnitTest tests[] = {
