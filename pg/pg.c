@@ -346,6 +346,7 @@ pg_migrate(struct pg_link *link, const struct pg_schema *schema,
 		    (long long)at, schema->version);
 	if (err != AG_OK || at <= schema->version)
 		return err;
+	strcpy(link->state, "AG004"); /* to come again is of no use */
 	snprintf(link->said, sizeof(link->said), "schema %s is at version %lld, "
 	    "newer than this program's %d", schema->name, (long long)at,
 	    schema->version);

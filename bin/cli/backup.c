@@ -361,28 +361,6 @@ backup_restore(struct cli *cli)
 	return status;
 }
 
-static enum cli_exit
-journal_hash(struct cli *cli)
-{
-	struct backup_sum sum = { .rows = 0 };
-	char state[STATE_PATH_MAX], why[512], hash[2 * AG_HASH_BYTES + 1];
-	ag_err err;
-
-	if (!ag_state_dir_find(cli->state, state, sizeof(state)))
-		return cli_fail(CLI_USAGE, "--state: no usable directory (name one)");
-	err = backup_state_hash(state, &sum, why, sizeof(why));
-	if (err != AG_OK)
-		return cli_fail(err == AG_ITEM_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAULT,
-		    "journal hash: %s", why);
-	ag_hex(sum.hash, AG_HASH_BYTES, hash);
-	if (cli->json)
-		printf("{\"state_hash\":\"%s\",\"journal_rows\":%llu}\n", hash,
-		    (unsigned long long)sum.rows);
-	else
-		cli_say("%s", hash);
-	return CLI_OK;
-}
-
 #define VERB(noun, verb, options, function, help) \
 	{ noun, verb, options, NULL, NULL, CLI_SILENT, NULL, function, help, NULL, NULL }
 
@@ -393,6 +371,5 @@ const struct cli_verb cli_verbs_backup[] = {
 	    "is it whole, and which state does it hold?"),
 	VERB("backup", "restore", restore_options, backup_restore,
 	    "a new state directory out of a backup"),
-	VERB("journal", "hash", NULL, journal_hash, "the hash of the journal's state"),
 	{ 0 },
 };

@@ -257,7 +257,7 @@ extern const struct cli_verb cli_verbs_fleet[], cli_verbs_tls[],
     cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_tools[], cli_verbs_approvals[],
     cli_verbs_demo[], cli_verbs_mcp[], cli_verbs_system[], cli_verbs_policy[],
     cli_verbs_authz[], cli_verbs_rot[],
-    cli_verbs_backup[], cli_verbs_init[];
+    cli_verbs_backup[], cli_verbs_journal[], cli_verbs_init[];
 
 enum cli_exit cli_audit_query(struct cli *cli);
 enum cli_exit cli_audit_health(struct cli *cli);

@@ -4,16 +4,14 @@
  * the role that Aegis uses needs to create nothing and may write to no table.
  * --plan prints what would be done, in the words that would do it.
  */
-#include "cli.h"
+#include "database.h"
 
-#include <aegis/config.h>
 #include <journal_schema.h>
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TIMEOUT_MS = 30000, ROLE_MAX = 63 };
+enum { ROLE_MAX = 63 };
 
 static const struct cli_option options[] = {
 	{ "--plan", NULL, CLI_FLAG, NULL, false, "print what would be done, ask no server", NULL },
@@ -60,29 +58,6 @@ print_plan(const char *role)
 	printf("COMMIT;\n");
 }
 
-/* Relative paths are the state directory's; an owner's may be anywhere. */
-static enum cli_exit
-read_settings(const struct cli *cli, struct pg_server *server)
-{
-	struct ag_config *config = NULL;
-	char message[1024] = "";
-	const char *url, *file, *why;
-
-	if (ag_config_load(cli_get(cli, "--config"), &config, message,
-	    sizeof(message)) != AG_OK)
-		return cli_fail(CLI_USAGE, "%s", message);
-	url = ag_config_get_str(config, "journal.postgres.url", 0);
-	file = ag_config_get_str(config, "journal.postgres.password_file", 0);
-	why = url == NULL ? "journal.kind is not postgres" :
-	    pg_server_set(server, url, ag_config_get_str(config,
-	        "journal.postgres.ca_file", 0));
-	server->timeout_ms = TIMEOUT_MS;
-	if (why == NULL && file != NULL)
-		why = ag_secret_read(file, &server->password);
-	ag_config_free(&config);
-	return why == NULL ? CLI_OK : cli_fail(CLI_USAGE, "init: %s", why);
-}
-
 static enum cli_exit
 apply(struct pg_server *server, const char *role)
 {
@@ -92,9 +67,9 @@ apply(struct pg_server *server, const char *role)
 	ag_err err = pg_connect(&link, server);
 
 	if (err == AG_OK)
-		err = pg_migrate(&link, &journal_schema, TIMEOUT_MS);
+		err = pg_migrate(&link, &journal_schema, CLI_DATABASE_TIMEOUT_MS);
 	if (err == AG_OK && role != NULL)
-		err = pg_run(&link, grants(role, text), TIMEOUT_MS, NULL);
+		err = pg_run(&link, grants(role, text), CLI_DATABASE_TIMEOUT_MS, NULL);
 	if (err != AG_OK)
 		status = cli_fail(link.state[0] == '\0' ? CLI_TRY_AGAIN : CLI_FAULT,
 		    "init: %s%s%s", link.state, link.state[0] == '\0' ? "" : " ",
@@ -119,7 +94,7 @@ cli_init(struct cli *cli)
 	}
 	if (ag_secret_init() != AG_OK)
 		return cli_fail(CLI_FAULT, "init: no locked memory");
-	if ((status = read_settings(cli, &server)) == CLI_OK)
+	if ((status = cli_database(cli, "init", NULL, &server)) == CLI_OK)
 		status = apply(&server, role);
 	ag_secret_free(&server.password);
 	if (status == CLI_OK && !cli->quiet)

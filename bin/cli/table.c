@@ -22,6 +22,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_tools,
 	cli_verbs_rot,
 	cli_verbs_backup,
+	cli_verbs_journal,
 	cli_verbs_init,
 	cli_verbs_demo,
 };
