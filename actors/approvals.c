@@ -27,6 +27,11 @@ static const struct ag_metric_row metrics[] = {
 	    "Requests refused for want of an approval", AG_COUNTER },
 	[APPROVALS_M_DECIDED] = { "approvals_decided_total",
 	    "Decisions of people", AG_COUNTER },
+	[APPROVALS_M_REMINDED] = { "approvals_reminded_total",
+	    "Requests of which was said that they are about to expire",
+	    AG_COUNTER },
+	[APPROVALS_M_PURGED] = { "approvals_purged_total",
+	    "Ended requests and broken glass that were forgotten", AG_COUNTER },
 	[APPROVALS_M_EXPIRED] = { "approvals_expired_total",
 	    "Requests that nobody decided on in time", AG_COUNTER },
 };
@@ -81,9 +86,13 @@ init(void *state, struct ag_ctx *ctx)
 	s->ttl_ms = ag_config_int(ctx, "approvals.ttl_s") * 1000;
 	s->window_ms = ag_config_int(ctx, "approvals.window_s") * 1000;
 	s->denied_ms = ag_config_int(ctx, "approvals.denied_s") * 1000;
+	s->remind_ms = ag_config_int(ctx, "approvals.remind_s") * 1000;
+	s->keep_ms = ag_config_int(ctx, "approvals.keep_s") * 1000;
 	s->pending_max = (unsigned)ag_config_int(ctx, "approvals.pending_max");
 	glass_init(s, ctx);
-	if ((err = ag_every(ctx, EXPIRE_MS, glass_expire)) != AG_OK)
+	if ((err = ag_every(ctx, EXPIRE_MS, glass_expire)) != AG_OK ||
+	    (err = ag_every(ctx, EXPIRE_MS, keep_remind)) != AG_OK ||
+	    (err = ag_every(ctx, EXPIRE_MS, keep_purge)) != AG_OK)
 		return err;
 	return ag_every(ctx, EXPIRE_MS, decide_expire);
 }
@@ -94,6 +103,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_APPROVAL_APPROVE, on_approve },
 	{ AG_MSG_APPROVAL_DENY, on_deny },
 	{ AG_MSG_APPROVAL_CANCEL, on_cancel },
+	{ AG_MSG_APPROVAL_CALLBACK, on_callback },
 	{ AG_MSG_BREAK_GLASS_OPEN, on_glass_open },
 	{ AG_MSG_BREAK_GLASS_LIST, on_glass_list },
 	{ AG_MSG_BREAK_GLASS_READ, on_glass_read },

@@ -41,6 +41,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_rates_init(iam, ctx)) != AG_OK ||
 	    (err = iam_duals_init(iam, ctx)) != AG_OK ||
 	    (err = iam_access_init(iam, ctx)) != AG_OK ||
+	    (err = iam_callback_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -71,6 +72,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_rates_fini(iam);
 	iam_duals_fini(iam);
 	iam_access_fini(iam);
+	iam_callback_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);

@@ -164,15 +164,17 @@ static const struct {
 	const char *member, *needs, *may;
 } sink_members[] = {
 	{ "path", "file", "" },
-	{ "url", "webhook|splunk|otlp|syslog|postgres|nats", "" },
+	{ "url", "webhook|splunk|otlp|syslog|postgres|nats", "slack" },
+	{ "url_file", "", "slack" },
 	{ "brokers", "kafka", "" },
 	{ "topic", "", "kafka|nats" },
 	{ "format", "", "kafka|webhook|splunk|otlp|syslog|nats" },
-	{ "key_file", "webhook", "" },
+	{ "key_file", "webhook|slack", "" },
+	{ "callback_file", "", "slack" },
 	{ "token_file", "splunk", "otlp" },
 	{ "user", "", "kafka|nats" },
 	{ "password_file", "", "kafka|postgres|nats" },
-	{ "ca_file", "", "kafka|webhook|splunk|otlp|syslog|postgres|nats" },
+	{ "ca_file", "", "kafka|webhook|slack|splunk|otlp|syslog|postgres|nats" },
 };
 
 static ag_err
@@ -201,6 +203,10 @@ check_sink_members(const struct ag_config *c, const struct complaint *to,
 	    !is_word_of("kafka|nats", kind))
 		return complain(to, where, "sinks[].format",
 		    "json or ocsf; protobuf is for kafka and nats");
+	if (is_word_of("slack", kind) && has(c, "sinks[].url", row) ==
+	    has(c, "sinks[].url_file", row))
+		return complain(to, where, "sinks[].url",
+		    "given, or sinks[].url_file, and not both");
 	if (has(c, "sinks[].user", row) != has(c, "sinks[].password_file", row) &&
 	    !is_word_of("postgres", kind))
 		return complain(to, where, "sinks[].user",
@@ -230,8 +236,8 @@ static const struct {
 	const char *kinds, *scheme;
 	bool near; /* to this machine only */
 } sink_urls[] = {
-	{ "webhook|splunk|otlp", "https://", false },
-	{ "webhook|splunk|otlp", "http://", true },
+	{ "webhook|slack|splunk|otlp", "https://", false },
+	{ "webhook|slack|splunk|otlp", "http://", true },
 	{ "syslog", "udp://", false }, { "syslog", "tcp://", false },
 	{ "syslog", "tls://", false }, { "syslog", "unix:/", false },
 	{ "postgres", "postgresql://", false },

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http.h"
 
+#include <aegis/signed.h>
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
 	CONNECT_S = 5, ANSWER_S = 15,
@@ -33,7 +36,47 @@ http_puts(struct http_text *text, const char *s)
 	return http_put(text, s, strlen(s));
 }
 
+struct curl_slist *
+http_signed(struct http *http, struct curl_slist *list,
+    const struct http_text *body)
+{
+	char head[32], hex[AG_SIGNED_HEX], line[128];
+	/* The machine's clock: the receiver compares it with its own. */
+	long long now = (long long)time(NULL);
+
+	snprintf(head, sizeof(head), "%lld.", now);
+	if (!ag_signed_hex(http->secret, head, body->bytes, body->len, hex))
+		return NULL;
+	snprintf(line, sizeof(line), "Aegis-Timestamp: %lld", now);
+	if ((list = curl_slist_append(list, line)) == NULL)
+		return NULL;
+	snprintf(line, sizeof(line), "Aegis-Signature: v1=%s", hex);
+	return curl_slist_append(list, line);
+}
+
 /* ----------------------------------------------------------------- opening */
+
+/* A URL that is itself a secret. It leaves the machine encrypted. */
+static ag_err
+url_of(struct http *http)
+{
+	static const char scheme[] = "https://";
+	struct ag_secret *secret = NULL;
+	ag_err err = feed_secret(http->feed, "url_file", &secret);
+	size_t len = secret == NULL ? 0 : ag_secret_len(secret);
+
+	if (err == AG_OK && (len < sizeof(scheme) || len >= sizeof(http->url) ||
+	    memcmp(ag_secret_bytes(secret), scheme, sizeof(scheme) - 1) != 0)) {
+		ag_log(feed_ctx(http->feed), AG_ERROR, "SINK-SECRET",
+		    "member=url_file why=a URL that begins with %s is expected",
+		    scheme);
+		err = AG_USAGE;
+	}
+	if (err == AG_OK)
+		memcpy(http->url, ag_secret_bytes(secret), len);
+	ag_secret_free(&secret);
+	return err;
+}
 
 ag_err
 http_open(struct http *http, struct feed *feed, struct ag_ctx *ctx,
@@ -46,9 +89,12 @@ http_open(struct http *http, struct feed *feed, struct ag_ctx *ctx,
 	http->feed = feed;
 	http->kind = kind;
 	http->format = encode_format_of(feed);
-	if (url == NULL || strlen(url) >= sizeof(http->url))
+	if ((err = url == NULL ? url_of(http) : AG_OK) != AG_OK)
+		return err;
+	if (url != NULL && strlen(url) >= sizeof(http->url))
 		return AG_USAGE;
-	strcpy(http->url, url);
+	if (url != NULL)
+		strcpy(http->url, url);
 	if (ca != NULL)
 		err = feed_path(feed, ca, http->ca);
 	if (err == AG_OK && kind->secret != NULL)
@@ -72,6 +118,7 @@ http_close(void *own)
 	if (http->curl != NULL)
 		curl_easy_cleanup(http->curl);
 	ag_secret_free(&http->secret);
+	ag_wipe(http->url, sizeof(http->url));
 }
 
 /* ---------------------------------------------------------------- one batch */
@@ -87,7 +134,7 @@ body_of(struct http *http, const struct feed_batch *batch,
 		if (i > 0)
 			ok = http_puts(body, http->kind->between);
 		ok = ok && encode_item(http->format, &batch->items[i], &e) ==
-		    AG_OK && http->kind->put(body, &e);
+		    AG_OK && http->kind->put(http, body, &e);
 		encoded_free(&e);
 	}
 	return ok && http_puts(body, http->kind->after) ? AG_OK : AG_NO_MEMORY;

@@ -26,7 +26,8 @@ struct http_kind {
 	const char *content_type;
 	/* Puts one event into the body, which begins and ends with: */
 	const char *before, *between, *after;
-	bool (*put)(struct http_text *body, const struct encoded *e);
+	bool (*put)(struct http *http, struct http_text *body,
+	    const struct encoded *e);
 	/* Adds headers to the list, for this body. NULL: AG_NO_MEMORY. */
 	struct curl_slist *(*headers)(struct http *http,
 	    struct curl_slist *list, const struct http_text *body);
@@ -41,6 +42,11 @@ struct http {
 	char url[2048];
 	char ca[FEED_PATH_MAX]; /* "": the machine's */
 };
+
+/* Aegis-Timestamp and Aegis-Signature, under http->secret: headers() of whoever
+ * signs what it sends. */
+struct curl_slist *http_signed(struct http *http, struct curl_slist *list,
+    const struct http_text *body);
 
 ag_err http_open(struct http *http, struct feed *feed, struct ag_ctx *ctx,
     const struct http_kind *kind) AG_MUST;

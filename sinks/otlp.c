@@ -43,7 +43,7 @@ attributes_of(const Ag__Event *event)
 }
 
 static bool
-put(struct http_text *body, const struct encoded *e)
+put(struct http *http, struct http_text *body, const struct encoded *e)
 {
 	const Ag__Event *event = e->event;
 	bool well = event->outcome == AG__OUTCOME_KIND__V__allowed;
@@ -52,6 +52,7 @@ put(struct http_text *body, const struct encoded *e)
 	char *text;
 	bool ok;
 
+	(void)http;
 	snprintf(nanos, sizeof(nanos), "%lld000000",
 	    (long long)event->occurred_at);
 	record = json_pack("{s:s, s:i, s:s, s:{s:s}, s:o}", "timeUnixNano",

@@ -8,10 +8,11 @@
 #include <string.h>
 
 static bool
-put(struct http_text *body, const struct encoded *e)
+put(struct http *http, struct http_text *body, const struct encoded *e)
 {
 	char head[160];
 
+	(void)http;
 	snprintf(head, sizeof(head), "{\"time\":%lld.%03lld,\"source\":\"aegis\","
 	    "\"sourcetype\":\"aegis:audit\",\"event\":",
 	    (long long)e->event->occurred_at / 1000,

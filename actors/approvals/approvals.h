@@ -14,14 +14,15 @@ enum {
 	APPROVAL_COMMENT_MAX = 500,  /* of a decision */
 	APPROVAL_DECISIONS_MAX = 64, /* people who have decided on one */
 	APPROVAL_ROOT_FACTOR = 5,    /* times pending_max: of all below a person */
-	APPROVAL_EXPIRE_EACH = 64,   /* a second */
+	APPROVAL_EXPIRE_EACH = 64,   /* a second; so many reminders, too */
+	APPROVAL_PURGE_EACH = 64,    /* a second */
 	APPROVAL_STREAM = 64,
 };
 
 enum approvals_metric {
 	APPROVALS_M_ASKED, APPROVALS_M_COALESCED, APPROVALS_M_CAPPED,
 	APPROVALS_M_USED, APPROVALS_M_REFUSED, APPROVALS_M_DECIDED,
-	APPROVALS_M_EXPIRED,
+	APPROVALS_M_EXPIRED, APPROVALS_M_REMINDED, APPROVALS_M_PURGED,
 };
 
 enum glass_state { GLASS_ACTIVE, GLASS_CLOSED, GLASS_EXPIRED, GLASS_STATES };
@@ -29,6 +30,8 @@ enum { GLASS_REASONS = 5, GLASS_TEXT_MIN = 20, GLASS_TEXT_MAX = 1000 };
 
 struct approvals {
 	int64_t ttl_ms, window_ms, denied_ms;
+	int64_t remind_ms; /* before the end; 0: never */
+	int64_t keep_ms;   /* what ended */
 	unsigned pending_max;
 	int64_t glass_ttl_s, cooldown_ms;
 	unsigned user_quota, key_quota;
@@ -44,9 +47,11 @@ enum approvals_table {
 	T_GLASS_KEY,  /* by key, newest first */
 	T_GLASS_OPEN, /* person, key → id of the last one, version */
 	T_GLASS_DUE,
+	T_ENDED, T_GLASS_ENDED, /* since when, id */
 };
 #define APPROVALS_TABLES "by_id", "by_time", "by_match", "open", "due", \
-	"glass", "glass_id", "glass_user", "glass_key", "glass_open", "glass_due"
+	"glass", "glass_id", "glass_user", "glass_key", "glass_open", "glass_due", \
+	"ended", "glass_ended"
 
 /* ---- rows.c */
 /* A row's key: parts that are texts end with a NUL, but for the last. */
@@ -84,6 +89,13 @@ void book_open(struct ag_ctx *ctx, const char *root, const char *requester,
 /* Ids of those that wait past `now`; returns how many, at most max. */
 unsigned book_due(struct ag_ctx *ctx, enum approvals_table table, int64_t now,
     char ids[][AG_ID_SIZE], unsigned max);
+/* Of those that wait, which end before `until` and were not told so yet; and
+ * that this one was told. */
+unsigned book_soon(struct ag_ctx *ctx, int64_t until, char ids[][AG_ID_SIZE],
+    unsigned max);
+ag_err book_told(struct ag_ctx *ctx, const Ag__Approval *a) AG_MUST;
+/* Forgets some of those that ended before `before`; how many. */
+unsigned book_purge(struct ag_ctx *ctx, int64_t before);
 ag_err book_list(struct ag_ctx *ctx, const Ag__ApprovalListAsk *ask,
     Ag__ApprovalListReply *reply) AG_MUST;
 /* May the trip's caller know of it? Its own, or of those below it; all of its
@@ -98,6 +110,11 @@ ag_err draft_match(struct ag_ctx *ctx, uint8_t match[APPROVAL_MATCH]) AG_MUST;
 Ag__Approval *draft_new(const struct approvals *state, struct ag_ctx *ctx,
     const uint8_t match[APPROVAL_MATCH]);
 
+/* Into the trip's event: what people are told when they are asked. */
+void draft_note(struct ag_ctx *ctx, const Ag__Approval *a);
+/* "2 of leads, 1 of system:*:approve"; in the turn's memory, or NULL. */
+char *draft_needs(struct ag_ctx *ctx, const Ag__Approval *a);
+
 /* ---- gate.c: the station behind risk */
 ag_err gate_station(void *state, struct ag_ctx *ctx, const void *msg);
 
@@ -105,10 +122,17 @@ ag_err gate_station(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_approve(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_deny(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_cancel(void *state, struct ag_ctx *ctx, const void *msg);
+ag_err on_callback(void *state, struct ag_ctx *ctx, const void *msg);
 /* Is every need met? */
 bool decide_met(const Ag__Approval *a);
+/* A parameter of an event; borrows both. */
+void decide_pair(Ag__Pair *pair, const char *key, const char *value);
 /* Once a second: what waited too long. */
 void decide_expire(void *state, struct ag_ctx *ctx);
+
+/* ---- keep.c: once a second: who is to be reminded, what is forgotten */
+void keep_remind(void *state, struct ag_ctx *ctx);
+void keep_purge(void *state, struct ag_ctx *ctx);
 
 /* ---- glass.c: broken glass, the transitions and the operations */
 const char *glass_state_name(enum glass_state state);
@@ -125,6 +149,9 @@ void glass_expire(void *state, struct ag_ctx *ctx);
 ag_err glass_apply(struct ag_ctx *ctx, const Ag__BreakGlass *g, uint64_t version)
     AG_MUST;
 Ag__BreakGlass *glass_find(struct ag_ctx *ctx, const char *id);
+/* As book_purge; the last one of a person for a key stays: the next one's place
+ * in the journal is behind it. */
+unsigned glass_purge(struct ag_ctx *ctx, int64_t before);
 /* The last one of this person for this key, or NULL. */
 Ag__BreakGlass *glass_last(struct ag_ctx *ctx, const char *person,
     const char *key);

@@ -40,6 +40,15 @@ due_key(struct key *key, const Ag__Approval *a)
 	    key_add(key, a->id, strlen(a->id));
 }
 
+/* Since when it is good for nothing. */
+static bool
+ended_key(struct key *key, const Ag__Approval *a)
+{
+	key->len = 0;
+	return key_add_time(key, a->has_usable_until_at ? a->usable_until_at :
+	    a->decided_at, false) && key_add(key, a->id, strlen(a->id));
+}
+
 static const char *
 root_of(const Ag__Approval *a)
 {
@@ -92,7 +101,11 @@ drop_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
 	if (!open_key(&key, root_of(a), a->requester->id, a->id))
 		return AG_CORRUPT;
 	err = ag_store_del(ctx, T_OPEN, key.bytes, key.len);
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+	if (err != AG_OK && err != AG_ITEM_NOT_FOUND)
+		return err;
+	if (!ended_key(&key, a))
+		return AG_CORRUPT;
+	return ag_store_put(ctx, T_ENDED, key.bytes, key.len, "", 1);
 }
 
 static ag_err
@@ -219,8 +232,11 @@ book_open(struct ag_ctx *ctx, const char *root, const char *requester,
 	*all = c.all_count;
 }
 
+static const char told[] = "told"; /* a row of T_DUE that was told about */
+
 struct due {
 	int64_t now;
+	bool untold;
 	char (*ids)[AG_ID_SIZE];
 	unsigned count, max;
 };
@@ -231,11 +247,12 @@ due(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 {
 	struct due *d = arg;
 
-	(void)value;
-	(void)value_len;
 	if (key_len <= 8 || key_len - 8 >= AG_ID_SIZE || d->count == d->max ||
 	    (int64_t)ag_get_be64(key) > d->now)
 		return false;
+	if (d->untold && value_len == sizeof(told) &&
+	    memcmp(value, told, sizeof(told)) == 0)
+		return true;
 	memcpy(d->ids[d->count], key + 8, key_len - 8);
 	d->ids[d->count++][key_len - 8] = '\0';
 	return true;
@@ -248,6 +265,59 @@ book_due(struct ag_ctx *ctx, enum approvals_table table, int64_t now,
 	struct due d = { .now = now, .ids = ids, .max = max };
 
 	return ag_store_scan(ctx, table, NULL, 0, due, &d) == AG_OK ? d.count : 0;
+}
+
+unsigned
+book_soon(struct ag_ctx *ctx, int64_t until, char ids[][AG_ID_SIZE],
+    unsigned max)
+{
+	struct due d = { .now = until, .untold = true, .ids = ids, .max = max };
+
+	return ag_store_scan(ctx, T_DUE, NULL, 0, due, &d) == AG_OK ? d.count : 0;
+}
+
+ag_err
+book_told(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	struct key key;
+
+	return !due_key(&key, a) ? AG_CORRUPT :
+	    ag_store_put(ctx, T_DUE, key.bytes, key.len, told, sizeof(told));
+}
+
+/* Another one may be the newest of the same request by now. */
+static ag_err
+forget(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	const Ag__Approval *newest = book_match(ctx, a->match.data);
+	struct key key;
+	ag_err err = AG_OK;
+
+	if (newest != NULL && strcmp(newest->id, a->id) == 0)
+		err = ag_store_del(ctx, T_BY_MATCH, a->match.data, a->match.len);
+	if (err == AG_OK)
+		err = ag_store_del(ctx, T_BY_ID, a->id, strlen(a->id));
+	if (err == AG_OK && order_key(&key, a))
+		err = ag_store_del(ctx, T_BY_TIME, key.bytes, key.len);
+	if (err == AG_OK && ended_key(&key, a))
+		err = ag_store_del(ctx, T_ENDED, key.bytes, key.len);
+	return err;
+}
+
+unsigned
+book_purge(struct ag_ctx *ctx, int64_t before)
+{
+	char ids[APPROVAL_PURGE_EACH][AG_ID_SIZE];
+	unsigned n = book_due(ctx, T_ENDED, before, ids, APPROVAL_PURGE_EACH);
+	unsigned gone = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const Ag__Approval *a = book_find(ctx, ids[i]);
+
+		if (a != NULL && forget(ctx, a) == AG_OK)
+			gone++;
+	}
+	return gone;
 }
 
 bool

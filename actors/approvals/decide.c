@@ -175,6 +175,8 @@ note(struct ag_ctx *ctx, const Ag__Approval *a, const char *before)
 	ag_note_param(ctx, "before", before);
 	ag_note_param(ctx, "after", a->state);
 	ag_note_param(ctx, "auto", "false");
+	if (ag_type(ctx) == AG_MSG_APPROVAL_CALLBACK)
+		ag_note_param(ctx, "click", "accepted");
 	ag_note_param(ctx, "operation", a->operation);
 	ag_note_param(ctx, "requester", a->requester->id);
 	if (a->resource != NULL && a->resource->id != NULL)
@@ -271,6 +273,21 @@ on_deny(void *state, struct ag_ctx *ctx, const void *msg)
 	return keep(ctx, a);
 }
 
+/* A click: iam says whose it is and what for. Every rule is as for a call. */
+ag_err
+on_callback(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__ApprovalDecideAsk ask = AG__APPROVAL_DECIDE_ASK__INIT;
+	const char *word = ag_grant(ctx)->scope_op;
+
+	(void)msg;
+	if (word != NULL && strcmp(word, "approve") == 0)
+		return on_approve(state, ctx, &ask);
+	if (word != NULL && strcmp(word, "deny") == 0)
+		return on_deny(state, ctx, &ask);
+	return AG_BAD_MESSAGE;
+}
+
 ag_err
 on_cancel(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -310,8 +327,8 @@ on_expired(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	return AG_OK;
 }
 
-static void
-pair(Ag__Pair *pair, const char *key, const char *value)
+void
+decide_pair(Ag__Pair *pair, const char *key, const char *value)
 {
 	ag__pair__init(pair);
 	pair->key = (char *)key;
@@ -330,11 +347,11 @@ expire(struct ag_ctx *ctx, Ag__Approval *a)
 
 	/* One request expires once: its own number names the event. */
 	snprintf(event_id, sizeof(event_id), "evt_%s", a->id + 4);
-	pair(&pairs[0], "before", a->state);
+	decide_pair(&pairs[0], "before", a->state);
 	end(a, APPROVAL_EXPIRED, a->expires_at);
-	pair(&pairs[1], "after", a->state);
-	pair(&pairs[2], "auto", "true");
-	pair(&pairs[3], "operation", a->operation);
+	decide_pair(&pairs[1], "after", a->state);
+	decide_pair(&pairs[2], "auto", "true");
+	decide_pair(&pairs[3], "operation", a->operation);
 	out.params = params;
 	out.n_params = sizeof(params) / sizeof(params[0]);
 	out.event_type = AG__EVENT_TYPE__V__lifecycle;

@@ -8,7 +8,10 @@
 
 #include <aegis/bytes.h>
 
+#include <stdio.h>
 #include <string.h>
+
+enum { ASKED_NOTES_MAX = 8 };
 
 /* An id that iam made for this request alone says nothing about what it is
  * about. */
@@ -151,4 +154,32 @@ draft_new(const struct approvals *state, struct ag_ctx *ctx,
 	where(ctx, grant, a);
 	return a->resource == NULL || a->requester == NULL ||
 	    a->claims == NULL || a->request_id == NULL ? NULL : a;
+}
+
+char *
+draft_needs(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	char *out = ag_strdup(ctx, "");
+
+	for (size_t i = 0; out != NULL && i < a->n_needs; i++)
+		out = ag_printf(ctx, "%s%s%u of %s", out, i == 0 ? "" : ", ",
+		    a->needs[i]->quorum, a->needs[i]->group[0] == '\0' ?
+		    "system:*:approve" : a->needs[i]->group);
+	return out;
+}
+
+void
+draft_note(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	char at[AG_TIME_TEXT], name[64];
+
+	ag_time_text(a->expires_at, at);
+	ag_note_param(ctx, "needs", draft_needs(ctx, a));
+	ag_note_param(ctx, "expires_at", at);
+	for (size_t i = 0; i < a->n_asked && i < ASKED_NOTES_MAX; i++) {
+		snprintf(name, sizeof(name), "asked.%s", a->asked[i]->key);
+		ag_note_param(ctx, name, a->asked[i]->value);
+	}
+	if (a->claims->reason != NULL)
+		ag_note_param(ctx, "said", a->claims->reason);
 }

@@ -140,6 +140,7 @@ asked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		return AG_CORRUPT;
 	ag_metric_add(ctx, APPROVALS_M_ASKED, 1);
 	ag_note_param(ctx, "after", a->state);
+	draft_note(ctx, a);
 	return refuse_waiting(ctx, a);
 }
 

@@ -25,6 +25,14 @@ due_key(struct key *key, const Ag__BreakGlass *g)
 }
 
 static bool
+ended_key(struct key *key, const Ag__BreakGlass *g)
+{
+	key->len = 0;
+	return key_add_time(key, g->has_ended_at ? g->ended_at : g->expires_at,
+	    false) && key_add(key, g->id, strlen(g->id));
+}
+
+static bool
 pair_key(struct key *key, const char *person, const char *thing)
 {
 	key->len = 0;
@@ -75,6 +83,15 @@ may_follow(const Ag__BreakGlass *old, const Ag__BreakGlass *g)
 	return glass_may_become(glass_state_named(old->state), to);
 }
 
+static ag_err
+put_ended(struct ag_ctx *ctx, const Ag__BreakGlass *g)
+{
+	struct key key;
+
+	return !ended_key(&key, g) ? AG_CORRUPT :
+	    ag_store_put(ctx, T_GLASS_ENDED, key.bytes, key.len, "", 1);
+}
+
 ag_err
 glass_apply(struct ag_ctx *ctx, const Ag__BreakGlass *g, uint64_t version)
 {
@@ -93,6 +110,9 @@ glass_apply(struct ag_ctx *ctx, const Ag__BreakGlass *g, uint64_t version)
 		    old == NULL ? "none" : old->state, g->state);
 		return AG_OK;
 	}
+	if (old != NULL && strcmp(old->id, g->id) != 0 &&
+	    (err = put_ended(ctx, old)) != AG_OK)
+		return err;
 	if ((err = put_row(ctx, g, version)) != AG_OK ||
 	    (err = put_of(ctx, T_GLASS_USER, person, g)) != AG_OK ||
 	    (err = put_of(ctx, T_GLASS_KEY, g->resource->id, g)) != AG_OK)
@@ -107,7 +127,46 @@ glass_apply(struct ag_ctx *ctx, const Ag__BreakGlass *g, uint64_t version)
 	if (glass_state_named(g->state) == GLASS_ACTIVE)
 		return ag_store_put(ctx, T_GLASS_DUE, key.bytes, key.len, "", 1);
 	err = ag_store_del(ctx, T_GLASS_DUE, key.bytes, key.len);
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+	return err == AG_ITEM_NOT_FOUND || err == AG_OK ? put_ended(ctx, g) : err;
+}
+
+static ag_err
+forget(struct ag_ctx *ctx, const Ag__BreakGlass *g)
+{
+	const Ag__BreakGlass *last = glass_last(ctx, g->principal->id,
+	    g->resource->id);
+	struct key key;
+	ag_err err = AG_OK;
+
+	if (!ended_key(&key, g))
+		return AG_CORRUPT;
+	if ((err = ag_store_del(ctx, T_GLASS_ENDED, key.bytes, key.len)) != AG_OK ||
+	    (last != NULL && strcmp(last->id, g->id) == 0))
+		return err; /* when it is no longer the last, it comes back */
+	if (row_key(&key, g->principal->id, g))
+		err = ag_store_del(ctx, T_GLASS_USER, key.bytes, key.len);
+	if (err == AG_OK && row_key(&key, g->resource->id, g))
+		err = ag_store_del(ctx, T_GLASS_KEY, key.bytes, key.len);
+	if (err == AG_OK && row_key(&key, g->tenant, g))
+		err = ag_store_del(ctx, T_GLASS, key.bytes, key.len);
+	return err != AG_OK ? err :
+	    ag_store_del(ctx, T_GLASS_ID, g->id, strlen(g->id));
+}
+
+unsigned
+glass_purge(struct ag_ctx *ctx, int64_t before)
+{
+	char ids[APPROVAL_PURGE_EACH][AG_ID_SIZE];
+	unsigned n = book_due(ctx, T_GLASS_ENDED, before, ids,
+	    APPROVAL_PURGE_EACH), gone = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const Ag__BreakGlass *g = glass_find(ctx, ids[i]);
+
+		if (g != NULL && forget(ctx, g) == AG_OK)
+			gone += glass_find(ctx, ids[i]) == NULL;
+	}
+	return gone;
 }
 
 /* ------------------------------------------------------------------ reading */

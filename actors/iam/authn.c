@@ -185,6 +185,10 @@ iam_authenticate(struct call *c)
 	size_t len;
 	ag_err err;
 
+	if (c->op->type == AG_MSG_APPROVAL_CALLBACK) {
+		err = iam_callback_take(c);
+		return err != AG_OK ? err : take(c);
+	}
 	if (text == NULL || text[0] == '\0') {
 		if (c->rq->dev_identity == NULL || !ag_dev_identity(c->ctx))
 			return iam_unauthenticated(c, "token_missing", NULL);

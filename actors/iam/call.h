@@ -58,6 +58,8 @@ ag_err iam_guard_address(struct call *c) AG_MUST;
 ag_err iam_guard_account(struct call *c, const struct iam_node *node) AG_MUST;
 /* It was wrong once more. */
 void iam_guard_failed(struct call *c);
+/* callback.c: a click on a button; c->token is whose it is. */
+ag_err iam_callback_take(struct call *c) AG_MUST;
 /* Credential, standing: who it is. */
 ag_err iam_authenticate(struct call *c) AG_MUST;
 /* Every link's max_uses is set aside in the journal; AG_PENDING: the trip

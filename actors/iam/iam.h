@@ -355,6 +355,7 @@ struct iam {
 	struct iam_access_rule *access_rules;
 	size_t access_rule_count;
 	bool second_factor;             /* who approves needs one */
+	struct iam_callback *callback;  /* callback.c; NULL: no click counts */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct ag_secret *prompt_key; /* NULL: nobody has brought a prompt yet */
@@ -723,6 +724,9 @@ ag_err iam_glass_apply(struct iam *iam, struct ag_ctx *ctx,
 /* needs.c: named operations that people must agree to. */
 ag_err iam_duals_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 void iam_duals_fini(struct iam *iam);
+/* callback.c: who may decide by a click */
+ag_err iam_callback_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_callback_fini(struct iam *iam);
 ag_err iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
     const struct iam_caller *caller) AG_MUST;
 

@@ -39,6 +39,9 @@ static const struct quirk read_only[] = {
 	{ &ag__role_grant_ask__descriptor, "role" },
 	{ &ag__key_update_ask__descriptor, "nulls" },
 	{ &ag__principal_update_ask__descriptor, "nulls" },
+	{ &ag__callback_ask__descriptor, "body" },
+	{ &ag__callback_ask__descriptor, "signature" },
+	{ &ag__callback_ask__descriptor, "timestamp" },
 };
 
 static const char *const time_names[] = { "since", "until", "valid_from",

@@ -42,6 +42,8 @@ static const struct known known[FIELD_COUNT] = {
 	[FIELD_MCP_NAME] = KNOWN("mcp-name"),
 	[FIELD_MCP_PARAM] = KNOWN("mcp-param-key"),
 	[FIELD_MCP_SESSION] = KNOWN("mcp-session-id"),
+	[FIELD_SLACK_SIGNATURE] = KNOWN("x-slack-signature"),
+	[FIELD_SLACK_TIMESTAMP] = KNOWN("x-slack-request-timestamp"),
 };
 
 void
@@ -538,13 +540,25 @@ http_field(const struct http_reader *reader, enum http_field field)
 	return at == 0 ? NULL : reader->head + at;
 }
 
-bool
-http_is_json(const struct http_reader *reader)
+static bool
+is_type(const struct http_reader *reader, const char *wanted)
 {
 	const char *type = http_field(reader, FIELD_CONTENT_TYPE);
 	size_t len = type == NULL ? 0 : strcspn(type, "; \t");
 
-	return len == 16 && strncasecmp(type, "application/json", 16) == 0;
+	return len == strlen(wanted) && strncasecmp(type, wanted, len) == 0;
+}
+
+bool
+http_is_json(const struct http_reader *reader)
+{
+	return is_type(reader, "application/json");
+}
+
+bool
+http_is_form(const struct http_reader *reader)
+{
+	return is_type(reader, "application/x-www-form-urlencoded");
 }
 
 const char *

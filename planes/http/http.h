@@ -67,6 +67,8 @@ enum http_field {
 	FIELD_MCP_NAME,
 	FIELD_MCP_PARAM,
 	FIELD_MCP_SESSION,
+	FIELD_SLACK_SIGNATURE,
+	FIELD_SLACK_TIMESTAMP,
 	FIELD_COUNT,
 };
 
@@ -121,8 +123,9 @@ void http_next(struct http_reader *reader);
 size_t http_feed(struct http_reader *reader, const void *bytes, size_t len);
 /* The field's value, NULL if absent. */
 const char *http_field(const struct http_reader *reader, enum http_field field);
-/* Is its Content-Type application/json? */
+/* Is its Content-Type application/json? A form's? */
 bool http_is_json(const struct http_reader *reader);
+bool http_is_form(const struct http_reader *reader);
 const char *http_method(const struct http_reader *reader);
 /* Path without query, as it came. Borrowed; *len bytes. */
 const char *http_path(const struct http_reader *reader, size_t *len);

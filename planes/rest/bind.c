@@ -34,6 +34,37 @@ bind_stream(struct conn *conn, uint16_t op, void *msg, struct refuse *refuse)
 	return true;
 }
 
+/* A form, as those who send clicks on do; and what they signed: its bytes. */
+static void *
+bind_callback(struct conn *conn, struct refuse *refuse)
+{
+	struct http_reader *in = &conn->in;
+	struct pool *pool = &conn->plane->pool;
+	Ag__CallbackAsk *ask;
+	char *form;
+
+	if (!http_is_form(in)) {
+		refuse_set(refuse, AG_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type",
+		    "application/x-www-form-urlencoded is expected");
+		return NULL;
+	}
+	form = pool_strndup(pool, (const char *)in->body, in->body_len);
+	if (form == NULL) {
+		refuse_set(refuse, AG_REQUEST_TOO_LARGE, "body", NULL,
+		    "the body is too large");
+		return NULL;
+	}
+	ask = codec_bind_query(pool, &ag__callback_ask__descriptor, form, refuse);
+	if (ask == NULL)
+		return NULL;
+	ask->has_body = true;
+	ask->body.data = in->body;
+	ask->body.len = in->body_len;
+	ask->signature = (char *)(uintptr_t)http_field(in, FIELD_SLACK_SIGNATURE);
+	ask->timestamp = (char *)(uintptr_t)http_field(in, FIELD_SLACK_TIMESTAMP);
+	return ask;
+}
+
 static void *
 bind_input(struct conn *conn, const struct ag_operation *op,
     struct codec_batch *batch, struct refuse *refuse)
@@ -49,6 +80,8 @@ bind_input(struct conn *conn, const struct ag_operation *op,
 		    "%s takes no body", route_method_name(method));
 		return NULL;
 	}
+	if (op->type == AG_MSG_APPROVAL_CALLBACK)
+		return bind_callback(conn, refuse);
 	if (in->body_len > 0 && !http_is_json(in)) {
 		refuse_set(refuse, AG_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type",
 		    "application/json is expected");

@@ -125,11 +125,13 @@ print_operation(struct text *out, struct schemas *schemas,
 	const struct ag_operation *op = ag_operation_find(route->op);
 	bool query = route->method == METHOD_GET || route->method == METHOD_DELETE;
 	bool body = !query && op->ask != &ag__nothing__descriptor;
+	bool click = op->type == AG_MSG_APPROVAL_CALLBACK; /* signed, and a form */
 
 	text_printf(out, "\"operationId\":\"%s%s\",\"x-aegis-operation\":\"%s\","
-	    "\"security\":[{\"bearer\":[]}],\"parameters\":[", op->name,
+	    "\"security\":[%s],\"parameters\":[", op->name,
 	    route->method == METHOD_DELETE && op->type == AG_MSG_KEY_DESTROY ?
-	    "_BY_DELETE" : "", op->operation);
+	    "_BY_DELETE" : "", op->operation, click ? "{\"signature\":[]}" :
+	    "{\"bearer\":[]}");
 	print_path_params(out, route->path);
 	if (query)
 		print_query_params(out, op->ask, strchr(route->path, '{') == NULL);
@@ -137,13 +139,16 @@ print_operation(struct text *out, struct schemas *schemas,
 		print_header_param(out, "Idempotency-Key", "^[!-~]{1,64}$");
 	if ((op->flags & AG_OP_IDEM) != 0 && strchr(route->path, '{') != NULL)
 		print_header_param(out, "If-Match", "^\"[0-9]+\"$");
+	if (click)
+		print_header_param(out, "X-Slack-Request-Timestamp",
+		    "^[0-9]{1,12}$");
 	/* Any request may score so that it wants a second factor. */
 	print_header_param(out, "Aegis-Step-Up",
 	    "^chl_[0-9a-f]{32} totp=[0-9]{6}$");
 	text_char(out, ']');
 	if (body) {
-		text_str(out, ",\"requestBody\":{\"content\":{\"application/json\":"
-		    "{\"schema\":");
+		text_printf(out, ",\"requestBody\":{\"content\":{\"application/%s\":"
+		    "{\"schema\":", click ? "x-www-form-urlencoded" : "json");
 		schema_ref(out, schemas, op->ask, true);
 		text_str(out, "}}}");
 	}
@@ -276,7 +281,9 @@ openapi_print(struct text *out)
 	    "\"paths\":{");
 	print_paths(out, &schemas);
 	text_str(out, "},\"components\":{\"securitySchemes\":{\"bearer\":"
-	    "{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"}},"
+	    "{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
+	    "\"signature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":"
+	    "\"X-Slack-Signature\"}},"
 	    "\"responses\":{\"Problem\":{\"description\":\"Refused or failed\","
 	    "\"content\":{\"application/problem+json\":{\"schema\":"
 	    "{\"$ref\":\"#/components/schemas/Problem\"}}}}},\"schemas\":{");

@@ -593,6 +593,149 @@ test_glass_bounds(void **state)
 	ag_kit_free(&kit);
 }
 
+static size_t
+glass_count(struct ag_kit *kit)
+{
+	Ag__BreakGlassListAsk ask = AG__BREAK_GLASS_LIST_ASK__INIT;
+	const struct ag_kit_sent *sent;
+	Ag__Grant g = AG__GRANT__INIT;
+	size_t n = SIZE_MAX;
+
+	g.actor_id = alice;
+	g.has_actor_kind = 1;
+	g.actor_kind = AG__KIND__V__human;
+	g.has_approver = g.approver = 1;
+	ag_kit_operate(kit, AG_MSG_BREAK_GLASS_LIST, &g, &ask);
+	while ((sent = ag_kit_next(kit)) != NULL) {
+		const Ag__OutcomeEvent *o = sent->body;
+		Ag__BreakGlassListReply *r;
+
+		if (sent->type != AG_MSG_OUTCOME_EVENT || !o->has_reply)
+			continue;
+		r = ag__break_glass_list_reply__unpack(NULL, o->reply.len,
+		    o->reply.data);
+		assert_non_null(r);
+		n = r->n_items;
+		ag__break_glass_list_reply__free_unpacked(r, NULL);
+	}
+	return n;
+}
+
+/* The last one of a person for a key is never forgotten: its place in the journal
+ * counts. Those before it are. */
+static void
+test_glass_purge(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {keep_s: 172800}\n"
+	    "break_glass: {cooldown_s: 0, ttl_max_s: 60}\n");
+	struct end first = break_glass(kit, alice, key, WHY), second;
+
+	assert_int_equal(first.err, AG_OK);
+	ag_kit_advance(kit, 61 * 1000);
+	play(kit);
+	ag_kit_advance(kit, 3 * 86400 * 1000);
+	play(kit);
+	assert_int_equal(glass_count(kit), 1);
+	second = break_glass(kit, alice, key, WHY);
+	assert_true(second.appended && second.err == AG_OK);
+	ag_kit_advance(kit, 61 * 1000);
+	play(kit);
+	assert_int_equal(glass_count(kit), 1);
+	assert_int_equal(break_glass(kit, alice, key, WHY).err, AG_OK);
+	ag_kit_free(&kit);
+}
+
+/* How often it was said that `id` is about to expire. */
+static unsigned
+reminded(struct ag_kit *kit, const char *id)
+{
+	const struct ag_kit_sent *sent;
+	unsigned n = 0;
+
+	for (;;) {
+		while (ag_kit_journal(kit))
+			;
+		if ((sent = ag_kit_next(kit)) == NULL)
+			return n;
+		if (sent->type == AG_MSG_OUTCOME_EVENT) {
+			const Ag__OutcomeEvent *o = sent->body;
+
+			if (o->operation == NULL ||
+			    strcmp(o->operation, "approval.remind") != 0)
+				continue;
+			assert_string_equal(o->resource_id, id);
+			assert_true(ag_id_valid(o->event_id, "evt"));
+			assert_string_not_equal(o->event_id + 4, id + 4);
+			n++;
+		}
+	}
+}
+
+/* Once, while it still waits; never of what was decided. */
+static void
+test_reminded_once(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {ttl_s: 100, remind_s: 30}\n");
+	struct end end = decrypt(kit, "a", NULL), other = decrypt(kit, "b", NULL);
+
+	decide(kit, AG_MSG_APPROVAL_DENY, other.id, alice, "leads");
+	ag_kit_advance(kit, 69 * 1000);
+	assert_int_equal(reminded(kit, end.id), 0);
+	ag_kit_advance(kit, 2000);
+	assert_int_equal(reminded(kit, end.id), 1);
+	ag_kit_advance(kit, 10 * 1000);
+	assert_int_equal(reminded(kit, end.id), 0);
+	ag_kit_free(&kit);
+	kit = fleet("approvals: {ttl_s: 100, remind_s: 0}\n");
+	end = decrypt(kit, "a", NULL);
+	ag_kit_advance(kit, 99 * 1000);
+	assert_int_equal(reminded(kit, end.id), 0);
+	ag_kit_free(&kit);
+}
+
+static ag_err
+read_one(struct ag_kit *kit, const char *id)
+{
+	Ag__Nothing nothing = AG__NOTHING__INIT;
+	Ag__Grant g = AG__GRANT__INIT;
+
+	g.actor_id = alice;
+	g.has_actor_kind = 1;
+	g.actor_kind = AG__KIND__V__human;
+	g.has_approver = g.approver = 1;
+	g.resource_id = (char *)id;
+	ag_kit_operate(kit, id[0] == 'b' ? AG_MSG_BREAK_GLASS_READ :
+	    AG_MSG_APPROVAL_READ, &g, &nothing);
+	return play(kit).err;
+}
+
+/* What ended is kept so long and then gone; what waits, or may be used, stays. */
+static void
+test_purge(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {keep_s: 172800, ttl_s: 604800, "
+	    "window_s: 86400}\n");
+	struct end waits = decrypt(kit, "a", NULL), no = decrypt(kit, "b", NULL),
+	    yes = decrypt(kit, "c", NULL);
+
+	decide(kit, AG_MSG_APPROVAL_DENY, no.id, alice, "leads");
+	decide(kit, AG_MSG_APPROVAL_APPROVE, yes.id, alice, "leads");
+	ag_kit_advance(kit, 172800 * INT64_C(1000) - 1);
+	play(kit);
+	assert_int_equal(read_one(kit, no.id), AG_OK);
+	ag_kit_advance(kit, 1001);
+	play(kit);
+	assert_int_equal(read_one(kit, no.id), AG_ITEM_NOT_FOUND);
+	assert_int_equal(read_one(kit, yes.id), AG_OK);
+	ag_kit_advance(kit, 86400 * 1000);
+	play(kit);
+	assert_int_equal(read_one(kit, yes.id), AG_ITEM_NOT_FOUND);
+	assert_int_equal(read_one(kit, waits.id), AG_OK);
+	/* Asked anew: a forgotten one stands in nobody's way. */
+	assert_string_not_equal(decrypt(kit, "b", NULL).id, no.id);
+	ag_kit_free(&kit);
+}
+
 /* All of it is in the journal: another start knows it. */
 static void
 test_restart(void **state)
@@ -630,6 +773,9 @@ main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_reminded_once),
+		cmocka_unit_test(test_purge),
+		cmocka_unit_test(test_glass_purge),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_glass_transitions),
 		cmocka_unit_test(test_glass_bounds),
