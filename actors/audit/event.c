@@ -233,6 +233,29 @@ result(const Ag__OutcomeEvent *o, const Ag__Grant *g, Ag__Event *e)
 	e->journal_prev = o->journal_prev;
 }
 
+/* Only where audit.prompts says so does a grant have one. It is a parameter like
+ * the others, so what looks like a secret in it is taken out. */
+static ag_err
+prompt_text(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
+{
+	Ag__Pair **params, *pair;
+
+	if (g == NULL || g->prompt == NULL)
+		return AG_OK;
+	params = ag_alloc(ctx, (e->n_params + 1) * sizeof(*params));
+	pair = ag_alloc(ctx, sizeof(*pair));
+	if (params == NULL || pair == NULL)
+		return AG_NO_MEMORY;
+	if (e->n_params > 0)
+		memcpy(params, e->params, e->n_params * sizeof(*params));
+	ag__pair__init(pair);
+	pair->key = (char *)"prompt";
+	pair->value = g->prompt;
+	params[e->n_params++] = pair;
+	e->params = params;
+	return AG_OK;
+}
+
 /* The policies that decided; and a changed one whole, so that what it decides
  * from now on can be decided again from the log alone. */
 static ag_err
@@ -292,7 +315,8 @@ event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	if (e->latency_us > INT64_MAX)
 		e->latency_us = 0; /* received after it was recorded: another clock */
 	result(o, g, e);
-	err = policy(ctx, o, g, e);
+	if ((err = prompt_text(ctx, g, e)) == AG_OK)
+		err = policy(ctx, o, g, e);
 	return err != AG_OK ? err : resource(ctx, o, g, e);
 }
 

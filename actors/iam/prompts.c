@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prompts: what a host says somebody asked of a model. The text ends here: what
- * goes on is its HMAC-SHA256 under a key of the root of trust, by tenant, so
- * that who has a text can have it compared and who has the log cannot guess it.
+ * prompts: what a host says somebody asked of a model. The text ends here,
+ * unless audit.prompts wants it in the log: what goes on is its HMAC-SHA256
+ * under a key of the root of trust, by tenant, so that who has a text can have
+ * it compared and who has the log cannot guess it.
  */
 #include "call.h"
 
@@ -79,5 +80,7 @@ iam_prompt(struct call *c)
 	c->grant.prompt_hash.data = hash;
 	c->grant.prompt_hash.len = PROMPT_HASH;
 	c->grant.has_prompt_keyed = c->grant.prompt_keyed = true;
+	if (strcmp(ag_config_str(c->ctx, "audit.prompts", 0), "text") == 0)
+		c->grant.prompt = c->rq->prompt;
 	return AG_OK;
 }
