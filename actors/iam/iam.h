@@ -356,6 +356,7 @@ struct iam {
 	size_t access_rule_count;
 	bool second_factor;             /* who approves needs one */
 	struct iam_callback *callback;  /* callback.c; NULL: no click counts */
+	bool agents_end;                /* agents end things without being asked */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct ag_secret *prompt_key; /* NULL: nobody has brought a prompt yet */

@@ -17,6 +17,7 @@ struct iam_dual {
 };
 
 static const char dual_rule[] = "dual-control";
+static const char agents_rule[] = "agents-end-nothing-alone";
 
 /* ----------------------------------------------------------- configuration */
 
@@ -56,6 +57,7 @@ iam_duals_init(struct iam *iam, struct ag_ctx *ctx)
 	unsigned count = ag_config_count(ctx, list);
 
 	iam->second_factor = ag_config_int(ctx, "approvals.second_factor") != 0;
+	iam->agents_end = ag_config_int(ctx, "approvals.agents") == 0;
 	iam->duals = calloc(count == 0 ? 1 : count, sizeof(*iam->duals));
 	if (iam->duals == NULL)
 		return AG_NO_MEMORY;
@@ -240,6 +242,24 @@ check_duals(struct call *c)
 	return err;
 }
 
+/* What an agent ends does not come back, so a person is asked first; its own
+ * credential and those below it are its own to end. On every plane: what a tool
+ * of MCP needs, REST needs. */
+static ag_err
+check_agent(struct call *c)
+{
+	uint16_t op = c->op->type;
+
+	if (c->node->parent == NULL || c->iam->agents_end)
+		return AG_OK;
+	if (op == AG_MSG_AGENT_REVOKE && (c->subject == c->node ||
+	    (c->subject != NULL && iam_is_below(c->subject, c->node))))
+		return AG_OK;
+	return op != AG_MSG_KEY_DESTROY && op != AG_MSG_KEY_DEACTIVATE &&
+	    op != AG_MSG_AGENT_REVOKE ? AG_OK :
+	    iam_need(c, "", 1, 0, agents_rule);
+}
+
 /* Who decides is known by the roles that are valid now. */
 static ag_err
 say_person(struct call *c)
@@ -303,6 +323,8 @@ iam_check_needs(struct call *c)
 		return err;
 	if (err == AG_OK)
 		err = check_duals(c);
+	if (err == AG_OK)
+		err = check_agent(c);
 	if (err == AG_FULL)
 		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
 		    "More groups would have to agree than anybody can ask.");

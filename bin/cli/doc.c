@@ -67,7 +67,7 @@ doc_rest(void)
 /* ------------------------------------------------------------------- mcp */
 
 static const struct { const char *name, *op, *what; } tool_rows[] = {
-#define TOOL(name, op, key, hints, left_out, title, description) \
+#define TOOL(name, op, about, hints, left_out, title, description) \
 	{ #name, #op, description },
 #include "../planes/tools/tools.def"
 #undef TOOL

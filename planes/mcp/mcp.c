@@ -55,9 +55,9 @@ print_tool(struct text *out, const struct tool *tool)
 	text_str(out, ",\"outputSchema\":");
 	tool_output(out, tool);
 	text_printf(out, ",\"annotations\":{\"readOnlyHint\":%s,"
-	    "\"destructiveHint\":false,\"idempotentHint\":%s,"
+	    "\"destructiveHint\":%s,\"idempotentHint\":%s,"
 	    "\"openWorldHint\":false},\"_meta\":{\"io.aegis/scope\":", yes(read),
-	    yes((tool->hints & TOOL_AGAIN) != 0));
+	    yes((tool->hints & TOOL_ENDS) != 0), yes((tool->hints & TOOL_AGAIN) != 0));
 	text_json(out, tool_scope(tool, scope));
 	text_str(out, "}}");
 }

@@ -8,20 +8,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NONE false
-#define KEY true
+#define NONE NULL
+#define KEY "key"
+#define AGENT "agent"
 #define READ (TOOL_READ | TOOL_AGAIN)
 #define AGAIN TOOL_AGAIN
+#define ENDS TOOL_ENDS
 static const struct tool tools[] = {
-#define TOOL(name, op, key, hints, left_out, title, description) \
-	{ #name, AG_MSG_##op, key, hints, { left_out }, title, description },
+#define TOOL(name, op, about, hints, left_out, title, description) \
+	{ #name, AG_MSG_##op, about, hints, { left_out }, title, description },
 #include "tools.def"
 #undef TOOL
 };
 #undef NONE
 #undef KEY
+#undef AGENT
 #undef READ
 #undef AGAIN
+#undef ENDS
 enum { TOOL_COUNT = sizeof(tools) / sizeof(tools[0]) };
 
 const struct tool *
@@ -90,8 +94,9 @@ tool_scope(const struct tool *tool, char out[64])
 
 	if (op->kind == AG_KIND_ANY)
 		return NULL;
-	snprintf(out, 64, "%s:%s:%s", ag_kind_name(op->kind),
-	    (op->flags & AG_OP_ALL) != 0 ? "*" : "<key>", op->op);
+	snprintf(out, 64, (op->flags & AG_OP_ALL) != 0 ? "%s:*:%s" : "%s:<%s>:%s",
+	    ag_kind_name(op->kind), (op->flags & AG_OP_ALL) != 0 ? op->op :
+	    tool->about, op->op);
 	return out;
 }
 
@@ -119,14 +124,18 @@ tool_input(struct text *out, const struct tool *tool)
 {
 	const ProtobufCMessageDescriptor *d = tool_operation(tool)->ask;
 	struct schemas schemas = { .at = "#/$defs/" };
-	const char *comma = tool->key ? "," : "";
+	const char *comma = tool->about != NULL ? "," : "";
 
 	text_str(out, "{\"type\":\"object\",\"properties\":{");
-	if (tool->key)
-		text_str(out, "\"key\":{\"type\":\"string\",\"minLength\":1,"
-		    "\"maxLength\":63,\"description\":\"The key's id or alias.\"}");
+	if (tool->about != NULL)
+		text_printf(out, "\"%s\":{\"type\":\"string\",\"minLength\":1,"
+		    "\"maxLength\":63,\"description\":\"The %s's id%s.\"}",
+		    tool->about, tool->about,
+		    tool_operation(tool)->kind == AG_KIND_KEY ? " or alias" : "");
 	schema_members(out, &schemas, d, true, tool->left_out, comma);
-	text_printf(out, "},\"required\":[%s", tool->key ? "\"key\"" : "");
+	text_str(out, "},\"required\":[");
+	if (tool->about != NULL)
+		text_printf(out, "\"%s\"", tool->about);
 	schema_required(out, d, true, tool->left_out, comma);
 	text_str(out, "],\"additionalProperties\":false");
 	add_definitions(out, &schemas);
@@ -150,26 +159,32 @@ tool_output(struct text *out, const struct tool *tool)
 
 /* -------------------------------------------------------------------- calls */
 
-/* The arguments' `key` is the operation's selector; it is no member. */
+/* What the tool is about is the operation's selector; it is no member. */
 static void *
 bind_arguments(struct pool *pool, const struct tool *tool, json_t *arguments,
     struct tool_ask *ask, struct refuse *refuse)
 {
-	const json_t *key = json_object_get(arguments, "key");
-	const char *text = json_string_value(key);
-	size_t len = json_string_length(key);
+	const json_t *about = tool->about == NULL ? NULL :
+	    json_object_get(arguments, tool->about);
+	const char *text = json_string_value(about);
+	size_t len = json_string_length(about);
 
-	if (!tool->key)
+	if (tool->about == NULL)
 		return codec_bind_object(pool, tool_operation(tool)->ask,
 		    arguments, NULL, refuse);
 	if (text == NULL || len == 0 || len > AG_NAME_MAX || strlen(text) != len) {
-		refuse_set(refuse, AG_INVALID_FIELD, key == NULL ? "missing" :
-		    "wrong_type", "/key", "a key's id or alias is expected");
+		char *field = pool_zalloc(pool, strlen(tool->about) + 2);
+
+		if (field != NULL)
+			strcpy(stpcpy(field, "/"), tool->about);
+		refuse_set(refuse, AG_INVALID_FIELD, about == NULL ? "missing" :
+		    "wrong_type", field, "the %s is named by a string",
+		    tool->about);
 		return NULL;
 	}
 	ask->selector = pool_strndup(pool, text, len);
 	return codec_bind_object(pool, tool_operation(tool)->ask, arguments,
-	    "key", refuse);
+	    tool->about, refuse);
 }
 
 void

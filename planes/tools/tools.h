@@ -12,12 +12,13 @@
 enum tool_hint {
 	TOOL_READ = 1 << 0,  /* changes nothing */
 	TOOL_AGAIN = 1 << 1, /* twice is once */
+	TOOL_ENDS = 1 << 2,  /* destructive: what it ends does not come back */
 };
 
 struct tool {
 	const char *name;
 	uint16_t op;
-	bool key;       /* its argument `key` is the selector */
+	const char *about; /* its argument that is the selector; NULL: none */
 	unsigned hints;
 	const char *left_out[2]; /* ends in NULL */
 	const char *title;

@@ -15,7 +15,7 @@ from test_mcp_conformance import node  # noqa: F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES = os.path.join(ROOT, "examples")
-TOOLS = ["my_activity", "my_scopes", "sign"]
+TOOLS = ["my_activity", "my_scopes", "request_access", "sign"]
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_an_sdk(node, fleet, agent, script, version):  # noqa: F811
                                    AEGIS_KEY=alias))
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said == {"version": version, "tools": ["describe_key", "sign", "verify", "my_scopes", "my_activity"],
+    assert said == {"version": version, "tools": ["describe_key", "sign", "verify", "my_scopes", "my_activity", "request_access"],
                     "key_id": key_id, "valid": True, "refused": "ItemNotFound",
                     "scopes": SCOPES, "prompt": 1, "unknown": -32602}
 

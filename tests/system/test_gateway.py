@@ -98,17 +98,17 @@ def calm(request):
 def test_lists_are_merged_and_filtered(gate):
     mine = gate.agent("tool:weather/forecast:call")
     tools = mine.tools()
-    assert list(tools) == ["my_scopes", "my_activity", "weather__forecast"]
+    assert list(tools) == ["my_scopes", "my_activity", "request_access", "weather__forecast"]
     shown = tools["weather__forecast"]
     assert shown["description"] == "Tells the weather." and shown["title"] == "Forecast"
     assert shown["inputSchema"]["properties"] == CITY and "outputSchema" not in shown
     assert shown["annotations"]["readOnlyHint"] is True
     assert shown["_meta"] == {"io.aegis/scope": "tool:weather/forecast:call", "io.aegis/server": "weather"}
     # Of a whole server, of all; a destructive one is not there unless it is allowed.
-    assert list(gate.agent("tool:label=server=weather:call").tools())[2:] == ["weather__forecast", "weather__purge"]
+    assert list(gate.agent("tool:label=server=weather:call").tools())[3:] == ["weather__forecast", "weather__purge"]
     both = gate.agent("tool:label=server=weather:call", "tool:files/readFile:call").tools()
-    assert list(both)[2:] == ["weather__forecast", "weather__purge", "files__readFile"]
-    assert [n for n in gate.person().tools() if "__" in n] == list(both)[2:]
+    assert list(both)[3:] == ["weather__forecast", "weather__purge", "files__readFile"]
+    assert [n for n in gate.person().tools() if "__" in n] == list(both)[3:]
     assert not [name for name in gate.agent("key:a:sign").tools() if "__" in name]
     # The older era and the functions have the same.
     old = McpThen(gate.fleet, mine.http.token)

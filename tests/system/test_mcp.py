@@ -14,7 +14,9 @@ from conftest import BUILD, Client, Fleet, b64, unb64, wait_for
 from mcp_client import CONFIG_MCP, META, NOW, THEN, Mcp, McpThen, validate
 
 ALL = ["list_keys", "describe_key", "public_key", "sign", "verify", "encrypt", "decrypt", "wrap",
-       "generate_data_key", "create_key", "rotate_key", "my_scopes", "my_activity"]
+       "generate_data_key", "create_key", "rotate_key", "deactivate_key", "destroy_key", "revoke_agent", "my_scopes", "my_activity",
+       "request_access"]
+EVERYBODY = ["my_scopes", "my_activity", "request_access"]
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +128,12 @@ def test_tools_are_what_the_scopes_allow(fleet, admin, person, unique):
     key = unique("key")
     fleet.key(admin, key)
     shown = {"sign": ["sign"], "verify": ["verify"], "public-key": ["public_key"], "read": ["describe_key"],
-             "rotate": ["rotate_key"], "unwrap": [], "destroy": []}
+             "rotate": ["rotate_key"], "unwrap": [], "destroy": ["destroy_key"], "deactivate": ["deactivate_key"]}
     for op, tools in shown.items():
         who = agent(fleet, admin, ["key:%s:%s" % (key, op)])
-        assert list(who.tools()) == tools + ["my_scopes", "my_activity"], op
+        assert list(who.tools()) == tools + EVERYBODY, op
     auditor = fleet.person(unique("auditor"), ["auditor"])
-    assert list(Mcp(fleet, auditor.token).tools()) == ["list_keys", "describe_key", "my_scopes", "my_activity"]
+    assert list(Mcp(fleet, auditor.token).tools()) == ["list_keys", "describe_key"] + EVERYBODY
 
 
 def test_tools_lose_what_a_parent_loses(fleet, admin, unique):
@@ -142,7 +144,7 @@ def test_tools_lose_what_a_parent_loses(fleet, admin, unique):
     assert "sign" in who.tools()
     admin.ok("PUT", "/v1/principals/%s/roles/auditor" % name, {})
     admin.ok("DELETE", "/v1/principals/%s/roles/admin" % name)
-    assert list(who.tools()) == ["my_scopes", "my_activity"]
+    assert list(who.tools()) == EVERYBODY
 
 
 def test_every_answer_fits_its_schema(fleet, admin, person, unique):
@@ -176,7 +178,13 @@ def test_every_answer_fits_its_schema(fleet, admin, person, unique):
     assert sign in [k["alias"] for k in use("list_keys", limit=1000)["items"]]
     assert use("my_scopes")["scopes"] == ["*:*:*"]
     assert use("my_activity", limit=5)["items"]
-    assert called == set(ALL)
+    use("deactivate_key", key=aes, reason="old")
+    use("destroy_key", key=aes, reason="old", pending_window_s=86400 * 7)
+    use("revoke_agent", agent=agent(fleet, admin, ["key:%s:sign" % sign]).id, reason="done")
+    # What people must agree to is in test_mcp_approvals.py.
+    assert called == set(ALL) - {"request_access"}
+    assert {n for n, tool in tools.items() if tool["annotations"]["destructiveHint"]} == {
+        "deactivate_key", "destroy_key", "revoke_agent"}
     for tool in tools.values():
         assert set(tool["annotations"]) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 

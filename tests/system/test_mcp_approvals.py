@@ -27,7 +27,8 @@ def house():
     config["mcp"]["approvals_url"] = PAGE
     fleet = Fleet(config=dict(config, approvals={"second_factor": False, "ttl_s": 600}, gateway={
         "enabled": True, "refresh_s": 1, "servers": [{"name": "box", "url": box.url}],
-        "tools": [{"tool": "box/purge", "risk": "destructive", "allow": True}]}))
+        "tools": [{"tool": "box/purge", "risk": "destructive", "allow": True}]},
+        grants={"rules": [{"scope": "key:spare:*", "ttl_max_s": 1800}]}, audit={"prompts": "text"}))
     try:
         fleet.start()
         fleet.root, fleet.box = fleet.admin(), box
@@ -173,3 +174,76 @@ def test_a_destructive_tool_of_another_server(house):
     got = http.post("/v1/agent/call", {"name": "box__purge", "arguments": {}},
                     headers={"Aegis-Approval": got.json["approval_id"]})
     assert got.status == 200 and got.json["result"]["isError"] is False
+
+
+def test_agents_end_nothing_alone(house):
+    """Destroying, deactivating, revoking another: the scope is not enough, on any plane. Below itself it is."""
+    who = house.agent(house.root, ["key:old:destroy", "key:old:deactivate", "key:old:sign"], "cleaner", max_depth=1)
+    victim = house.agent(house.root, ["key:old:sign"], "victim")
+    boss = house.agent(house.root, ["agent:%s:revoke" % victim.id], "boss")
+    house.key(house.root, "old", activate=True)
+    tools = Mcp(house, who.token).tools()
+    assert [n for n in tools if tools[n]["annotations"]["destructiveHint"]] == ["deactivate_key", "destroy_key"]
+    assert "revoke_agent" in Mcp(house, boss.token).tools()
+    mine = Mcp(house, who.token)
+    ask = {"name": "deactivate_key", "arguments": {"key": "old", "reason": "rotated out"}}
+    got = mine.ask("tools/call", ask, meta=LEADS)
+    apr, state = led(got)
+    event, = house.event_of(house.root, got)
+    assert (event["operation"], event["code"]) == ("key.deactivate", "ApprovalRequired")
+    # REST and functions need the same approval, by the same question.
+    rest = house.client(who.token).post("/v1/keys/old/deactivate", {"reason": "rotated out"})
+    assert (rest.status, rest.code) == (403, "ApprovalRequired") and rest.json["approval_id"] == apr, rest
+    assert rest.json["rule"] == "agents-end-nothing-alone"
+    then = McpThen(house, who.token).ask("tools/call", ask).json["result"]
+    assert then["isError"] is True and json.loads(then["content"][0]["text"])["approval_id"] == apr
+    assert house.root.ok("GET", "/v1/keys/old")["state"] == "Active"
+    approve(house, apr)
+    assert plain(again(mine, ask, state))["state"] == "Deactivated"
+    other = Mcp(house, boss.token).ask("tools/call", {"name": "revoke_agent", "arguments": {
+        "agent": victim.id, "reason": "x"}}, meta=LEADS)
+    approve(house, led(other)[0])
+    done = again(Mcp(house, boss.token), {"name": "revoke_agent", "arguments": {"agent": victim.id, "reason": "x"}}, led(other)[1])
+    assert plain(done)["revoked"] >= 1, done
+    # What is below, and itself, nobody is asked about.
+    child = house.client(who.token).ok("POST", "/v1/agents/issue", {
+        "label": "child", "scopes": ["key:old:sign"], "ttl_s": 600})
+    assert house.client(who.token).post("/v1/agents/%s/revoke" % child["agent_id"], {"reason": "done"}).status == 200
+    assert plain(Mcp(house, who.token).ask("tools/call", {"name": "revoke_agent", "arguments": {
+        "agent": who.id, "reason": "done"}}))["revoked"] >= 1
+
+
+def test_access_for_a_while(house):
+    """request_access: people agree, then the agent may, and sees it; what no rule gives is refused at once."""
+    house.key(house.root, "spare")
+    who = Mcp(house, house.agent(house.root, ["key:pay:decrypt"], "temp", ttl_s=86400).token)
+    ask = {"name": "request_access", "arguments": {"scopes": ["key:spare:sign"], "reason": "month end", "ttl_s": 600}}
+    assert "request_access" in who.tools() and "sign" not in who.tools()
+    apr, state = led(who.ask("tools/call", ask, meta=LEADS))
+    shown = house.alice.ok("GET", "/v1/approvals/" + apr)
+    assert shown["operation"] == "grant.request" and "sign" not in who.tools()
+    approve(house, apr)
+    grant = plain(again(who, ask, state))
+    assert grant["scopes"] == ["key:spare:sign"] and grant["approval_id"] == apr and grant["state"] == "active"
+    wait_for(lambda: "sign" in who.tools(), 30, what="the tool")
+    signed = who.ask("tools/call", {"name": "sign", "arguments": {"key": "spare", "message_b64": b64(b"m")}})
+    assert plain(signed)["signature_b64"]
+    refused = who.ask("tools/call", dict(ask, arguments=dict(ask["arguments"], scopes=["key:pay:sign"]))).json["result"]
+    assert json.loads(refused["content"][0]["text"])["reason_code"] == "no_matching_rule"
+
+
+def test_a_prompt_in_clear(house):
+    """audit.prompts: text. Its hash is there as ever; what looks like a secret in it is not."""
+    who = Mcp(house, house.clerk.token)
+    secret = "AKIA" + "Q3EXAMPLEQ3EXAMP"
+    words = "look up the forecast\nfor Oslo with %s please" % secret
+
+    def done():
+        got = who.ask("tools/call", {"name": "box__get", "arguments": {}}, meta={"io.aegis/prompt": words})
+        return got if got.json["result"]["isError"] is False else None
+    event, = house.event_of(house.root, wait_for(done, 30, what="the key for prompts"))
+    assert event["prompt_hash"].startswith("hmac:")
+    kept = event["params"]["prompt"]
+    assert kept.startswith("look up the forecast\nfor Oslo with [redacted:cloud_key:") and kept.endswith("] please"), kept
+    event, = house.event_of(house.root, who.ask("tools/call", {"name": "box__get", "arguments": {}}))
+    assert "prompt" not in event["params"] and event["prompt_hash"] is None

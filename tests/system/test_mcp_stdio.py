@@ -65,7 +65,7 @@ def test_both_eras_and_nothing_else_on_stdout(fleet, admin, unique, tmp_path):
     assert program.ask("initialize", {"protocolVersion": THEN, "capabilities": {}})["result"]["protocolVersion"] == THEN
     program.tell(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
     names = [t["name"] for t in program.ask("tools/list")["result"]["tools"]]
-    assert names == ["sign", "my_scopes", "my_activity"]
+    assert names == ["sign", "my_scopes", "my_activity", "request_access"]
     program.tell("this is no message")
     assert json.loads(program.process.stdout.readline())["error"]["code"] == -32600
     assert program.ask("ping")["result"] == {}

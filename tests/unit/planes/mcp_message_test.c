@@ -383,7 +383,11 @@ test_tools_by_scope(void **state)
 	assert_false(tool_is_shown(tool_named("create_key"), one, 1));
 	assert_false(tool_is_shown(tool_named("list_keys"), one, 1));
 	assert_true(tool_is_shown(tool_named("create_key"), all, 1));
-	assert_null(tool_named("destroy_key"));
+	assert_true(tool_is_shown(tool_named("destroy_key"), one, 1));
+	assert_false(tool_is_shown(tool_named("destroy_key"), sign, 1));
+	assert_false(tool_is_shown(tool_named("revoke_agent"), one, 1));
+	assert_true(tool_is_shown(tool_named("request_access"), none, 0));
+	assert_null(tool_named("unwrap"));
 }
 
 static void
@@ -404,8 +408,9 @@ test_definitions_are_json(void **state)
 		assert_non_null(root);
 		assert_string_equal(json_string_value(json_object_get(root, "type")),
 		    "object");
-		assert_true(tool->key == (json_object_get(json_object_get(root,
-		    "properties"), "key") != NULL));
+		if (tool->about != NULL)
+			assert_non_null(json_object_get(json_object_get(root,
+			    "properties"), tool->about));
 		json_decref(root);
 		text_reset(&text, false);
 		tool_output(&text, tool);
