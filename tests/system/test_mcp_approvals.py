@@ -126,8 +126,8 @@ def test_states_that_are_not_good(house, ask):
     house.move_clock(700)
     floor = house.now() - 5
 
-    def moved():
-        (event,) = house.event_of(house.root, house.root.get("/v1/whoami"))
+    def moved():  # for the plane that opens states: it says when it was asked
+        (event,) = house.event_of(house.root, who.ask("tools/list"))
         return datetime.datetime.fromisoformat(event["occurred_at"].replace("Z", "+00:00")).timestamp() >= floor
     wait_for(moved, what="the clock")
     check("state_expired", who, ask, late)
