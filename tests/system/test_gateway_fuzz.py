@@ -40,7 +40,8 @@ def site(tmp_path_factory):
             responder={"dry_run": True}))
         fleet.start()
         fleet.root, fleet.secret = fleet.admin(), secret
-        wait_for(lambda: [t for t in fleet.root.ok("GET", "/v1/tools")["items"] if t["state"] == "accepted"], 30, what="tools")
+        wait_for(lambda: [t for t in fleet.root.ok("GET", "/v1/tools")["items"] if t["state"] == "accepted"], 30,
+                 what="the example's tools")
         yield fleet
     finally:
         if fleet is not None:
@@ -129,12 +130,16 @@ def test_the_one_process_that_knows_it_leaves_no_core(site):
     assert core[4:6] == ["0", "0"], core
     before = set(os.listdir(site.state))
     os.kill(pid, signal.SIGABRT)
-    wait_for(lambda: site.processes()["gateway"] not in (0, pid), 30,
+    wait_for(lambda: site.processes().get("gateway", 0) not in (0, pid), 30,
              what="another gateway")
     assert set(os.listdir(site.state)) - before <= {"run"}
     assert not [name for name in os.listdir(site.state) + os.listdir(".") if name.startswith("core")]
     site.root = site.admin()
-    wait_for(lambda: [t for t in site.root.ok("GET", "/v1/tools")["items"] if t["state"] == "accepted"], 30, what="tools")
+
+    def again():
+        got = site.root.get("/v1/tools")
+        return got.status == 200 and [t for t in got.json["items"] if t["state"] == "accepted"]
+    wait_for(again, 30, what="the tools of the new one")
 
 
 def test_without_its_secret_nothing_starts(site, tmp_path):

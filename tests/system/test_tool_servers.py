@@ -43,8 +43,10 @@ def row(server, **more):
 
 
 def wait_callable(fleet, name, path):
-    return wait_for(lambda: [t for t in fleet.root.ok("GET", "/v1/tools?server=" + name)["items"]
-                             if t["name"] == path and t["state"] == "accepted"], SOON_S, what=path)
+    def there():
+        got = fleet.root.get("/v1/tools?server=" + name)
+        return got.status == 200 and [t for t in got.json["items"] if t["name"] == path and t["state"] == "accepted"]
+    return wait_for(there, SOON_S, what=path)
 
 
 def call(who, name, **arguments):
@@ -107,7 +109,8 @@ def test_what_was_added_is_there_after_a_restart(yard):
         yard.root.ok("PUT", "/v1/tool-servers/kept", row(other))
 
         def state():
-            return [t["state"] for t in yard.root.ok("GET", "/v1/tool-servers/kept")["tools"]]
+            got = yard.root.get("/v1/tool-servers/kept")
+            return got.status == 200 and [t["state"] for t in got.json["tools"]]
         wait_for(lambda: state() == ["changed"], SOON_S, what="the tool to stand still")
         yard.stop()
         yard.start()
