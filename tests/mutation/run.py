@@ -83,20 +83,20 @@ class Bench:
 
     def __init__(self, build, source, test):
         self.build, self.program = build, "tests/unit/" + test
+        last = subprocess.run(["ninja", "-C", build, "-t", "commands", self.program], capture_output=True, text=True,
+                              check=True).stdout.strip().split("\n")[-1]
+        self.link = [w for w in shlex.split(last) if w != "ccache"] + SANITIZE
         row = [e for e in json.load(open(os.path.join(build, "compile_commands.json")))
                if os.path.normpath(os.path.join(e["directory"], e["file"])) == os.path.abspath(source)
-               and e["output"].startswith(self.program + ".p/")]
+               and e["output"] in self.link]
         if not row:
             raise SystemExit("mutation: %s is not in %s" % (source, test))
         self.object = row[0]["output"]
         words = [w for w in shlex.split(row[0]["command"]) if w != "ccache"]
         cut = words.index("-MD")
-        # _test.p holds nothing but what was made for that program: the object serves all tests of a file.
+        # Tests of a file link the object of its program, or one of their own made likewise: one serves them all.
         self.compile = [w for w in words[:cut] if w != "-Werror" and not w.startswith("-O")] + SANITIZE + [
             "-w", "-O0", "-g0", "-U_FORTIFY_SOURCE", "-I" + os.path.dirname(os.path.abspath(source))]
-        last = subprocess.run(["ninja", "-C", build, "-t", "commands", self.program], capture_output=True, text=True,
-                              check=True).stdout.strip().split("\n")[-1]
-        self.link = [w for w in shlex.split(last) if w != "ccache"] + SANITIZE
 
     def fails(self, folder, made, tell):
         program = os.path.join(folder, "bent")
