@@ -120,6 +120,10 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_TENANT_SUSPEND, iam_on_tenant_suspend },
 	{ AG_MSG_TENANT_RESUME, iam_on_tenant_resume },
 	{ AG_MSG_TENANT_DELETE, iam_on_tenant_delete },
+	{ AG_MSG_CLIENT_SECRET, iam_on_client_secret },
+	{ AG_MSG_CLIENT_SECRET_REMOVE, iam_on_client_secret_remove },
+	{ AG_MSG_CLIENT_TOKEN, iam_on_client_token },
+	{ AG_MSG_TOKEN_INTROSPECT, iam_on_token_introspect },
 	{ AG_MSG_TOTP_BEGIN, iam_on_totp_begin },
 	{ AG_MSG_TOTP_CONFIRM, iam_on_totp_confirm },
 	{ AG_MSG_TOTP_REMOVE, iam_on_totp_remove },
@@ -160,6 +164,7 @@ static const char *const tables[] = {
 	[IAM_T_RECENT] = "recent",
 	[IAM_T_GLASS] = "glass",
 	[IAM_T_ACCESS] = "access",
+	[IAM_T_CLIENTS] = "clients",
 	NULL,
 };
 

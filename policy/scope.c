@@ -147,7 +147,7 @@ static const char *const ops[] = {
 	"import-parameters", "mac", "mac-verify", "public-jwk", "public-key",
 	"random", "rotate", "sign", "unfreeze", "unwrap", "verify", "wrap",
 	"delegation-chain", "delete", "grant", "resume", "revoke", "suspend",
-	"tokens", "totp", "ungrant",
+	"introspect", "secret", "token", "tokens", "totp", "ungrant",
 	"export", "proof", "stream",
 	"dismiss", "honey", "pause", "redeliver", "tenant",
 	"check", "explain", "lint", "rollback", "simulate", "validate",

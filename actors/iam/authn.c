@@ -55,9 +55,8 @@ iam_unauthenticated(struct call *c, const char *reason, const char *detail)
 	    "%s", detail != NULL ? detail : "The credential is not accepted.");
 }
 
-/* The signature is good: is it the credential that the journal knows? */
-static bool
-is_known(const struct iam_token *token, const struct iam_claims *claims)
+bool
+iam_token_known(const struct iam_token *token, const struct iam_claims *claims)
 {
 	const struct iam_node *node = token->node;
 	const char *kind = ag_enum_name(&ag__kind__v__descriptor, node->kind);
@@ -95,7 +94,7 @@ verify(struct call *c, const char *text, size_t len, const uint8_t hash[32])
 	c->token = iam_token_find(iam, claims.jti);
 	if (c->token == NULL)
 		return iam_unauthenticated(c, expired ? why : "token_revoked", NULL);
-	if (!is_known(c->token, &claims))
+	if (!iam_token_known(c->token, &claims))
 		return iam_unauthenticated(c, "token_claims", NULL);
 	until = claims.exp_ms < c->token->expires_at ? claims.exp_ms :
 	    c->token->expires_at;
@@ -153,28 +152,37 @@ take(struct call *c)
 	return err;
 }
 
+/* A token for this one request. */
+ag_err
+iam_call_assume(struct call *c, struct iam_node *node, const char *issuer)
+{
+	struct iam_foreign *foreign = ag_alloc(c->ctx, sizeof(*foreign));
+
+	c->token = ag_alloc(c->ctx, sizeof(*c->token));
+	if (c->token == NULL || foreign == NULL)
+		return AG_NO_MEMORY;
+	c->token->node = node;
+	c->token->foreign = foreign;
+	foreign->issuer = issuer;
+	c->token->issued_at = c->now;
+	c->token->expires_at = c->now + 1;
+	return take(c);
+}
+
 /* Whoever says who they are is believed: for trying things out on one's own
  * machine, by an option whose name says what it is. */
 static ag_err
 believe(struct call *c)
 {
 	struct iam_tenant *tenant = iam_tenant_find(c->iam, IAM_FIRST_TENANT);
-	struct iam_foreign *foreign = ag_alloc(c->ctx, sizeof(*foreign));
-
-	c->token = ag_alloc(c->ctx, sizeof(*c->token));
-	if (c->token == NULL || foreign == NULL)
-		return AG_NO_MEMORY;
-	c->token->node = tenant == NULL ||
+	struct iam_node *node = tenant == NULL ||
 	    strlen(c->rq->dev_identity) > AG_NAME_MAX ? NULL :
 	    iam_principal_find(c->iam, tenant, c->rq->dev_identity);
-	if (c->token->node == NULL)
+
+	if (node == NULL)
 		return iam_unauthenticated(c, "token_claims",
 		    "Nobody here has this name.");
-	c->token->foreign = foreign;
-	foreign->issuer = "unsafe-dev-identity";
-	c->token->issued_at = c->now;
-	c->token->expires_at = c->now + 1;
-	return AG_OK;
+	return iam_call_assume(c, node, "unsafe-dev-identity");
 }
 
 ag_err
@@ -189,11 +197,12 @@ iam_authenticate(struct call *c)
 		err = iam_callback_take(c);
 		return err != AG_OK ? err : take(c);
 	}
+	if ((c->op->flags & AG_OP_BASIC) != 0)
+		return iam_client_authenticate(c);
 	if (text == NULL || text[0] == '\0') {
 		if (c->rq->dev_identity == NULL || !ag_dev_identity(c->ctx))
 			return iam_unauthenticated(c, "token_missing", NULL);
-		err = believe(c);
-		return err != AG_OK ? err : take(c);
+		return believe(c);
 	}
 	len = strnlen(text, IAM_TOKEN_BYTES_MAX + 1);
 	if (len > IAM_TOKEN_BYTES_MAX)

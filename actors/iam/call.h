@@ -45,6 +45,15 @@ ag_err iam_call_sign(struct call *c) AG_MUST;
 	(iam_call_sign(c) == AG_OK ? ag_refuse((c)->ctx, __VA_ARGS__) : \
 	    AG_GENERAL_FAILURE)
 
+/* The request of the trip that is worked on, nobody's yet; NULL: no memory. */
+struct call *iam_call_new(struct iam *iam, struct ag_ctx *ctx);
+/* It is known who it is: what else must be checked, and on. */
+ag_err iam_call_go_on(struct call *c) AG_MUST;
+/* Somebody who proved it without a token of ours; issuer lasts. */
+ag_err iam_call_assume(struct call *c, struct iam_node *node, const char *issuer)
+    AG_MUST;
+/* clients.c: AG_PENDING, and then the request goes on or is refused. */
+ag_err iam_client_authenticate(struct call *c) AG_MUST;
 /* prompts.c: the hash of what the host says was asked of the model. */
 ag_err iam_prompt(struct call *c) AG_MUST;
 /* 401; detail NULL: the usual words. */

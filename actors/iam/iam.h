@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include "otp.h"
+#include "phc.h"
 #include "recent.h"
 #include "roles.h"
 #include "rules.h"
@@ -36,6 +37,7 @@ enum {
 	IAM_HOLDS_MAX = 16384,    /* agents held at a time */
 	IAM_HOLD_EVENTS_MAX = 8,  /* unruled events of one agent */
 	IAM_HOLD_WAITING_MAX = 64, /* parked requests of one agent */
+	IAM_HASHES_MAX = 8,       /* of client secrets, for the worker */
 	IAM_DRAFTS_MAX = 1024,    /* credentials being signed */
 	IAM_SCOPES_MAX = 64,      /* of a credential */
 	IAM_CIDRS_MAX = 16,
@@ -90,6 +92,7 @@ enum iam_table_name {
 	IAM_T_RECENT,       /* recent.c */
 	IAM_T_GLASS,        /* BreakGlassFact, of those that are open */
 	IAM_T_ACCESS,       /* AccessFact, of those that count */
+	IAM_T_CLIENTS,      /* ClientSecretFact, of those that count */
 };
 
 enum iam_metric {
@@ -214,6 +217,10 @@ struct iam_totp {
 	uint64_t step; /* the newest whose code was taken: none again up to it */
 	struct iam_window wrong;
 };
+/* A service's secret; its hash. */
+struct iam_client {
+	char phc[IAM_PHC_SIZE];
+};
 /* One request that waits for its caller's code; id "": free. */
 struct iam_challenge {
 	char id[AG_ID_SIZE];
@@ -253,6 +260,7 @@ struct iam_node {
 	struct iam_window window;
 	struct iam_hold *hold;
 	struct iam_totp *totp; /* people; NULL: none begun */
+	struct iam_client *client; /* services; NULL: no secret */
 	int64_t stepped_up_at; /* 0: not since the start */
 	struct iam_recent *recent; /* NULL: nothing was counted */
 	struct iam_external *external; /* principals; NULL: none */
@@ -334,7 +342,7 @@ struct iam {
 	unsigned hold_ms, depth_max, ttl_max_s;
 	unsigned quota[IAM_COUNTS];  /* of one tenant */
 	unsigned common[IAM_COUNTS]; /* used beyond the tenants' own shares */
-	unsigned holds, drafts;
+	unsigned holds, drafts, hashing;
 	bool store_changed; /* to be committed before the turn's messages go */
 	struct iam_issuer *issuers; /* of the configuration */
 	unsigned issuer_count, issuer_ticks;
@@ -570,6 +578,9 @@ const struct iam_issuer_key *iam_keyring_current(const struct iam_keyring *ring,
  * expired); otherwise the reason_code. */
 const char *iam_jwt_verify(struct iam_keyring *ring, const char *audience,
     const struct iam_jwt *jwt, int64_t now_ms, struct iam_claims *out);
+/* authn.c. The signature is good: is it the credential that the journal knows? */
+bool iam_token_known(const struct iam_token *token,
+    const struct iam_claims *claims);
 /* header.payload, malloc'd; NULL: no memory. scopes may be NULL. */
 char *iam_jwt_input(const char *kid, const char *audience,
     const struct iam_claims *claims, char *const *scopes, size_t scope_count);
@@ -679,9 +690,31 @@ ag_err iam_hold_load(struct iam *iam, const char *agent_id, const void *events,
 ag_handler iam_on_ruling;
 
 /* ---- tokens.c: one for this principal, to be signed; *out NULL: none yet */
+/* May all these be scopes? Otherwise 400, at this JSON pointer. */
+ag_err iam_token_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask,
+    const char *at) AG_MUST;
+/* A token may not give its issuer more than the issuer has. */
+ag_err iam_token_reach(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_caller *caller, const struct iam_node *node,
+    const Ag__TokenIssueAsk *ask) AG_MUST;
 ag_err iam_token_draft(struct iam *iam, struct ag_ctx *ctx,
     struct iam_node *node, const Ag__TokenIssueAsk *ask, uint32_t ttl_s, const char *by,
     struct iam_draft **out) AG_MUST;
+
+/* draft is whose token is kept, and said by reply. */
+ag_err iam_token_persist(struct ag_ctx *ctx, const struct iam_draft *draft,
+    const void *reply, const void *replay) AG_MUST;
+
+/* ---- clients.c: services and their secrets */
+ag_handler iam_on_client_secret, iam_on_client_secret_remove,
+    iam_on_client_token;
+ag_err iam_client_take(struct iam *iam, const Ag__ClientSecretFact *fact)
+    AG_MUST;
+ag_err iam_client_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+
+/* ---- introspect.c */
+ag_handler iam_on_token_introspect;
 
 /* ---- recover.c: a lost admin credential */
 #define IAM_RECOVERED_FILE "admin.token.new" /* of the state directory */

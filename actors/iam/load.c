@@ -166,6 +166,12 @@ take_glass(struct iam *iam, const void *msg)
 }
 
 static ag_err
+take_client(struct iam *iam, const void *msg)
+{
+	return iam_client_take(iam, msg);
+}
+
+static ag_err
 take_access(struct iam *iam, const void *msg)
 {
 	return iam_access_take(iam, msg);
@@ -207,6 +213,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		{ IAM_T_USES, &ag__agent_uses_fact__descriptor, take_uses },
 		{ IAM_T_GLASS, &ag__break_glass_fact__descriptor, take_glass },
 		{ IAM_T_ACCESS, &ag__access_fact__descriptor, take_access },
+		{ IAM_T_CLIENTS, &ag__client_secret_fact__descriptor,
+		    take_client },
 	};
 	struct loading l = { .iam = iam };
 	ag_err err = AG_OK;

@@ -445,30 +445,31 @@ judge(struct call *c)
 	return pass(c);
 }
 
-ag_err
-iam_station(void *state, struct ag_ctx *ctx, const void *msg)
+struct call *
+iam_call_new(struct iam *iam, struct ag_ctx *ctx)
 {
-	const Ag__Envelope *env = ag_env(ctx);
-	struct call *c;
-	ag_err err;
+	struct call *c = ag_alloc(ctx, sizeof(*c));
 
-	if (env->request == NULL || ag_from_role(ctx) != AG_ROLE_PLANE ||
-	    env->request->request_id.len != AG_UUID_BYTES)
-		return AG_BAD_MESSAGE;
-	c = ag_alloc(ctx, sizeof(*c));
 	if (c == NULL)
-		return AG_NO_MEMORY;
-	c->iam = state;
+		return NULL;
+	c->iam = iam;
 	c->ctx = ctx;
 	c->op = ag_operation_find(ag_type(ctx));
-	c->rq = env->request;
+	c->rq = ag_env(ctx)->request;
 	c->now = ag_now_ms(ctx);
 	c->mono = ag_mono_ms(ctx);
 	c->principal_left = UINT32_MAX;
 	c->items = c->rq->has_items && c->rq->items > 0 ? c->rq->items : 1;
 	grant_begin(c);
-	if ((err = iam_authenticate(c)) != AG_OK)
-		return err;
+	return c;
+}
+
+ag_err
+iam_call_go_on(struct call *c)
+{
+	struct ag_ctx *ctx = c->ctx;
+	ag_err err;
+
 	resolve(c);
 	if (c->node->hold != NULL) {
 		/* The grant is for the refusal, if the ruling does not come. */
@@ -480,4 +481,20 @@ iam_station(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = iam_uses_ready(c)) != AG_OK)
 		return err;
 	return judge(c);
+}
+
+ag_err
+iam_station(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__Envelope *env = ag_env(ctx);
+	struct call *c;
+	ag_err err;
+
+	if (env->request == NULL || ag_from_role(ctx) != AG_ROLE_PLANE ||
+	    env->request->request_id.len != AG_UUID_BYTES)
+		return AG_BAD_MESSAGE;
+	if ((c = iam_call_new(state, ctx)) == NULL)
+		return AG_NO_MEMORY;
+	err = iam_authenticate(c);
+	return err != AG_OK ? err : iam_call_go_on(c);
 }

@@ -13,17 +13,18 @@ enum {
 
 /* ------------------------------------------------------------------ issue */
 
-static ag_err
-check_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask)
+ag_err
+iam_token_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask,
+    const char *at)
 {
 	if (ask->n_scopes > IAM_SCOPES_MAX)
-		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/scopes",
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", at,
 		    "At most %d scopes.", IAM_SCOPES_MAX);
 	for (size_t i = 0; i < ask->n_scopes; i++) {
 		struct ag_scope scope;
 		char field[32];
 
-		snprintf(field, sizeof(field), "/scopes/%zu", i);
+		snprintf(field, sizeof(field), "%s/%zu", at, i);
 		if (!ag_scope_parse(ask->scopes[i], &scope) ||
 		    !ag_scope_op_known(&scope))
 			return ag_refuse(ctx, AG_INVALID_FIELD, "bad_scope", field,
@@ -32,9 +33,8 @@ check_scopes(struct ag_ctx *ctx, const Ag__TokenIssueAsk *ask)
 	return AG_OK;
 }
 
-/* A token may not give its issuer more than the issuer has. */
-static ag_err
-check_reach(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
+ag_err
+iam_token_reach(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller,
     const struct iam_node *node, const Ag__TokenIssueAsk *ask)
 {
 	struct iam_scopes asked = { 0 };
@@ -53,10 +53,10 @@ check_reach(struct iam *iam, struct ag_ctx *ctx, const struct iam_caller *caller
 	    "The token would hold scopes that you do not hold.");
 }
 
-static ag_err
-token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
+ag_err
+iam_token_persist(struct ag_ctx *ctx, const struct iam_draft *draft,
+    const void *reply, const void *replay)
 {
-	Ag__TokenIssueReply reply = AG__TOKEN_ISSUE_REPLY__INIT, replay;
 	Ag__TokenIssuedFact *fact = ag_unpack(ctx,
 	    &ag__token_issued_fact__descriptor, draft->packed,
 	    draft->packed_len);
@@ -68,17 +68,26 @@ token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	if (draft->node->state != IAM_LIVE)
 		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
 		    "The principal is not active.");
+	snprintf(stream, sizeof(stream), "token:%s", draft->jti);
+	facts[0] = (struct ag_fact){ stream, 0, AG_MSG_TOKEN_ISSUED_FACT, fact };
+	ag_note_param(ctx, "jti", draft->jti);
+	return ag_persist(ctx, facts, 1, ag_type(ctx), reply, replay, NULL, NULL,
+	    0);
+}
+
+static ag_err
+token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
+{
+	Ag__TokenIssueReply reply = AG__TOKEN_ISSUE_REPLY__INIT, replay;
+
+	(void)iam;
 	reply.token_type = (char *)"Bearer";
 	reply.jti = draft->jti;
 	reply.issued_at = draft->issued_at;
 	reply.expires_at = draft->expires_at;
 	replay = reply;
 	reply.token = draft->token;
-	snprintf(stream, sizeof(stream), "token:%s", draft->jti);
-	facts[0] = (struct ag_fact){ stream, 0, AG_MSG_TOKEN_ISSUED_FACT, fact };
-	ag_note_param(ctx, "jti", draft->jti);
-	return ag_persist(ctx, facts, 1, AG_MSG_TOKEN_ISSUE, &reply, &replay,
-	    NULL, NULL, 0);
+	return iam_token_persist(ctx, draft, &reply, &replay);
 }
 
 ag_err
@@ -128,7 +137,7 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	if (ttl_s < TTL_S_MIN || ttl_s > TTL_S_MAX)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/ttl_s",
 		    "%d to %d seconds.", TTL_S_MIN, TTL_S_MAX);
-	if ((err = check_scopes(ctx, ask)) != AG_OK)
+	if ((err = iam_token_scopes(ctx, ask, "/scopes")) != AG_OK)
 		return err;
 	node = iam_principal_find(iam, caller.tenant, ag_grant(ctx)->resource_id);
 	if (node == NULL)
@@ -137,7 +146,7 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	if (node->state != IAM_LIVE)
 		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
 		    "The principal is not active.");
-	if ((err = check_reach(iam, ctx, &caller, node, ask)) != AG_OK ||
+	if ((err = iam_token_reach(iam, ctx, &caller, node, ask)) != AG_OK ||
 	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
 	    AG_OK)
 		return err;

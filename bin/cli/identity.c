@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define LIMIT { "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL }
 #define REASON { "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded", NULL }
@@ -47,6 +48,15 @@ static const struct cli_option totp_options[] = {
 	{ "--confirm", "CODE", CLI_LOCAL, NULL, false, "the first code of the authenticator", NULL },
 	{ "--remove", NULL, CLI_LOCAL, NULL, false, "take another person's away; with --reason", NULL },
 	{ "--reason", "TEXT", CLI_STR, "reason", false, "why it is taken away; recorded", NULL },
+	{ 0 },
+};
+static const struct cli_option secret_options[] = {
+	P,
+	{ "--out", "FILE", CLI_LOCAL, NULL, true, "where the secret goes (0600); - is stdout", NULL },
+	{ 0 },
+};
+static const struct cli_option introspect_options[] = {
+	{ "--in", "FILE", CLI_LOCAL, NULL, true, "a 0600 file with the token; - is stdin", NULL },
 	{ 0 },
 };
 static const struct cli_option grant_options[] = {
@@ -107,7 +117,8 @@ ask_for_token(struct cli *cli, const char *member, const char *columns)
 		    json_is_object(json_object_get(answer, "admin"))
 		        ? json_object_get(answer, "admin")
 		        : answer,
-		    "token", json_null());
+		    strchr(member, '.') != NULL ? strrchr(member, '.') + 1 : member,
+		    json_null());
 		cli_json_line(answer);
 	} else if (status == CLI_OK && out != stdout && !cli->quiet)
 		cli_line(columns, answer);
@@ -119,6 +130,40 @@ static enum cli_exit
 principal_token(struct cli *cli)
 {
 	return ask_for_token(cli, "token", "JTI:jti,EXPIRES:expires_at");
+}
+
+static enum cli_exit
+principal_secret(struct cli *cli)
+{
+	return ask_for_token(cli, "client_secret",
+	    "CLIENT:client_id,CREATED:created_at");
+}
+
+/* The token is a secret like one's own: from a file, never from the words. */
+static enum cli_exit
+token_introspect(struct cli *cli)
+{
+	char token[CLI_TOKEN_MAX];
+	json_t *body = NULL, *answer = NULL;
+	enum cli_exit status = cli_read_secret(cli_get(cli, "--in"), token,
+	    sizeof(token));
+
+	if (status == CLI_OK && (status = cli_resolve(cli, true)) == CLI_OK &&
+	    (body = json_pack("{s:s}", "token", token)) == NULL)
+		status = cli_fail(CLI_USAGE, "--in is not a token");
+	ag_wipe(token, sizeof(token));
+	if (status == CLI_OK)
+		status = cli_http(cli, "POST", "/v1/token/introspect", body,
+		    &answer);
+	if (status == CLI_OK && cli->json)
+		cli_json_line(answer);
+	else if (status == CLI_OK && !cli->quiet)
+		cli_object(answer);
+	if (status == CLI_OK && !json_is_true(json_object_get(answer, "active")))
+		status = CLI_NO;
+	json_decref(body);
+	json_decref(answer);
+	return status;
 }
 
 static enum cli_exit
@@ -199,6 +244,14 @@ const struct cli_verb cli_verbs_identity[] = {
 	    PRINCIPAL_COLUMNS, NULL, "for ever; revokes all below it", NULL, NULL },
 	{ "principal", "token", token_options, "POST", "/v1/principals/{P}/tokens",
 	    CLI_SILENT, NULL, principal_token, "a credential for it", NULL, NULL },
+	{ "principal", "secret", secret_options, "POST", "/v1/principals/{P}/secret",
+	    CLI_SILENT, NULL, principal_secret,
+	    "a client secret for a service; the one before ends", NULL, NULL },
+	{ "principal", "unsecret", p_reason, "DELETE", "/v1/principals/{P}/secret",
+	    CLI_LINE, PRINCIPAL_COLUMNS, NULL, "take its client secret away", NULL, NULL },
+	{ "token", "introspect", introspect_options, "POST", "/v1/token/introspect",
+	    CLI_SILENT, NULL, token_introspect,
+	    "what a token is, and whether it is good (exit 1: it is not)", NULL, NULL },
 	{ "principal", "totp", totp_options, "POST", "/v1/principals/{P}/totp",
 	    CLI_SILENT, NULL, principal_totp,
 	    "a second factor: enrol it, confirm it, or take another's away", NULL, NULL },

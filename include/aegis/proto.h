@@ -101,6 +101,7 @@ enum ag_op_flag {
 	AG_OP_EITEM = 1 << 8,
 	AG_OP_MAKES = 1 << 9,
 	AG_OP_SLOW = 1 << 10,
+	AG_OP_BASIC = 1 << 11,
 };
 
 struct ag_message {

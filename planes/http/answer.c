@@ -129,9 +129,13 @@ answer_send(struct conn *conn, unsigned status, size_t body_at, bool wipe)
 /* ----------------------------------------------------------------- errors */
 
 static void
-add_challenge(struct text *out, ag_err err, const char *reason)
+add_challenge(const struct conn *conn, struct text *out, ag_err err,
+    const char *reason)
 {
-	if (err == AG_STEP_UP_REQUIRED || err == AG_STEP_UP_FAILED)
+	if (conn->op != NULL && (conn->op->flags & AG_OP_BASIC) != 0)
+		text_str(out, "WWW-Authenticate: Basic realm=\"aegis\", "
+		    "charset=\"UTF-8\"\r\n");
+	else if (err == AG_STEP_UP_REQUIRED || err == AG_STEP_UP_FAILED)
 		text_str(out, "WWW-Authenticate: Bearer "
 		    "error=\"insufficient_user_authentication\", "
 		    "acr_values=\"urn:aegis:acr:totp\"\r\n");
@@ -246,7 +250,7 @@ answer_problem(struct conn *conn, const Ag__Refusal *refusal,
 	answer_head(conn, out, status);
 	answer_rate(out, deliver);
 	if (status == 401)
-		add_challenge(out, (ag_err)refusal->err, refusal->reason_code);
+		add_challenge(conn, out, (ag_err)refusal->err, refusal->reason_code);
 	if (status == 405)
 		add_allow(conn, out);
 	answer_retry(conn, out, refusal);

@@ -32,6 +32,7 @@ static const struct quirk omitted[] = {
 	{ &ag__key__descriptor, "honey" },
 	{ &ag__key__descriptor, "versions" }, /* in lists; a key has at least one */
 	{ &ag__principal__descriptor, "revoked" },
+	{ &ag__token_introspect_reply__descriptor, NULL }, /* RFC 7662 §2.2 */
 };
 
 static const struct quirk read_only[] = {

@@ -139,18 +139,20 @@ request_trace(const struct conn *conn, char *trace, char *flags)
 	return true;
 }
 
-/* NULL: none. Something else than a bearer token is a token that is malformed,
- * and iam's to refuse. */
+/* NULL: none. Of another scheme than the operation's it is malformed, and iam's
+ * to refuse. */
 const char *
 request_credential(const struct conn *conn)
 {
+	bool basic = conn->op != NULL && (conn->op->flags & AG_OP_BASIC) != 0;
 	const char *text = http_field(&conn->in, FIELD_AUTHORIZATION);
+	const char *scheme = basic ? "Basic " : "Bearer ";
 
 	if (text == NULL)
 		return NULL;
-	if (strncasecmp(text, "Bearer ", 7) != 0)
+	if (strncasecmp(text, scheme, strlen(scheme)) != 0)
 		return "";
-	text += 7;
+	text += strlen(scheme);
 	return text + strspn(text, " ");
 }
 
