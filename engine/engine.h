@@ -35,6 +35,25 @@ ag_err ag_boot_tell(int fd, const char *line) AG_MUST; /* "ready" */
  * No core, not dumpable, no new privileges, seccomp. */
 ag_err ag_jail_enter(const char *jail) AG_MUST;
 void ag_jail_early(void); /* before any secret: dumpable off, core 0 */
+/* What holds before the program is even there: it may still be executed, but
+ * starts nothing else, and traces and signals nobody. After NO_NEW_PRIVS. */
+ag_err ag_jail_ahead(void) AG_MUST;
+bool ag_jail_skipped(void); /* an instrumented build, which has none */
+
+/* ---- fence.c: which files a process may see; between fork and exec */
+enum ag_fence_how {
+	AG_FENCE_READ = 1 << 0,
+	AG_FENCE_LIST = 1 << 1,   /* names only */
+	AG_FENCE_WRITE = 1 << 2,  /* make, change and remove, too; not read */
+	AG_FENCE_SOCKET = 1 << 3, /* make and remove sockets */
+};
+struct ag_fence {
+	const char *path; /* a folder with all below it, or a file */
+	unsigned how;
+};
+/* AG_UNAVAILABLE: this kernel has no such thing. AG_IO: errno says why. */
+ag_err ag_fence_enter(const struct ag_fence *rows, size_t count) AG_MUST;
+int ag_fence_revision(void); /* of the kernel's; 0: none */
 
 /* ---- store.c: tables in one LMDB environment */
 struct ag_db;

@@ -47,11 +47,13 @@ static const struct {
 	{ "NONE", 0 }, /* guests and actors.d: somebody's own program */
 };
 
+/* Not before there is a program. */
+static const int denied_last[] = { SCMP_SYS(execve), SCMP_SYS(execveat) };
+
 /* What no jail may do. */
 static const int denied[] = {
 	/* other programs, other processes */
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork),
-	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
 	SCMP_SYS(process_vm_writev), SCMP_SYS(process_madvise), SCMP_SYS(kcmp),
 	SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_send_signal),
 	/* the machine */
@@ -92,6 +94,16 @@ static const int denied_names[] = {
 	SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(setxattr),
 	SCMP_SYS(creat),
 };
+
+bool
+ag_jail_skipped(void)
+{
+#ifdef JAIL_SKIP
+	return true;
+#else
+	return false;
+#endif
+}
 
 #ifndef JAIL_SKIP
 static int
@@ -191,18 +203,42 @@ deny_writing(scmp_filter_ctx filter)
 	return rc;
 }
 
-static ag_err
-filter_load(enum jail jail)
+/* What is denied to all, from before the program is there. */
+static int
+deny_always(scmp_filter_ctx filter)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	int rc = filter == NULL ? -ENOMEM : 0;
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(denied) / sizeof(denied[0]); i++)
 		rc = deny(filter, denied[i]);
 	if (rc == 0)
 		rc = deny_processes(filter);
+	return rc == 0 ? deny_signals(filter) : rc;
+}
+
+ag_err
+ag_jail_ahead(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = filter == NULL ? -ENOMEM : deny_always(filter);
+
 	if (rc == 0)
-		rc = deny_signals(filter);
+		rc = seccomp_load(filter);
+	if (filter != NULL)
+		seccomp_release(filter);
+	errno = -rc;
+	return rc == 0 ? AG_OK : AG_IO;
+}
+
+static ag_err
+filter_load(enum jail jail)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = filter == NULL ? -ENOMEM : deny_always(filter);
+
+	for (size_t i = 0; rc == 0 &&
+	    i < sizeof(denied_last) / sizeof(denied_last[0]); i++)
+		rc = deny(filter, denied_last[i]);
 	if (rc == 0)
 		rc = deny_ending_lines(filter, jail);
 	if (rc == 0 && (jail == PURE || jail == WRITER))
@@ -222,11 +258,18 @@ filter_load(enum jail jail)
 	return AG_IO;
 }
 #else
+ag_err
+ag_jail_ahead(void)
+{
+	return AG_OK; /* the program itself says that it has no jail */
+}
+
 static ag_err
 filter_load(enum jail jail)
 {
 	(void)jail;
 	(void)denied;
+	(void)denied_last;
 	(void)denied_names;
 	ag_log_plain(AG_WARN, "JAIL-SKIPPED", "reason=instrumented");
 	return AG_OK;

@@ -2,7 +2,8 @@
 /*
  * control: run/control.sock, where `aegis status`, `down` and `actor enroll`
  * speak to the supervisor: one JSON object in, one out, a line each. Whoever
- * is not our uid or root (SO_PEERCRED) is not heard.
+ * is not our uid or root (SO_PEERCRED) is not heard, and no process of the
+ * fleet's own is: what took over a plane is not to ask for an admin's token.
  */
 #include "supervisor.h"
 
@@ -39,6 +40,16 @@ ag_control_open(struct supervisor *sup)
 	return EXIT_YES;
 }
 
+/* In its jail it starts no other process that could ask for it. */
+static bool
+is_ours(const struct supervisor *sup, pid_t pid)
+{
+	for (unsigned i = 0; i < sup->count; i++)
+		if (!sup->children[i].is_local && sup->children[i].pid == pid)
+			return true;
+	return false;
+}
+
 void
 ag_control_accept(struct supervisor *sup)
 {
@@ -51,7 +62,7 @@ ag_control_accept(struct supervisor *sup)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 ||
-	    (who.uid != geteuid() && who.uid != 0)) {
+	    (who.uid != geteuid() && who.uid != 0) || is_ours(sup, who.pid)) {
 		close(fd);
 		return;
 	}

@@ -409,7 +409,8 @@ arrange(const struct supervisor *sup, const struct child *child,
 
 static _Noreturn void
 become(const struct supervisor *sup, const struct child *child,
-    const struct line_ends *ends, int boot_fd, pid_t parent)
+    const struct line_ends *ends, const struct fence *fence, int boot_fd,
+    pid_t parent)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
 	    "/usr/bin:/sbin:/bin";
@@ -440,6 +441,9 @@ become(const struct supervisor *sup, const struct child *child,
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(077);
 	arrange(sup, child, ends, boot_fd);
+	if (fence->count > 0 &&
+	    ag_fence_enter(fence->rows, fence->count) != AG_OK)
+		fail("process.fence");
 	execve(child->program, child->argv, environment);
 	fail(child->program);
 }
@@ -450,19 +454,23 @@ ag_err
 ag_spawn(struct supervisor *sup, const struct child *child,
     const uint8_t token[32], pid_t *pid, int *fd)
 {
-	static struct line_ends ends; /* large, and used for the length of a call */
+	/* Large, and used for the length of a call. */
+	static struct line_ends ends;
+	static struct fence fence;
 	int pair[2];
 	pid_t parent = getpid();
 	ag_err err;
 
 	*pid = 0;
 	*fd = -1;
+	if ((err = ag_fence_plan(sup, child, &fence)) != AG_OK)
+		return err;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return AG_IO;
 	ag_lines_of(sup, child, &ends);
 	*pid = fork();
 	if (*pid == 0)
-		become(sup, child, &ends, pair[1], parent);
+		become(sup, child, &ends, &fence, pair[1], parent);
 	close(pair[1]);
 	err = *pid < 0 ? AG_IO : tell_boot(sup, child, &ends, token, pair[0]);
 	if (err != AG_OK) {

@@ -230,6 +230,19 @@ void ag_child_level(struct supervisor *sup, struct child *child,
     const char *level);
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
 
+/* ---- fence.c: what a process may see of the file system */
+enum { FENCE_ROWS_MAX = 96 };
+struct fence {
+	struct ag_fence rows[FENCE_ROWS_MAX];
+	size_t count;
+};
+/* EXIT_YES, also where none is asked for; says what the kernel lacks. */
+int ag_fence_check(struct supervisor *sup);
+/* In the parent, before the fork: makes the child's folders. count 0: none is
+ * asked for, or it is somebody's own program. Valid until the next call. */
+ag_err ag_fence_plan(struct supervisor *sup, const struct child *child,
+    struct fence *out) AG_MUST;
+
 /* ---- lines.c: who talks to whom without the broker */
 struct line {
 	unsigned from, to; /* slots */

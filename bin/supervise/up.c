@@ -159,6 +159,7 @@ catch_signals(struct supervisor *sup)
 
 static int (*const preparations[])(struct supervisor *) = {
 	load_config,
+	ag_fence_check,
 	ag_site_check,
 	place_clock,
 	ag_state_open,

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fence: which files each process may see (process.fence), as tables: what all
+ * need of the machine, what each role has in the state directory, and whose
+ * the files are that the configuration names.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FULL = AG_FENCE_READ | AG_FENCE_WRITE, PATHS_BYTES = 64 << 10 };
+
+/* Nothing here is the fleet's, and nothing a secret. */
+static const struct ag_fence machine[] = {
+	{ "/usr", AG_FENCE_READ }, { "/lib", AG_FENCE_READ },
+	{ "/lib64", AG_FENCE_READ }, { "/bin", AG_FENCE_READ },
+	{ "/sys", AG_FENCE_READ }, { "/proc/self", AG_FENCE_READ },
+	{ "/proc/sys", AG_FENCE_READ }, { "/proc/cpuinfo", AG_FENCE_READ },
+	{ "/proc/meminfo", AG_FENCE_READ }, { "/proc/stat", AG_FENCE_READ },
+	{ "/dev/null", FULL }, { "/dev/zero", AG_FENCE_READ },
+	{ "/dev/urandom", AG_FENCE_READ }, { "/dev/random", AG_FENCE_READ },
+	{ "/etc/ld.so.cache", AG_FENCE_READ }, { "/etc/ld.so.preload", AG_FENCE_READ },
+	{ "/etc/ssl/certs", AG_FENCE_READ }, { "/etc/ssl/openssl.cnf", AG_FENCE_READ },
+	{ "/etc/ca-certificates", AG_FENCE_READ }, { "/etc/hosts", AG_FENCE_READ },
+	{ "/etc/resolv.conf", AG_FENCE_READ }, { "/run/systemd/resolve", AG_FENCE_READ },
+	{ "/etc/nsswitch.conf", AG_FENCE_READ }, { "/etc/host.conf", AG_FENCE_READ },
+	{ "/etc/gai.conf", AG_FENCE_READ }, { "/etc/services", AG_FENCE_READ },
+	{ "/etc/passwd", AG_FENCE_READ }, { "/etc/group", AG_FENCE_READ },
+	{ "/etc/localtime", AG_FENCE_READ }, { "/etc/timezone", AG_FENCE_READ },
+};
+
+/* Of the state directory; %s is the process's name. role NULL: of all. */
+static const struct {
+	const char *role, *path;
+	unsigned how;
+	bool make; /* before it starts: it may not make it itself */
+} places[] = {
+	{ NULL, "run/metrics", FULL, false },
+	{ NULL, "snapshots/%s", FULL, true }, /* but for who has no folder */
+	{ "broker", "run/bus", AG_FENCE_SOCKET, false },
+	{ "rot", "rot", FULL, true },
+	{ "journal", "journal", FULL, true },
+	{ "audit", "audit", FULL, true },
+	{ "history", "audit", AG_FENCE_READ, false },
+	{ "sink", "sinks", FULL, true },
+	{ "sink", "run", AG_FENCE_SOCKET, false }, /* topics.sock */
+	/* admin.token is in its root, and there is no right to a folder without
+	 * what is below it: iam may write there, and read nothing. */
+	{ "iam", ".", AG_FENCE_WRITE | AG_FENCE_LIST, false },
+};
+
+/* Whose the files are that a section of the configuration names. */
+static const struct {
+	const char *section, *process; /* NULL: the sink of that row */
+	unsigned how;
+	bool in_state; /* a relative one; else where the supervisor is */
+} owners[] = {
+	{ "rest.", "rest", AG_FENCE_READ, false },
+	{ "mcp.", "mcp", AG_FENCE_READ, false },
+	{ "agent.", "agent", AG_FENCE_READ, false },
+	{ "gateway.", "gateway", AG_FENCE_READ, true },
+	{ "auth.", "iam", AG_FENCE_READ, false },
+	{ "journal.", "journal", AG_FENCE_READ, true },
+	/* rekey makes the next one beside it */
+	{ "rot.software.", "software", FULL, false },
+	{ "sinks[].path", NULL, FULL, true },
+	{ "sinks[].", NULL, AG_FENCE_READ, true },
+};
+
+static char paths[PATHS_BYTES]; /* of the plan that is being made */
+static size_t used;
+
+static ag_err
+add(struct fence *out, unsigned how, const char *path)
+{
+	size_t size = strlen(path) + 1;
+
+	if (out->count == FENCE_ROWS_MAX || used + size > sizeof(paths))
+		return AG_FULL;
+	memcpy(paths + used, path, size);
+	out->rows[out->count++] = (struct ag_fence){ paths + used, how };
+	used += size;
+	return AG_OK;
+}
+
+/* Whether the folder holds what is nobody's but the fleet's. */
+static bool
+holds(const char *folder, const char *path)
+{
+	size_t n = strlen(folder);
+
+	return strncmp(folder, path, n) == 0 &&
+	    (path[n] == '/' || path[n] == '\0' || n == 1);
+}
+
+/*
+ * A file as configured: with the folder that it is in, so that another may be
+ * put in its place; without, where the folder holds the state directory or the
+ * master key, too. Then it is that very file, and has to be there.
+ */
+static ag_err
+add_file(struct supervisor *sup, struct fence *out, unsigned how,
+    bool in_state, const char *path)
+{
+	char full[PATH_MAX], folder[PATH_MAX], master[PATH_MAX];
+	const char *base = path[0] == '/' ? "" : in_state ? sup->state_dir : ".";
+	char *slash;
+	int n = snprintf(full, sizeof(full), "%s%s%s", base,
+	    base[0] != '\0' ? "/" : "", path);
+	FILE *made;
+
+	if (n < 0 || (size_t)n >= sizeof(full))
+		return AG_FULL;
+	slash = strrchr(full, '/');
+	*slash = '\0';
+	if (realpath(slash == full ? "/" : full, folder) == NULL)
+		return AG_OK; /* it is not there; the process complains of it */
+	*slash = '/';
+	ag_master_path(sup->config, sup->state_dir, master, sizeof(master));
+	if (!holds(folder, sup->state_dir) &&
+	    ((how & AG_FENCE_WRITE) || !holds(folder, master)))
+		return add(out, how, folder);
+	/* A sink's file is begun here. */
+	if ((how & AG_FENCE_WRITE) && (made = fopen(full, "ae")) != NULL)
+		fclose(made);
+	return add(out, how, full);
+}
+
+static ag_err
+add_row(struct supervisor *sup, struct fence *out, const struct child *child,
+    const char *key)
+{
+	bool is_sink = strcmp(child->role, "sink") == 0;
+
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
+		const char *path, *who = owners[i].process;
+		unsigned row = who == NULL ? child->index : 0, end = row + 1;
+		const char *list = strstr(key, "[]");
+		size_t len = who == NULL ? 0 : strlen(who);
+		char name[64];
+		ag_err err = AG_OK;
+
+		if (strncmp(key, owners[i].section, strlen(owners[i].section)) != 0)
+			continue;
+		/* rest.1 is a rest, topics is nobody's row. */
+		if (who == NULL ? !is_sink || strchr(child->name, '.') == NULL :
+		    strncmp(child->name, who, len) != 0 ||
+		        (child->name[len] != '\0' && child->name[len] != '.'))
+			return AG_OK;
+		if (who != NULL && list != NULL) {
+			snprintf(name, sizeof(name), "%.*s", (int)(list - key), key);
+			end = ag_config_get_count(sup->config, name);
+		}
+		for (; err == AG_OK && row < end; row++)
+			if ((path = ag_config_get_str(sup->config, key, row)) != NULL)
+				err = add_file(sup, out, owners[i].how,
+				    owners[i].in_state, path);
+		return err;
+	}
+	return AG_OK;
+}
+
+static ag_err
+add_configured(struct supervisor *sup, struct fence *out,
+    const struct child *child)
+{
+	const struct ag_config_key *key;
+	ag_err err = AG_OK;
+
+	for (unsigned i = 0; err == AG_OK &&
+	    (key = ag_config_key_at(i)) != NULL; i++)
+		if (key->type == AG_CFG_PATH)
+			err = add_row(sup, out, child, key->path);
+	return err;
+}
+
+static ag_err
+add_places(struct supervisor *sup, struct fence *out, const struct child *child)
+{
+	char name[256], path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/snapshots", sup->state_dir);
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return AG_IO;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (places[i].role != NULL ? strcmp(places[i].role, child->role) != 0 :
+		    places[i].make && strcmp(child->jail, "LISTENER") == 0)
+			continue;
+		snprintf(name, sizeof(name), places[i].path, child->name);
+		snprintf(path, sizeof(path), "%s/%s", sup->state_dir, name);
+		if (places[i].make && mkdir(path, 0700) != 0 && errno != EEXIST)
+			return AG_IO;
+		if (add(out, places[i].how, path) != AG_OK)
+			return AG_FULL;
+	}
+	return AG_OK;
+}
+
+/* The program itself, and the library that it is linked to. */
+static ag_err
+add_program(struct fence *out, const struct child *child)
+{
+	static const char *const libraries[] = { "engine", "../lib", "../../lib" };
+	char path[PATH_MAX];
+	const char *slash = strrchr(child->program, '/');
+	ag_err err = add(out, AG_FENCE_READ, child->program);
+
+	for (size_t i = 0; err == AG_OK && slash != NULL &&
+	    i < sizeof(libraries) / sizeof(libraries[0]); i++) {
+		snprintf(path, sizeof(path), "%.*s/%s",
+		    (int)(slash - child->program), child->program, libraries[i]);
+		err = add(out, AG_FENCE_READ, path);
+	}
+	return err;
+}
+
+ag_err
+ag_fence_plan(struct supervisor *sup, const struct child *child,
+    struct fence *out)
+{
+	ag_err err = AG_OK;
+
+	out->count = used = 0;
+	if (child->is_local || ag_jail_skipped() ||
+	    !ag_config_get_int(sup->config, "process.fence", 0))
+		return AG_OK;
+	for (size_t i = 0; err == AG_OK &&
+	    i < sizeof(machine) / sizeof(machine[0]); i++)
+		err = add(out, machine[i].how, machine[i].path);
+	if (err == AG_OK)
+		err = add_program(out, child);
+	if (err == AG_OK && sup->clock_option != NULL)
+		err = add_file(sup, out, AG_FENCE_READ, false, sup->clock_file);
+	if (err == AG_OK)
+		err = add_places(sup, out, child);
+	if (err == AG_OK)
+		err = add_configured(sup, out, child);
+	if (err != AG_OK)
+		ag_log_plain(AG_ERROR, "FENCE", "process=%s error=%s", child->name,
+		    err == AG_FULL ? "too many files" : strerror(errno));
+	return err;
+}
+
+int
+ag_fence_check(struct supervisor *sup)
+{
+	if (!ag_config_get_int(sup->config, "process.fence", 0) ||
+	    ag_jail_skipped() || ag_fence_revision() > 0)
+		return EXIT_YES;
+	ag_sup_complain("up", "process.fence: this kernel has no Landlock, or it is "
+	    "not among lsm= of its command line; leave the key out, or use Linux "
+	    "5.13 or later with it");
+	return EXIT_BAD_INPUT;
+}
