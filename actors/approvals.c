@@ -32,6 +32,8 @@ static const struct ag_metric_row metrics[] = {
 	    AG_COUNTER },
 	[APPROVALS_M_PURGED] = { "approvals_purged_total",
 	    "Ended requests and broken glass that were forgotten", AG_COUNTER },
+	[APPROVALS_M_AUTO] = { "approvals_auto_total",
+	    "Requests that a rule of the configuration agreed to", AG_COUNTER },
 	[APPROVALS_M_EXPIRED] = { "approvals_expired_total",
 	    "Requests that nobody decided on in time", AG_COUNTER },
 };
@@ -90,11 +92,20 @@ init(void *state, struct ag_ctx *ctx)
 	s->keep_ms = ag_config_int(ctx, "approvals.keep_s") * 1000;
 	s->pending_max = (unsigned)ag_config_int(ctx, "approvals.pending_max");
 	glass_init(s, ctx);
-	if ((err = ag_every(ctx, EXPIRE_MS, glass_expire)) != AG_OK ||
+	if ((err = auto_init(s, ctx)) != AG_OK ||
+	    (err = ag_every(ctx, EXPIRE_MS, auto_tick)) != AG_OK ||
+	    (err = ag_every(ctx, EXPIRE_MS, glass_expire)) != AG_OK ||
 	    (err = ag_every(ctx, EXPIRE_MS, keep_remind)) != AG_OK ||
 	    (err = ag_every(ctx, EXPIRE_MS, keep_purge)) != AG_OK)
 		return err;
 	return ag_every(ctx, EXPIRE_MS, decide_expire);
+}
+
+static void
+fini(void *state, struct ag_ctx *ctx)
+{
+	(void)ctx;
+	auto_fini(state);
 }
 
 static const struct ag_row rows[] = {
@@ -116,6 +127,7 @@ const struct ag_actor ag_actor_approvals = {
 	AG_ROWS(rows),
 	.station = gate_station,
 	.init = init,
+	.fini = fini,
 	.apply = apply,
 	.follow = AG_FOLLOW_START,
 	.tables = tables,

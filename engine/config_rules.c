@@ -94,6 +94,11 @@ fill_defaults(struct ag_config *c)
 static const struct {
 	const char *list, *member;
 } needed[] = {
+	{ "approvals.auto", "name" },
+	{ "approvals.auto", "operation" },
+	{ "approvals.auto", "group" },
+	{ "approvals.callback.people", "user" },
+	{ "approvals.callback.people", "principal" },
 	{ "approvals.dual_control", "operation" },
 	{ "audit.redact", "field" },
 	{ "auth.issuers", "issuer" },

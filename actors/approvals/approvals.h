@@ -16,13 +16,14 @@ enum {
 	APPROVAL_ROOT_FACTOR = 5,    /* times pending_max: of all below a person */
 	APPROVAL_EXPIRE_EACH = 64,   /* a second; so many reminders, too */
 	APPROVAL_PURGE_EACH = 64,    /* a second */
+	APPROVAL_FRESH_MAX = 64,     /* that a rule agrees to, a second */
 	APPROVAL_STREAM = 64,
 };
 
 enum approvals_metric {
 	APPROVALS_M_ASKED, APPROVALS_M_COALESCED, APPROVALS_M_CAPPED,
 	APPROVALS_M_USED, APPROVALS_M_REFUSED, APPROVALS_M_DECIDED,
-	APPROVALS_M_EXPIRED, APPROVALS_M_REMINDED, APPROVALS_M_PURGED,
+	APPROVALS_M_EXPIRED, APPROVALS_M_AUTO, APPROVALS_M_REMINDED, APPROVALS_M_PURGED,
 };
 
 enum glass_state { GLASS_ACTIVE, GLASS_CLOSED, GLASS_EXPIRED, GLASS_STATES };
@@ -36,6 +37,10 @@ struct approvals {
 	int64_t glass_ttl_s, cooldown_ms;
 	unsigned user_quota, key_quota;
 	bool reasons[GLASS_REASONS];
+	struct auto_rule *autos;
+	size_t auto_count;
+	char fresh[APPROVAL_FRESH_MAX][AG_ID_SIZE]; /* a rule agrees */
+	unsigned fresh_count;
 };
 
 /* What the actor's store has. */
@@ -125,10 +130,25 @@ ag_err on_cancel(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_callback(void *state, struct ag_ctx *ctx, const void *msg);
 /* Is every need met? */
 bool decide_met(const Ag__Approval *a);
+/* Approved now, and usable for its window. */
+void decide_approve(const struct approvals *state, Ag__Approval *a, int64_t now);
+/* It waited, and is now as it says: in the journal, and said as `operation`.
+ * approver NULL: nobody. */
+void decide_by_itself(struct ag_ctx *ctx, Ag__Approval *a, const char *operation,
+    const char *approver);
 /* A parameter of an event; borrows both. */
 void decide_pair(Ag__Pair *pair, const char *key, const char *value);
 /* Once a second: what waited too long. */
 void decide_expire(void *state, struct ag_ctx *ctx);
+
+/* ---- auto.c: what rules of the configuration agree to */
+ag_err auto_init(struct approvals *state, struct ag_ctx *ctx) AG_MUST;
+void auto_fini(struct approvals *state);
+bool auto_fits(const struct approvals *state, const Ag__Approval *a, int64_t now);
+/* It waits: does a rule agree? Within a second it is approved. */
+void auto_asked(struct approvals *state, struct ag_ctx *ctx,
+    const Ag__Approval *a);
+void auto_tick(void *state, struct ag_ctx *ctx);
 
 /* ---- keep.c: once a second: who is to be reminded, what is forgotten */
 void keep_remind(void *state, struct ag_ctx *ctx);

@@ -228,6 +228,14 @@ window_of(const struct approvals *state, const Ag__Approval *a)
 	return window_ms;
 }
 
+void
+decide_approve(const struct approvals *state, Ag__Approval *a, int64_t now)
+{
+	end(a, APPROVAL_APPROVED, now);
+	a->has_usable_until_at = true;
+	a->usable_until_at = now + window_of(state, a);
+}
+
 ag_err
 on_approve(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -243,11 +251,8 @@ on_approve(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = add_decision(ctx, a, "approved", ask->comment)) != AG_OK)
 		return err;
 	before = a->state;
-	if (decide_met(a)) {
-		end(a, APPROVAL_APPROVED, ag_now_ms(ctx));
-		a->has_usable_until_at = true;
-		a->usable_until_at = a->decided_at + window_of(state, a);
-	}
+	if (decide_met(a))
+		decide_approve(state, a, ag_now_ms(ctx));
 	note(ctx, a, before);
 	return keep(ctx, a);
 }
@@ -310,20 +315,23 @@ on_cancel(void *state, struct ag_ctx *ctx, const void *msg)
 	return keep(ctx, a);
 }
 
-/* --------------------------------------------------------------- expiring */
+/* --------------------------------------------------------------- by itself */
 
 static ag_err
-on_expired(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+on_kept(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
+	const Ag__Approval *a = book_find(ctx, memo);
+
 	(void)state;
 	(void)msg;
 	/* Somebody decided meanwhile, or no journal: the next round sees. */
-	if (status != AG_OK)
-		ag_log(ctx, AG_DEBUG, "EXPIRE-LATER", "approval=%s err=%s",
+	if (status != AG_OK || a == NULL)
+		ag_log(ctx, AG_DEBUG, "APPROVAL-LATER", "approval=%s err=%s",
 		    (const char *)memo, ag_err_row(status)->name);
 	else
-		ag_metric_add(ctx, APPROVALS_M_EXPIRED, 1);
+		ag_metric_add(ctx, approval_state_named(a->state) ==
+		    APPROVAL_EXPIRED ? APPROVALS_M_EXPIRED : APPROVALS_M_AUTO, 1);
 	return AG_OK;
 }
 
@@ -335,28 +343,34 @@ decide_pair(Ag__Pair *pair, const char *key, const char *value)
 	pair->value = (char *)value;
 }
 
-static void
-expire(struct ag_ctx *ctx, Ag__Approval *a)
+void
+decide_by_itself(struct ag_ctx *ctx, Ag__Approval *a, const char *operation,
+    const char *approver)
 {
 	Ag__OutcomeEvent out = AG__OUTCOME_EVENT__INIT;
 	Ag__ApprovalFact fact = AG__APPROVAL_FACT__INIT;
-	Ag__Pair pairs[4], *params[4] = { &pairs[0], &pairs[1], &pairs[2],
-		&pairs[3] };
+	Ag__Pair pairs[6], *params[6];
 	char event_id[AG_ID_SIZE], stream[APPROVAL_STREAM];
 	struct ag_fact facts[1];
+	size_t n = 0;
 
-	/* One request expires once: its own number names the event. */
+	/* One request ends by itself once: its own number names the event. */
 	snprintf(event_id, sizeof(event_id), "evt_%s", a->id + 4);
-	decide_pair(&pairs[0], "before", a->state);
-	end(a, APPROVAL_EXPIRED, a->expires_at);
-	decide_pair(&pairs[1], "after", a->state);
-	decide_pair(&pairs[2], "auto", "true");
-	decide_pair(&pairs[3], "operation", a->operation);
+	decide_pair(&pairs[n++], "before",
+	    approval_state_name(APPROVAL_PENDING));
+	decide_pair(&pairs[n++], "after", a->state);
+	decide_pair(&pairs[n++], "auto", "true");
+	decide_pair(&pairs[n++], "operation", a->operation);
+	decide_pair(&pairs[n++], "requester", a->requester->id);
+	if (approver != NULL)
+		decide_pair(&pairs[n++], "approver", approver);
+	for (size_t i = 0; i < n; i++)
+		params[i] = &pairs[i];
 	out.params = params;
-	out.n_params = sizeof(params) / sizeof(params[0]);
+	out.n_params = n;
 	out.event_type = AG__EVENT_TYPE__V__lifecycle;
 	out.outcome = AG__OUTCOME_KIND__V__allowed;
-	out.operation = (char *)"approval.expire";
+	out.operation = (char *)operation;
 	out.tenant = a->tenant;
 	out.resource_type = (char *)"approval";
 	out.resource_id = a->id;
@@ -365,13 +379,13 @@ expire(struct ag_ctx *ctx, Ag__Approval *a)
 	out.n_chain = a->n_chain;
 	out.event_id = event_id;
 	fact.approval = a;
-	fact.at = a->expires_at;
+	fact.at = a->decided_at;
 	snprintf(stream, sizeof(stream), "approval:%s", a->id);
 	facts[0] = (struct ag_fact){ stream, a->revision,
 		AG_MSG_APPROVAL_FACT, &fact };
-	if (ag_persist_recorded(ctx, facts, 1, &out, on_expired, a->id,
+	if (ag_persist_recorded(ctx, facts, 1, &out, on_kept, a->id,
 	    strlen(a->id) + 1) != AG_PENDING)
-		ag_log(ctx, AG_DEBUG, "EXPIRE-LATER", "approval=%s", a->id);
+		ag_log(ctx, AG_DEBUG, "APPROVAL-LATER", "approval=%s", a->id);
 }
 
 void
@@ -385,7 +399,9 @@ decide_expire(void *state, struct ag_ctx *ctx)
 	for (unsigned i = 0; i < n; i++) {
 		Ag__Approval *a = book_find(ctx, ids[i]);
 
-		if (a != NULL)
-			expire(ctx, a);
+		if (a == NULL)
+			continue;
+		end(a, APPROVAL_EXPIRED, a->expires_at);
+		decide_by_itself(ctx, a, "approval.expire", NULL);
 	}
 }

@@ -132,7 +132,6 @@ asked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 {
 	const Ag__Approval *a = book_find(ctx, memo);
 
-	(void)state;
 	(void)msg;
 	if (status != AG_OK)
 		return status;
@@ -141,6 +140,7 @@ asked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	ag_metric_add(ctx, APPROVALS_M_ASKED, 1);
 	ag_note_param(ctx, "after", a->state);
 	draft_note(ctx, a);
+	auto_asked(state, ctx, a);
 	return refuse_waiting(ctx, a);
 }
 
@@ -219,8 +219,10 @@ ask(struct approvals *state, struct ag_ctx *ctx,
 	if (a == NULL || !stands(state, a, ag_grant(ctx), ag_now_ms(ctx)))
 		return ask_people(state, ctx, match);
 	ag_metric_add(ctx, APPROVALS_M_COALESCED, 1);
-	if (approval_state_named(a->state) == APPROVAL_PENDING)
+	if (approval_state_named(a->state) == APPROVAL_PENDING) {
+		auto_asked(state, ctx, a);
 		return refuse_waiting(ctx, a);
+	}
 	if (approval_state_named(a->state) == APPROVAL_DENIED)
 		return refuse_ended(ctx, a);
 	return refuse(ctx, a, "approved", "This was approved; say so.",

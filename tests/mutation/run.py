@@ -31,6 +31,7 @@ FILES = {
     "policy/scope.c": ["policy/scope_test"],
     "policy/roles.c": ["policy/scope_test"],
     "policy/weigh.c": ["actors/risk_score_test", "actors/risk_test"],
+    "actors/approvals/state.c": ["actors/approvals_test"],
     "actors/iam/check.c": ["actors/iam_check_test", "actors/iam_agents_test"],
     "actors/keys/state.c": ["actors/keys_state_test"],
     "actors/risk/score.c": ["actors/risk_score_test", "actors/habit_test", "actors/risk_test"],

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from conftest import Fleet, b64, wait_for
+from conftest import CONFIG, Fleet, b64, wait_for
 from test_stepup import Authenticator, enrol, next_step, refused, step_up
 
 LEADS = {"scopes": ["system:*:approve"]}
@@ -343,3 +343,50 @@ def test_commands(house, tmp_path):
     house.run(*words, "--approval", apr, token=clerk, check=5)
     house.run("approval", "cancel", apr, token=clerk, check=6)
     house.run("approval", "show", "apr_1", token=alice, check=4)
+
+
+# ------------------------------------------------------------------ V05: a rule agrees
+
+def test_a_rule_agrees_and_says_so(fresh_fleet):
+    """approvals.auto: recorded as policy:<rule>; what is too long, or of no rule, is for people, and without any
+    rule at all nothing is to be had."""
+    fleet = fresh_fleet(dict(CONFIG, grants={"rules": [{"scope": "key:*:sign", "group": "leads", "ttl_max_s": 3600}]},
+                             approvals={"auto": [{"name": "short", "operation": "grant.request", "group": "leads",
+                                                  "kind": "human", "ttl_max_s": 600}]}))
+    root = fleet.admin()
+    root.ok("PUT", "/v1/roles/leads", {"scopes": ["system:*:approve"]})
+    zoe = fleet.person("zoe", roles=("auditor",))
+    fleet.key(root, "toy")
+    want = {"scopes": ["key:toy:sign"], "reason": "a test", "ttl_s": 600}
+    apr = asked(zoe.post("/v1/grants", want))
+    done = wait_for(lambda: zoe.ok("GET", "/v1/approvals/" + apr)["state"] == "approved" and
+                    zoe.ok("GET", "/v1/approvals/" + apr), what="the rule to agree")
+    assert [(d["by"], d["decision"], d["groups"]) for d in done["decisions"]] == [("policy:short", "approved", ["leads"])]
+    assert zoe.post("/v1/grants", want, headers={"Aegis-Approval": apr}).status == 201
+    assert zoe.post("/v1/keys/toy/sign", {"message_b64": b64(b"x")}).status == 200
+
+    def event():
+        return [e for e in fleet.events(root, "operation=approval.auto") if e["resource"]["id"] == apr]
+    (event,) = wait_for(event, what="the event")
+    assert {k: event["params"][k] for k in ("before", "after", "auto", "approver")} == {
+        "before": "pending", "after": "approved", "auto": "true", "approver": "policy:short"}
+    # One second too long: people are asked, and nobody else agrees.
+    longer = asked(zoe.post("/v1/grants", dict(want, ttl_s=601)))
+    apr = asked(zoe.post("/v1/grants", dict(want, ttl_s=599)))
+    wait_for(lambda: zoe.ok("GET", "/v1/approvals/" + apr)["state"] == "approved", what="the rule to agree")
+    assert zoe.ok("GET", "/v1/approvals/" + longer)["state"] == "pending"
+    refused(zoe.post("/v1/grants", dict(want, scopes=["key:toy:destroy"])), 403, "PermissionDenied", "no_matching_rule")
+
+
+@pytest.mark.parametrize("row, says", [
+    ({"operation": "key.sing"}, "an operation that people can be asked about"),
+    ({"operation": "approval.approve"}, "an operation that people can be asked about"),
+    ({"operation": "key.sign", "ttl_max_s": 60}, "ttl_max_s is of grant.request only"),
+    ({"operation": "key.sign", "hours": "someday"}, "days"),
+    ({"operation": "key.sign", "hours": "mon-fri 08:00-18:00 Europe/Berlin"}, "in UTC"),
+])
+def test_a_rule_that_cannot_be_is_no_rule(fresh_fleet, row, says):
+    fleet = fresh_fleet(dict(CONFIG, approvals={"auto": [dict(row, name="x", group="leads")]}), start=False)
+    with pytest.raises(AssertionError):
+        fleet.start(20)
+    assert "AUTO-RULE" in fleet.tail(400) and says in fleet.tail(400)

@@ -736,6 +736,156 @@ test_purge(void **state)
 	ag_kit_free(&kit);
 }
 
+/* What a rule agreed to, as the event says; "" nothing. */
+static void
+agreed(struct ag_kit *kit, char approver[64])
+{
+	const struct ag_kit_sent *sent;
+
+	approver[0] = '\0';
+	ag_kit_advance(kit, 1000);
+	for (;;) {
+		while (ag_kit_journal(kit))
+			;
+		if ((sent = ag_kit_next(kit)) == NULL)
+			return;
+		if (sent->type == AG_MSG_OUTCOME_EVENT) {
+			const Ag__OutcomeEvent *o = sent->body;
+
+			if (o->operation == NULL ||
+			    strcmp(o->operation, "approval.auto") != 0)
+				continue;
+			assert_string_equal(o->params[0]->value, "pending");
+			assert_string_equal(o->params[1]->value, "approved");
+			assert_string_equal(o->params[2]->key, "auto");
+			assert_string_equal(o->params[2]->value, "true");
+			snprintf(approver, 64, "%s",
+			    o->params[o->n_params - 1]->value);
+		}
+	}
+}
+
+#define AUTO "approvals: {auto: [{name: days, operation: key.decrypt, " \
+	"group: leads, kind: agent%s}]}\n"
+
+static struct ag_kit *
+fleet_auto(const char *more)
+{
+	char config[256];
+
+	snprintf(config, sizeof(config), AUTO, more);
+	return fleet(config);
+}
+
+/* A rule speaks for its group, operation, kind and hours, and for nothing else;
+ * what it agreed to is good once, like anything. */
+static void
+test_auto(void **state)
+{
+	struct ag_kit *kit = fleet_auto("");
+	struct end end = decrypt(kit, "a", NULL);
+	char by[64];
+
+	EXPECT(end, AG_APPROVAL_REQUIRED, "pending");
+	agreed(kit, by);
+	assert_string_equal(by, "policy:days");
+	EXPECT(decrypt(kit, "a", NULL), AG_APPROVAL_REQUIRED, "approved");
+	assert_true(decrypt(kit, "a", end.id).passed);
+	EXPECT(decrypt(kit, "a", end.id), AG_APPROVAL_REQUIRED, "used");
+	/* Two people, another group, dual control: those are for people. */
+	need(0, "leads", 2);
+	decrypt(kit, "b", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	need(0, "boss", 1);
+	decrypt(kit, "c", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	need(0, "leads", 1);
+	needs[0].rule = (char *)"dual-control";
+	decrypt(kit, "d", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	ag_kit_free(&kit);
+}
+
+/* Outside of its hours, and of its kind, nothing happens by itself: the request
+ * waits, also when the hours come. Nobody is faster than a person. */
+static void
+test_auto_bounds(void **state)
+{
+	int64_t now;
+	struct ag_kit *kit;
+	char by[64], hours[64];
+	struct end end;
+	unsigned hour;
+
+	kit = fleet_auto("");
+	now = ag_kit_now(kit);
+	ag_kit_free(&kit);
+	hour = (unsigned)(now / 3600000 % 24);
+	snprintf(hours, sizeof(hours), ", hours: 'mon-sun %02u:00-%02u:00'",
+	    (hour + 2) % 24, (hour + 3) % 24);
+	kit = fleet_auto(hours);
+	end = decrypt(kit, "a", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	ag_kit_advance(kit, 3500 * 1000);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	assert_string_equal(end.reason, "pending");
+	ag_kit_free(&kit);
+	snprintf(hours, sizeof(hours), ", hours: 'mon-sun %02u:00-%02u:00'", hour,
+	    (hour + 2) % 24);
+	kit = fleet_auto(hours);
+	decrypt(kit, "a", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "policy:days");
+	end = decrypt(kit, "b", NULL);
+	decide(kit, AG_MSG_APPROVAL_DENY, end.id, alice, "leads");
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	EXPECT(decrypt(kit, "b", NULL), AG_APPROVAL_REQUIRED, "denied");
+	ag_kit_free(&kit);
+	kit = fleet("approvals: {auto: [{name: x, operation: key.decrypt, "
+	    "group: leads, kind: human}]}\n");
+	decrypt(kit, "a", NULL);
+	agreed(kit, by);
+	assert_string_equal(by, "");
+	ag_kit_free(&kit);
+}
+
+/* How long a grant may be for a rule, to the second. */
+static void
+test_auto_length(void **state)
+{
+	static const struct { const char *ttl_s; bool fits; } rows[] = {
+		{ "599", true }, { "600", true }, { "601", false }, { NULL, false } };
+	struct ag_kit *kit = fleet("approvals: {auto: [{name: short, operation: "
+	    "grant.request, group: leads, ttl_max_s: 600}]}\n");
+	Ag__Pair pair = AG__PAIR__INIT, *asked[1] = { &pair };
+	Ag__Approval a = AG__APPROVAL__INIT;
+	Ag__Link who = AG__LINK__INIT;
+
+	who.id = alice;
+	who.kind = AG__KIND__V__human;
+	a.requester = &who;
+	a.operation = (char *)"grant.request";
+	a.needs = need_list;
+	a.n_needs = 1;
+	a.asked = asked;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		pair.key = (char *)"ttl_s";
+		pair.value = (char *)rows[i].ttl_s;
+		a.n_asked = rows[i].ttl_s != NULL;
+		assert_int_equal(auto_fits(ag_kit_state(kit), &a,
+		    ag_kit_now(kit)), rows[i].fits);
+	}
+	a.n_needs = 0;
+	assert_false(auto_fits(ag_kit_state(kit), &a, ag_kit_now(kit)));
+	ag_kit_free(&kit);
+}
+
 /* All of it is in the journal: another start knows it. */
 static void
 test_restart(void **state)
@@ -774,6 +924,9 @@ main(void)
 		cmocka_unit_test(test_caps),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_reminded_once),
+		cmocka_unit_test(test_auto),
+		cmocka_unit_test(test_auto_bounds),
+		cmocka_unit_test(test_auto_length),
 		cmocka_unit_test(test_purge),
 		cmocka_unit_test(test_glass_purge),
 		cmocka_unit_test(test_restart),
