@@ -59,17 +59,19 @@ static const struct {
 	const char *section, *process; /* NULL: the sink of that row */
 	unsigned how;
 	bool in_state; /* a relative one; else where the supervisor is */
+	bool is_folder; /* made where it is not there, so that it can be filled */
 } owners[] = {
-	{ "rest.", "rest", AG_FENCE_READ, false },
-	{ "mcp.", "mcp", AG_FENCE_READ, false },
-	{ "agent.", "agent", AG_FENCE_READ, false },
-	{ "gateway.", "gateway", AG_FENCE_READ, true },
-	{ "auth.", "iam", AG_FENCE_READ, false },
-	{ "journal.", "journal", AG_FENCE_READ, true },
+	{ "rest.", "rest", AG_FENCE_READ, false, false },
+	{ "mcp.", "mcp", AG_FENCE_READ, false, false },
+	{ "agent.", "agent", AG_FENCE_READ, false, false },
+	{ "gateway.secret_folder", "gateway", AG_FENCE_READ, true, true },
+	{ "gateway.", "gateway", AG_FENCE_READ, true, false },
+	{ "auth.", "iam", AG_FENCE_READ, false, false },
+	{ "journal.", "journal", AG_FENCE_READ, true, false },
 	/* rekey makes the next one beside it */
-	{ "rot.software.", "software", FULL, false },
-	{ "sinks[].path", NULL, FULL, true },
-	{ "sinks[].", NULL, AG_FENCE_READ, true },
+	{ "rot.software.", "software", FULL, false, false },
+	{ "sinks[].path", NULL, FULL, true, false },
+	{ "sinks[].", NULL, AG_FENCE_READ, true, false },
 };
 
 static char paths[PATHS_BYTES]; /* of the plan that is being made */
@@ -131,6 +133,22 @@ add_file(struct supervisor *sup, struct fence *out, unsigned how,
 	return add(out, how, full);
 }
 
+/* Itself, and nothing beside it. */
+static ag_err
+add_folder(struct supervisor *sup, struct fence *out, unsigned how,
+    const char *path)
+{
+	char full[PATH_MAX];
+	int n = snprintf(full, sizeof(full), "%s%s%s",
+	    path[0] == '/' ? "" : sup->state_dir, path[0] == '/' ? "" : "/", path);
+
+	if (n < 0 || (size_t)n >= sizeof(full))
+		return AG_FULL;
+	if (mkdir(full, 0700) != 0 && errno != EEXIST)
+		return AG_OK; /* somebody else's to make; until then there is none */
+	return add(out, how, full);
+}
+
 static ag_err
 add_row(struct supervisor *sup, struct fence *out, const struct child *child,
     const char *key)
@@ -158,7 +176,9 @@ add_row(struct supervisor *sup, struct fence *out, const struct child *child,
 		}
 		for (; err == AG_OK && row < end; row++)
 			if ((path = ag_config_get_str(sup->config, key, row)) != NULL)
-				err = add_file(sup, out, owners[i].how,
+				err = owners[i].is_folder ?
+				    add_folder(sup, out, owners[i].how, path) :
+				    add_file(sup, out, owners[i].how,
 				    owners[i].in_state, path);
 		return err;
 	}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tool servers that come and go by API while the fleet runs: callable and gone within seconds, secrets by name only."""
+import ctypes
 import json
 import os
 import threading
 
 import pytest
 
-from conftest import Fleet, wait_for
+from conftest import BUILD, SANITIZED, Fleet, wait_for
 from mcp_client import CONFIG_MCP, Mcp, McpThen
 from tool_server import NOW, ToolServer, text, tool
 
@@ -238,3 +239,20 @@ def test_a_session_stays_at_its_replica(yard):
         for r in replicas:
             if not r.dead:
                 r.leave()
+
+
+@pytest.mark.skipif(ctypes.CDLL(None).syscall(444, None, 0, 1) <= 0, reason="this kernel has no Landlock")
+@pytest.mark.skipif(SANITIZED or "coverage" in os.path.basename(os.path.abspath(BUILD)),
+                    reason="an instrumented build has no fence")
+def test_a_fenced_gateway_sees_the_secrets_that_come(fresh_fleet):
+    """process.fence: a secret that the operator puts there later is found all the same."""
+    box = ToolServer([tool("get")], version=NOW, secret=SECRET)
+    try:
+        fleet = fresh_fleet(dict(json.loads(json.dumps(CONFIG_MCP)), process={"fence": True},
+                                 gateway={"enabled": True, "refresh_s": 1}))
+        fleet.root = fleet.admin()
+        put_secret(fleet, "box", SECRET)
+        fleet.root.ok("PUT", "/v1/tool-servers/box", row(box, secret="box"))
+        wait_callable(fleet, "box", "box/get")
+    finally:
+        box.leave()
