@@ -101,6 +101,9 @@ on_tool_show(void *state, struct ag_ctx *ctx, const void *msg)
 	size_t count = read_scopes(ctx, grant, &scopes);
 	unsigned i, j;
 
+	if (ag_config_int(ctx, "gateway.discovery") == 0)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "Tools are not listed here.");
 	reply.items = ag_alloc(ctx, ((size_t)gateway->server_count *
 	    GATEWAY_TOOLS_MAX + 1) * sizeof(*reply.items));
 	if (scopes == NULL || reply.items == NULL)

@@ -19,6 +19,7 @@ extern const struct ag_actor ag_actor_gateway;
 
 #define CONFIG "gateway:\n" \
 	"  enabled: true\n" \
+	"  discovery: false\n" \
 	"  origins: ['https://tools.example', 'http://127.0.0.1:1']\n"
 #define TOOLS "\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"D\"," \
 	"\"inputSchema\":{\"type\":\"object\"}}]}"
@@ -444,11 +445,32 @@ test_keys_are_spread(void **state)
 	assert_int_equal(replica_for(server, key), at[7]);
 }
 
+/* W17: switched off, the list is as little there as what it would list. */
+static void
+test_nothing_is_discovered(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	Ag__ToolShowAsk show = AG__TOOL_SHOW_ASK__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+	struct asked a;
+
+	(void)state;
+	add(&ask);
+	grant.has_read_all = grant.read_all = true;
+	ag_kit_operate(kit, AG_MSG_TOOL_SHOW, &grant, &show);
+	assert_int_equal(outcome("tool.show")->refusal->err, AG_ITEM_NOT_FOUND);
+	call("box/get", NULL); /* by its name, all the same */
+	a = take("tools/call");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_is_discovered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_that_is_forgotten, setup, teardown),
