@@ -88,6 +88,44 @@ test_label_stays(void **state)
 	relabel("treasury", NULL, NULL, "/labels", "-");
 }
 
+/* What an agent ends, a person is asked about first; not its own and below. */
+static void
+test_agents_end_nothing_alone(void **state)
+{
+	static const struct { uint16_t op; const char *scope; } ends[] = {
+		{ AG_MSG_KEY_DEACTIVATE, "key:treasury:deactivate" },
+		{ AG_MSG_KEY_DESTROY, "key:treasury:destroy" },
+		{ AG_MSG_KEY_FREEZE, "key:treasury:freeze" },
+	};
+	Ag__ReasonAsk why = AG__REASON_ASK__INIT;
+	Ag__KeyDestroyAsk destroy = AG__KEY_DESTROY_ASK__INIT;
+	struct agent agent;
+	struct ended e;
+
+	why.reason = destroy.reason = (char *)"old";
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		const void *body = ends[i].op == AG_MSG_KEY_DESTROY ?
+		    (const void *)&destroy : &why;
+		bool freezes = ends[i].op == AG_MSG_KEY_FREEZE;
+
+		agent = agent_of(f, f->admin, ends[i].scope, 0);
+		e = request(f, ends[i].op, ASK(.token = agent.token,
+		    .selector = "treasury"), body);
+		assert_true(e.passed);
+		assert_int_equal(e.grant->n_needs, freezes ? 0 : 1);
+		if (!freezes)
+			assert_string_equal(e.grant->needs[0]->rule,
+			    "agents-end-nothing-alone");
+		ended_free(&e);
+		needs(ends[i].op, "treasury", NULL, body, "-"); /* a person */
+		e = request(f, AG_MSG_AGENT_REVOKE, ASK(.token = agent.token,
+		    .selector = agent.id), &why);
+		assert_int_equal(e.grant->n_needs, 0); /* itself */
+		ended_free(&e);
+		agent_free(&agent);
+	}
+}
+
 static ag_err started;
 
 static ag_err
@@ -245,6 +283,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_batch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_label_stays, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_agents_end_nothing_alone, setup,
 		    teardown),
 		cmocka_unit_test(test_dead_rows),
 		cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
