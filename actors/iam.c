@@ -2,7 +2,8 @@
 /*
  * iam: who is asking, for whom, and whether they may.
  * Hears operations (plane), its own operations judged and challenge_ask (risk),
- * ruling_order and act_ask (responder), jwks_ask (plane), standing_ask (history). Says operations with a grant (risk),
+ * ruling_order and act_ask (responder), jwks_ask (plane), standing_ask (history), policy_offer_ask (watcher). Says
+ * operations with a grant (risk), evaluate_ask (evaluator),
  * facts (journal), outcomes (audit).
  * Keeps the directory of tenants, principals, agents, tokens and keys in
  * memory, as the journal tells it, with a snapshot; holds and the steps of used
@@ -42,6 +43,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_duals_init(iam, ctx)) != AG_OK ||
 	    (err = iam_access_init(iam, ctx)) != AG_OK ||
 	    (err = iam_callback_init(iam, ctx)) != AG_OK ||
+	    (err = iam_signers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -73,6 +75,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_duals_fini(iam);
 	iam_access_fini(iam);
 	iam_callback_fini(iam);
+	iam_signers_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -109,6 +112,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_POLICY_LINT, iam_on_policy_lint },
 	{ AG_MSG_POLICY_IMPORT, iam_on_policy_import },
 	{ AG_MSG_RULES_ASK, iam_on_rules },
+	{ AG_MSG_POLICY_OFFER_ASK, iam_on_policy_offer },
 	{ AG_MSG_AUTHZ_CHECK, iam_on_authz_check },
 	{ AG_MSG_AUTHZ_BULK, iam_on_authz_bulk },
 	{ AG_MSG_AUTHZ_EXPLAIN, iam_on_authz_explain },

@@ -12,6 +12,8 @@
 #define AG_COUNT_AG_SHARDS AG_FLEET_SHARDS
 #define AG_COUNT_AG_PLANES AG_FLEET_PLANES
 #define AG_COUNT_AG_LISTENS AG_FLEET_LISTENS
+#define AG_COUNT_AG_WATCHES AG_FLEET_WATCHES
+#define AG_COUNT_AG_CALLS AG_FLEET_CALLS
 #define AG_COUNT_AG_ENABLED AG_FLEET_ENABLED
 #define AG_COUNT_AG_SINKS AG_FLEET_SINKS
 
@@ -130,11 +132,12 @@ is_enabled(const struct ag_config *config, const struct ag_proc *proc)
 }
 
 static bool
-is_configured(const struct ag_config *config, const struct ag_proc *proc)
+is_configured(const struct ag_config *config, const struct ag_proc *proc,
+    const char *by)
 {
 	char path[AG_FLEET_NAME_SIZE];
 
-	snprintf(path, sizeof(path), "%s.listen", proc->name);
+	snprintf(path, sizeof(path), "%s.%s", proc->name, by);
 	return ag_config_get_str(config, path, 0) != NULL;
 }
 
@@ -162,7 +165,15 @@ ag_fleet_expand(const struct ag_config *config,
 			    ag_config_get_int(config, "rest.processes", 0), true);
 			break;
 		case AG_FLEET_LISTENS:
-			if (is_configured(config, proc))
+			if (is_configured(config, proc, "listen"))
+				err = add(&e, proc, 0, "");
+			break;
+		case AG_FLEET_WATCHES:
+			if (is_configured(config, proc, "directory"))
+				err = add(&e, proc, 0, "");
+			break;
+		case AG_FLEET_CALLS:
+			if (is_configured(config, proc, "url"))
 				err = add(&e, proc, 0, "");
 			break;
 		case AG_FLEET_ENABLED:

@@ -17,6 +17,8 @@ enum ag_fleet_count {
 	AG_FLEET_SHARDS, /* keys.shards */
 	AG_FLEET_PLANES, /* rest.processes */
 	AG_FLEET_LISTENS, /* one if <name>.listen is set */
+	AG_FLEET_WATCHES, /* one if <name>.directory is set */
+	AG_FLEET_CALLS,   /* one if <name>.url is set */
 	AG_FLEET_ENABLED, /* one if <name>.enabled is true */
 	AG_FLEET_SINKS,  /* the rows of `sinks:` of this kind */
 };

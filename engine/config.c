@@ -235,6 +235,8 @@ check_string(const struct ag_config_key *key, const char *text,
 		return ag_name_valid(text);
 	if (key->range != NULL && strcmp(key->range, "cidr") == 0)
 		return is_network(text);
+	if (key->range != NULL && strcmp(key->range, "time") == 0)
+		return ag_time_parse(text, &(int64_t){ 0 });
 	return true;
 }
 
@@ -288,6 +290,8 @@ want_range(const char *range, FILE *out)
 		    AG_NAME_MAX);
 	} else if (strcmp(range, "cidr") == 0) {
 		fputs(": addresses or networks such as 10.0.0.0/8", out);
+	} else if (strcmp(range, "time") == 0) {
+		fputs(": a time such as 2027-01-31T00:00:00Z", out);
 	} else {
 		for (fputc(' ', out); *range != '\0'; range++)
 			fputs(*range == '|' ? ", " : (char[]){ *range, 0 }, out);

@@ -108,6 +108,8 @@ static const struct {
 	{ "gateway.tools", "tool" },
 	{ "grants.rules", "scope" },
 	{ "limits.rules", "rate" },
+	{ "policies.signers", "name" },
+	{ "policies.signers", "public_key_file" },
 	{ "responder.rules", "detector" },
 	{ "responder.rules", "action" },
 	{ "sinks", "name" },

@@ -12,7 +12,7 @@
 const uint8_t ag_event_reasons[] = {
 	20, /* risk */
 	60, /* reach */
-	70, 71, /* policy, policy_change */
+	70, 71, 74, /* policy, policy_change, policy_changes */
 	0,
 };
 
@@ -36,6 +36,7 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 	out->reach = NULL;
 	out->policy = NULL;
 	out->policy_change = NULL;
+	out->n_policy_changes = 0;
 }
 
 ag_err

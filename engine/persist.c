@@ -19,6 +19,7 @@ struct append {
 	uint8_t *reply; /* owned; may hold a secret: wiped */
 	size_t reply_len;
 	Ag__JournalAppendAsk *ask; /* owned copy, for apply */
+	bool own; /* its outcome is its own, not the trip's */
 	unsigned waited_ms; /* for outcomes that are delivered again */
 };
 
@@ -104,7 +105,7 @@ end_doubtful(struct ag_ctx *ctx, struct append *a)
 	return finish_append(ctx, a, err);
 }
 
-/* Of a change without a trip: nobody else says it. */
+/* Of a change that is not a request's: nobody else says it. */
 static ag_err
 say_own(struct ag_ctx *ctx, struct append *a, uint64_t seq, uint64_t prev)
 {
@@ -132,9 +133,9 @@ outcome_begin(struct ag_ctx *ctx, struct append *a,
 	if (ctx->redelivering) {
 		/* It goes with the others, in order. */
 		ctx->redeliver_again = true;
-		if (ctx->trip != NULL && a->ask->has_outcome)
+		if (ctx->trip != NULL && a->ask->has_outcome && !a->own)
 			ctx->trip->ended = true;
-	} else if (a->ask->has_outcome && ctx->trip != NULL) {
+	} else if (a->ask->has_outcome && ctx->trip != NULL && !a->own) {
 		ctx->trip->journal_seq = seq;
 		ctx->trip->journal_prev = reply->prev_outcome;
 	} else if (a->ask->has_outcome && say_own(ctx, a, seq,
@@ -345,6 +346,7 @@ persist(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 	    (err = pack_trip(ctx, &ask, reply_type,
 	        replay != NULL ? replay : reply, own, apart)) != AG_OK)
 		return err;
+	a.own = own != NULL && ag_grant(ctx) == NULL;
 	err = remember(ctx, &a, &ask, reply_type, reply, then, memo, memo_size);
 	if (err == AG_OK)
 		err = append_when_told(ctx, &a);

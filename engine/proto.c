@@ -110,6 +110,8 @@ static const char *const role_names[AG_ROLE_COUNT] = {
 	[AG_ROLE_SUBSCRIBER] = "subscriber",
 	[AG_ROLE_GUEST] = "guest",
 	[AG_ROLE_APPROVALS] = "approvals",
+	[AG_ROLE_WATCHER] = "watcher",
+	[AG_ROLE_EVALUATOR] = "evaluator",
 };
 
 static const char *const kind_names[AG_KIND_COUNT] = {

@@ -14,7 +14,7 @@ declare -A packages=(
 	[run]="openssl curl python3 procps tzdata"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
-		groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"
+		git groff mandoc shellcheck zsh fish kcat postgresql nats-server systemd"
 	[image]="libzmq5 libprotobuf-c1 liblmdb0 libevent-core-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9
 		libjansson4 libyaml-0-2 libcurl4 libssl3 libsodium23 libseccomp2 librdkafka1 libpq5 libnats3.4
 		ca-certificates"

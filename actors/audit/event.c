@@ -256,6 +256,20 @@ prompt_text(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 	return AG_OK;
 }
 
+/* Several policies that changed at once. */
+static ag_err
+offered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, Ag__Event *e)
+{
+	const Ag__PolicyOfferReply *now = ag_unpack(ctx,
+	    &ag__policy_offer_reply__descriptor, o->reply.data, o->reply.len);
+
+	if (now == NULL)
+		return AG_BAD_MESSAGE;
+	e->policy_changes = now->changes;
+	e->n_policy_changes = now->n_changes;
+	return AG_OK;
+}
+
 /* The policies that decided; and a changed one whole, so that what it decides
  * from now on can be decided again from the log alone. */
 static ag_err
@@ -273,10 +287,13 @@ policy(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 			e->rule = g->policy->rule;
 	}
 	if (!o->has_reply || o->outcome != AG__OUTCOME_KIND__V__allowed ||
-	    (o->has_replayed && o->replayed) ||
-	    (o->reply_type != AG_MSG_POLICY_SET &&
+	    (o->has_replayed && o->replayed))
+		return AG_OK;
+	if (o->reply_type == AG_MSG_POLICY_OFFER_REPLY)
+		return offered(ctx, o, e);
+	if (o->reply_type != AG_MSG_POLICY_SET &&
 	    o->reply_type != AG_MSG_POLICY_DELETE &&
-	    o->reply_type != AG_MSG_POLICY_ROLLBACK))
+	    o->reply_type != AG_MSG_POLICY_ROLLBACK)
 		return AG_OK;
 	now = ag_unpack(ctx, &ag__policy__descriptor, o->reply.data,
 	    o->reply.len);

@@ -19,6 +19,7 @@
 #include "roles.h"
 #include "rules.h"
 #include "scope.h"
+#include "signed.h"
 #include "usage.h"
 #include "windows.h"
 #include "zones.h"
@@ -321,6 +322,13 @@ struct iam_cache {
 	uint32_t used, free, newest, oldest;
 };
 
+/* Whose policies are believed. */
+struct iam_signers {
+	struct ag_signer *list;
+	unsigned count;
+	bool enforce; /* what is not signed is not in force */
+};
+
 struct iam {
 	struct iam_table tenants, nodes, names, tokens, keys, aliases;
 	struct iam_list principals, agents;
@@ -352,6 +360,7 @@ struct iam {
 	uint64_t refused_new_ms;
 	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_cedar_schema *schema; /* of policies */
+	struct iam_signers signers;
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
 	struct zones zones;
 	struct iam_node *recent_dirty;
@@ -460,6 +469,10 @@ struct iam_doc {
 	size_t len;
 	uint32_t policies;
 	uint64_t version;
+	char *signature; /* of text, or of its absence; NULL: it is not signed */
+	int64_t signed_version; /* the newest that was ever signed; 0: none */
+	int64_t at;     /* when it was put */
+	bool offered;   /* by the folder that is watched */
 	uint64_t first; /* the oldest version that is kept */
 	size_t kept;    /* bytes of those */
 	struct iam_doc *next; /* by name */
@@ -488,6 +501,21 @@ const struct ag_rules *iam_rules_of(struct iam *iam, struct ag_ctx *ctx,
 /* A fact of the journal: memory and the snapshot's row. */
 ag_err iam_policy_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *record) AG_MUST;
+
+/* ---- signers.c: whose policies are believed (policies.signers) */
+/* AG_USAGE: what the configuration names is not usable; the log says why. */
+ag_err iam_signers_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_signers_fini(struct iam *iam);
+/* May this become the document (NULL: there is none yet)? fact: what is to be
+ * kept, its signature too. Refuses, as this field's fault, and notes for the
+ * event who signed. */
+ag_err iam_signed_refuse(const struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_doc *doc, const Ag__PolicyFact *fact, const char *field)
+    AG_MUST;
+/* Was it rightly put, when it was, by a signer of today? Where signatures are
+ * enforced. The log says what is wrong. */
+bool iam_signed_stands(const struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_tenant *tenant, const struct iam_doc *doc);
 
 /* ---- hours.c: when a key may be used */
 ag_err iam_hours_read(struct iam_key *key) AG_MUST;
@@ -591,6 +619,10 @@ char *iam_jwt_finish(const char *input, const uint8_t *signature, size_t len);
 /* AG_USAGE: what the configuration names is not usable; the log says why. */
 ag_err iam_issuers_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 void iam_issuers_fini(struct iam *iam);
+struct stat;
+/* All of a file, with a NUL behind it, or NULL with errno; the caller frees. At
+ * most max bytes. */
+char *iam_file_read(const char *path, size_t max, size_t *len, struct stat *st);
 struct iam_node *iam_external_find(struct iam *iam, const char *issuer,
     const char *subject);
 /* The node's state is set; external NULL: none. */
@@ -860,7 +892,7 @@ ag_handler iam_on_whoami, iam_on_principal_create, iam_on_principal_list,
     iam_on_policy_list, iam_on_policy_read, iam_on_policy_set,
     iam_on_policy_delete, iam_on_policy_versions, iam_on_policy_rollback,
     iam_on_policy_schema, iam_on_policy_validate, iam_on_policy_lint,
-    iam_on_policy_import, iam_on_rules, iam_on_authz_check,
+    iam_on_policy_import, iam_on_policy_offer, iam_on_rules, iam_on_authz_check,
     iam_on_authz_bulk, iam_on_authz_explain, iam_on_effective,
     iam_on_tenant_create, iam_on_tenant_list, iam_on_tenant_suspend,
     iam_on_tenant_resume, iam_on_tenant_delete, iam_on_agent_issue,

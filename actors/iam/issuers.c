@@ -44,9 +44,8 @@ struct iam_issuer {
 
 /* ------------------------------------------------------------------ files */
 
-/* All of it, or NULL with errno; the caller frees. At most max bytes. */
-static char *
-read_file(const char *path, size_t max, size_t *len, struct stat *st)
+char *
+iam_file_read(const char *path, size_t max, size_t *len, struct stat *st)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	char *text = NULL;
@@ -86,7 +85,7 @@ load_keys(struct ag_ctx *ctx, struct iam_issuer *issuer)
 	char *text;
 
 	errno = 0;
-	text = read_file(issuer->file, IAM_JWKS_BYTES_MAX, &len, &st);
+	text = iam_file_read(issuer->file, IAM_JWKS_BYTES_MAX, &len, &st);
 	if (text != NULL)
 		err = iam_jwks_parse(text, len, &fresh, &why);
 	free(text);
@@ -113,7 +112,7 @@ load_secret(struct ag_ctx *ctx, struct iam_issuer *issuer, const char *path)
 	ag_err err;
 
 	errno = 0;
-	if ((text = read_file(path, IAM_SECRET_MAX, &len, &st)) == NULL)
+	if ((text = iam_file_read(path, IAM_SECRET_MAX, &len, &st)) == NULL)
 		why = "unreadable";
 	else if ((st.st_mode & 077) != 0)
 		why = "others may read it; 0600 is wanted";

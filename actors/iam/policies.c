@@ -42,6 +42,7 @@ static Ag__Policy *
 view_of(struct ag_ctx *ctx, const Ag__PolicyFact *fact, bool with_text)
 {
 	Ag__Policy *view = ag_alloc(ctx, sizeof(*view));
+	struct ag_signed said;
 
 	if (view == NULL)
 		return NULL;
@@ -59,6 +60,12 @@ view_of(struct ag_ctx *ctx, const Ag__PolicyFact *fact, bool with_text)
 	view->has_restored_from = fact->has_restored_from;
 	view->restored_from = fact->restored_from;
 	view->policy_version = fact->policy_version;
+	if (fact->signature != NULL && ag_signed_read(fact->signature, &said)) {
+		view->signature = with_text ? fact->signature : NULL;
+		view->has_signed_version = true;
+		view->signed_version = said.version;
+		view->signer = ag_strdup(ctx, said.signer);
+	}
 	return view->sha256 == NULL ? NULL : view;
 }
 
@@ -228,6 +235,7 @@ struct job {
 	const struct ag_cedar_schema *schema;
 	char name[AG_NAME_MAX + 1];
 	char *text, *reason; /* text NULL: it is deleted; reason NULL: none */
+	char *signature;     /* NULL: none */
 	uint64_t restored_from; /* 0: it is a new text */
 	struct ag_rules_findings found;
 	/* What the set is to be made of; none: only the text is checked. The
@@ -247,12 +255,21 @@ job_free(struct job *job)
 	ag_rules_free(&job->rules);
 	free(job->text);
 	free(job->reason);
+	free(job->signature);
 	free(job);
+}
+
+/* NULL stays NULL. */
+static bool
+copied(char **out, const char *text)
+{
+	*out = text == NULL ? NULL : strdup(text);
+	return text == NULL || *out != NULL;
 }
 
 static struct job *
 job_new(const struct iam *iam, const char *name, const char *text,
-    const char *reason)
+    const char *reason, const char *signature)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
@@ -260,10 +277,8 @@ job_new(const struct iam *iam, const char *name, const char *text,
 		return NULL;
 	job->schema = iam->schema;
 	snprintf(job->name, sizeof(job->name), "%s", name);
-	job->text = text == NULL ? NULL : strdup(text);
-	job->reason = reason == NULL ? NULL : strdup(reason);
-	if ((text == NULL || job->text != NULL) &&
-	    (reason == NULL || job->reason != NULL))
+	if (copied(&job->text, text) && copied(&job->reason, reason) &&
+	    copied(&job->signature, signature))
 		return job;
 	job_free(job);
 	return NULL;
@@ -352,7 +367,7 @@ iam_on_policy_validate(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__PolicyValidateAsk *ask = msg;
 
-	return start(ctx, job_new(state, "policy", ask->text, NULL),
+	return start(ctx, job_new(state, "policy", ask->text, NULL, NULL),
 	    on_validated);
 }
 
@@ -448,8 +463,6 @@ persist(struct ag_ctx *ctx, const struct iam_caller *caller,
 	struct ag_fact facts[2];
 	Ag__Policy *view;
 
-	fact->tenant = caller->tenant->name;
-	fact->at = caller->now;
 	fact->by = (char *)caller->id;
 	fact->policy_version = (book == NULL ? 0 : book->version) + 1;
 	fact->revision = version + 1;
@@ -490,8 +503,9 @@ keep(struct iam *iam, struct ag_ctx *ctx, struct job *job)
 		return refuse_found(ctx, &job->found);
 	if ((err = check_room(iam, ctx, caller.tenant, doc, job)) != AG_OK)
 		return err;
-	iam_rules_offer(caller.tenant, &job->rules, job->digest);
 	fact.name = (char *)name;
+	fact.tenant = caller.tenant->name;
+	fact.at = caller.now;
 	fact.state = (char *)(job->text == NULL ? "deleted" : "active");
 	fact.text = job->text == NULL ? NULL : ag_strdup(ctx, job->text);
 	fact.reason = job->reason == NULL ? NULL : ag_strdup(ctx, job->reason);
@@ -499,8 +513,17 @@ keep(struct iam *iam, struct ag_ctx *ctx, struct job *job)
 	fact.policies = (uint32_t)job->found.policies;
 	fact.has_restored_from = job->restored_from != 0;
 	fact.restored_from = job->restored_from;
-	if (job->text != NULL && fact.text == NULL)
+	fact.signature = job->signature == NULL ? NULL :
+	    ag_strdup(ctx, job->signature);
+	if ((job->text != NULL && fact.text == NULL) ||
+	    (job->signature != NULL && fact.signature == NULL))
 		return AG_NO_MEMORY;
+	fact.has_signed_version = doc != NULL && doc->signed_version > 0;
+	fact.signed_version = doc == NULL ? 0 : doc->signed_version;
+	if ((err = iam_signed_refuse(iam, ctx, doc, &fact,
+	    "/signature")) != AG_OK)
+		return err;
+	iam_rules_offer(caller.tenant, &job->rules, job->digest);
 	return persist(ctx, &caller, doc, &fact);
 }
 
@@ -528,7 +551,7 @@ iam_on_policy_set(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = subject(state, ctx, &caller, &name, &doc)) != AG_OK)
 		return err;
 	return change(state, ctx, caller.tenant, doc, job_new(state, name,
-	    ask->text, ask->reason));
+	    ask->text, ask->reason, ask->signature));
 }
 
 ag_err
@@ -557,7 +580,8 @@ iam_on_policy_rollback(void *state, struct ag_ctx *ctx, const void *msg)
 	if (old->text == NULL)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
 		    "/version", "That version is the deletion; DELETE does it.");
-	if ((job = job_new(state, name, old->text, ask->reason)) != NULL)
+	if ((job = job_new(state, name, old->text, ask->reason,
+	    NULL)) != NULL)
 		job->restored_from = ask->version;
 	return change(state, ctx, caller.tenant, doc, job);
 }
@@ -565,7 +589,7 @@ iam_on_policy_rollback(void *state, struct ag_ctx *ctx, const void *msg)
 ag_err
 iam_on_policy_delete(void *state, struct ag_ctx *ctx, const void *msg)
 {
-	const Ag__ReasonAsk *ask = msg;
+	const Ag__PolicyDeleteAsk *ask = msg;
 	const struct iam_doc *doc;
 	struct iam_caller caller;
 	const char *name;
@@ -577,5 +601,5 @@ iam_on_policy_delete(void *state, struct ag_ctx *ctx, const void *msg)
 	if (doc == NULL || doc->text == NULL)
 		return no_such_policy(ctx);
 	return change(state, ctx, caller.tenant, doc, job_new(state, name, NULL,
-	    ask->reason));
+	    ask->reason, ask->signature));
 }

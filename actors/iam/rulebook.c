@@ -6,8 +6,9 @@
  *
  * Once a tenant has had a policy, policies decide: when the last one is gone,
  * everything is denied. Documents that make no set (which were checked before
- * they were kept, so that would be another program's doing) deny everything,
- * too. Managing policies is not asked of policies, so either can be mended.
+ * they were kept, so that would be another program's doing), or which are not
+ * signed where that is enforced, deny everything, too. Managing policies is not
+ * asked of policies, so either can be mended.
  */
 #include "iam.h"
 
@@ -39,6 +40,7 @@ book_free(struct iam_rulebook *book)
 	for (doc = book->docs; doc != NULL; doc = next) {
 		next = doc->next;
 		free(doc->text);
+		free(doc->signature);
 		free(doc);
 	}
 	ag_rules_free(&book->rules);
@@ -91,6 +93,28 @@ doc_new(struct iam_tenant *tenant, const char *name, struct iam_doc **out)
 	return AG_OK;
 }
 
+/* Good when it was put; whether it still counts is asked when a set is made. */
+static ag_err
+take_signature(struct iam_doc *doc, const Ag__PolicyFact *fact)
+{
+	struct ag_signed said = { .version = 0 };
+	char *signature = NULL;
+
+	if (fact->signature != NULL &&
+	    (signature = strdup(fact->signature)) == NULL)
+		return AG_NO_MEMORY;
+	free(doc->signature);
+	doc->signature = signature;
+	doc->at = fact->at;
+	doc->offered = fact->has_offered && fact->offered;
+	if (signature != NULL && ag_signed_read(signature, &said) &&
+	    doc->signed_version < said.version)
+		doc->signed_version = said.version;
+	if (doc->signed_version < fact->signed_version)
+		doc->signed_version = fact->signed_version;
+	return AG_OK;
+}
+
 ag_err
 iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact)
 {
@@ -108,6 +132,10 @@ iam_take_policy(struct iam *iam, const Ag__PolicyFact *fact)
 		return AG_OK;
 	if (fact->text != NULL && (text = strdup(fact->text)) == NULL)
 		return AG_NO_MEMORY;
+	if ((err = take_signature(doc, fact)) != AG_OK) {
+		free(text);
+		return err;
+	}
 	iam->rules_bytes -= doc->len;
 	free(doc->text);
 	doc->text = text;
@@ -206,8 +234,22 @@ iam_rules_digest(const struct ag_rules_doc *docs, size_t count,
 	ag_sha256(all, count * 64, out);
 }
 
+static bool
+all_signed(const struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_tenant *tenant)
+{
+	bool good = true;
+
+	if (!iam->signers.enforce)
+		return true;
+	for (const struct iam_doc *d = tenant->book->docs; d != NULL; d = d->next)
+		good = (d->text == NULL ||
+		    iam_signed_stands(iam, ctx, tenant, d)) && good;
+	return good;
+}
+
 static void
-compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
+compile(const struct iam *iam, struct ag_ctx *ctx, struct iam_tenant *tenant)
 {
 	struct iam_rulebook *book = tenant->book;
 	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
@@ -225,8 +267,10 @@ compile(struct ag_ctx *ctx, struct iam_tenant *tenant)
 		}
 		docs[n++] = (struct ag_rules_doc){ d->name, d->text, d->len };
 	}
+	if (!all_signed(iam, ctx, tenant))
+		err = AG_CEDAR_LIMIT;
 	iam_rules_digest(docs, n, digest);
-	if (tenant->offered != NULL && memcmp(digest, tenant->offered_digest,
+	if (err == AG_CEDAR_OK && tenant->offered != NULL && memcmp(digest, tenant->offered_digest,
 	    sizeof(digest)) == 0) {
 		rules = tenant->offered;
 		tenant->offered = NULL;
@@ -258,6 +302,6 @@ const struct ag_rules *
 iam_rules_of(struct iam *iam, struct ag_ctx *ctx, struct iam_tenant *tenant)
 {
 	if (tenant->book->stale)
-		compile(ctx, tenant);
+		compile(iam, ctx, tenant);
 	return tenant->book->rules;
 }

@@ -167,6 +167,9 @@ enum cli_exit cli_context_use(struct cli *cli);
 /* ---- file.c */
 /* Whole file, "-" is stdin; *bytes is malloc'd and NUL-terminated. */
 enum cli_exit cli_read(const char *name, size_t max, char **bytes, size_t *len);
+/* As cli_read, of a 0600 file; refuses one that others can read. */
+enum cli_exit cli_read_private(const char *name, size_t max, char **bytes,
+    size_t *len);
 /* A 0600 file (or "-") with a secret; refuses one that others can read. */
 enum cli_exit cli_read_secret(const char *name, char *buf, size_t size);
 /* Opens before the request is made, so that a secret is not lost to a typing

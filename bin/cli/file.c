@@ -78,21 +78,29 @@ check_private(int fd, const char *name)
 }
 
 enum cli_exit
-cli_read_secret(const char *name, char *buf, size_t size)
+cli_read_private(const char *name, size_t max, char **bytes, size_t *len)
 {
 	bool is_stdin = strcmp(name, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
 	enum cli_exit status;
-	char *bytes = NULL;
-	size_t len = 0;
 
 	if (fd < 0)
 		return cli_fail(CLI_USAGE, "%s: %s", name, strerror(errno));
 	status = is_stdin ? CLI_OK : check_private(fd, name);
 	if (status == CLI_OK)
-		status = read_all(fd, name, size - 1, &bytes, &len);
+		status = read_all(fd, name, max, bytes, len);
 	if (!is_stdin)
 		(void)close(fd);
+	return status;
+}
+
+enum cli_exit
+cli_read_secret(const char *name, char *buf, size_t size)
+{
+	char *bytes = NULL;
+	size_t len = 0;
+	enum cli_exit status = cli_read_private(name, size - 1, &bytes, &len);
+
 	if (status != CLI_OK)
 		return status;
 	while (len > 0 && strchr(" \t\r\n", bytes[len - 1]) != NULL)

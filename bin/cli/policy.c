@@ -7,7 +7,7 @@
 #define NAME { "NAME", "NAME", CLI_STR, NULL, true, "a document's name", NULL }
 #define REASON { "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded", NULL }
 #define POLICY_COLUMNS \
-	"NAME:name,>VERSION:version,STATE:state,>POLICIES:policies,CHANGED:updated_at,BY:updated_by"
+	"NAME:name,>VERSION:version,STATE:state,>POLICIES:policies,>SIGNED:signed_version,CHANGED:updated_at,BY:updated_by"
 
 static const struct cli_option list_options[] = {
 	{ "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL }, { 0 },
@@ -21,7 +21,11 @@ static const struct cli_option versions_options[] = {
 	NAME, { "--limit", "N", CLI_LOCAL, NULL, false, "at most so many", NULL },
 	{ 0 },
 };
-static const struct cli_option delete_options[] = { NAME, REASON, { 0 } };
+static const struct cli_option delete_options[] = {
+	NAME, REASON,
+	{ "--signature", "FILE", CLI_TEXT_FILE, "signature", false, "what `aegis policy sign --gone` wrote", NULL },
+	{ 0 },
+};
 static const struct cli_option rollback_options[] = {
 	NAME,
 	{ "VERSION", "VERSION", CLI_INT, "version", true, "which one to put in force again", NULL },
@@ -56,6 +60,23 @@ static const struct cli_option push_options[] = {
 static const struct cli_option format_options[] = {
 	PATHS,
 	{ "--check", NULL, CLI_LOCAL, NULL, false, "only say which are not in the one form; exit 1", NULL },
+	{ 0 },
+};
+#define TENANT { "--tenant", "TENANT", CLI_LOCAL, NULL, false, "whose policies these are; default", NULL }
+static const struct cli_option sign_options[] = {
+	PATHS,
+	{ "--key", "FILE", CLI_LOCAL, NULL, true, "the signer's private key: PEM, Ed25519, 0600; openssl genpkey -algorithm ED25519", NULL },
+	TENANT,
+	{ "--version", "N", CLI_LOCAL, NULL, false, "the number of this signature; one more than in <name>.cedar.sig", NULL },
+	{ "--expires", "T", CLI_LOCAL, NULL, false, "until when it may be put in force: a timestamp, or a duration from now; 365d", NULL },
+	{ "--gone", NULL, CLI_LOCAL, NULL, false, "sign that there shall be no such document", NULL },
+	{ 0 },
+};
+static const struct cli_option verify_options[] = {
+	PATHS,
+	{ "--public-key", "FILE", CLI_WORDS, NULL, true, "a signer's public key: PEM, Ed25519", NULL },
+	TENANT,
+	{ "--gone", NULL, CLI_LOCAL, NULL, false, "that there shall be no such document", NULL },
 	{ 0 },
 };
 static const struct cli_option test_options[] = {
@@ -126,6 +147,12 @@ const struct cli_verb cli_verbs_policy[] = {
 	{ "policy", "format", format_options, NULL, NULL, CLI_SILENT, NULL,
 	    policy_format, "bring files into the one form; needs no server", NULL,
 	    "payroll.cedar" },
+	{ "policy", "sign", sign_options, NULL, NULL, CLI_SILENT, NULL, policy_sign,
+	    "write <name>.cedar.sig beside documents that are valid; needs no server",
+	    NULL, "policies --key signer.pem" },
+	{ "policy", "verify", verify_options, NULL, NULL, CLI_SILENT, NULL,
+	    policy_verify, "are these signed, as they are, by one of these? needs no "
+	    "server; exit 1 if not", NULL, "policies --public-key signer.pub" },
 	{ "policy", "test", test_options, NULL, NULL, CLI_SILENT, NULL, policy_test,
 	    "run tests of policies; needs no server", NULL, "payroll.json" },
 	{ "policy", "schema", NULL, "GET", "/v1/policy-schema", CLI_SILENT, NULL,

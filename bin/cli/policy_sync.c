@@ -39,11 +39,26 @@ get_list(struct cli *cli, json_t **items)
 }
 
 static enum cli_exit
+pull_signature(const char *dir, const char *name, const char *signature)
+{
+	char file[PATH_SIZE];
+	enum cli_exit status;
+	FILE *out;
+
+	(void)snprintf(file, sizeof(file), "%s/%s" ENDING SIGNATURE_ENDING, dir,
+	    name);
+	if ((status = cli_create(file, false, &out)) != CLI_OK)
+		return status;
+	fputs(signature, out);
+	return cli_finish(out, file);
+}
+
+static enum cli_exit
 pull_one(struct cli *cli, const char *dir, const char *name)
 {
 	char file[PATH_SIZE];
 	json_t *answer = NULL;
-	const char *text;
+	const char *text, *signature;
 	enum cli_exit status;
 	FILE *out;
 
@@ -53,12 +68,15 @@ pull_one(struct cli *cli, const char *dir, const char *name)
 	if ((status = get_doc(cli, name, &answer)) != CLI_OK)
 		return status;
 	(void)snprintf(file, sizeof(file), "%s/%s" ENDING, dir, name);
+	signature = json_string_value(json_object_get(answer, "signature"));
 	text = json_string_value(json_object_get(answer, "text"));
 	if ((status = cli_create(file, false, &out)) == CLI_OK) {
 		if (text != NULL)
 			fputs(text, out);
 		status = cli_finish(out, file);
 	}
+	if (status == CLI_OK && signature != NULL)
+		status = pull_signature(dir, name, signature);
 	if (status == CLI_OK && !cli->quiet)
 		cli_say("%s version %lld", file, version_of(answer));
 	json_decref(answer);
@@ -86,12 +104,24 @@ policy_pull(struct cli *cli)
 	return status;
 }
 
-/* '=' the same, '~' another text, '+' not on the server. */
+/* A signature that is only there counts as it is; one that is here must be. */
+static bool
+is_same(const json_t *answer, const struct doc *doc)
+{
+	const char *text = json_string_value(json_object_get(answer, "text"));
+	const char *signature = json_string_value(json_object_get(answer,
+	    "signature"));
+
+	return text != NULL && strcmp(text, doc->text) == 0 &&
+	    (doc->signature == NULL || (signature != NULL &&
+	    strcmp(signature, doc->signature) == 0));
+}
+
+/* '=' the same, '~' another text or signature, '+' not on the server. */
 static enum cli_exit
 compare(struct cli *cli, const json_t *items, const struct doc *doc, char *how)
 {
 	json_t *item, *answer = NULL;
-	const char *text;
 	enum cli_exit status;
 	size_t i;
 
@@ -101,8 +131,7 @@ compare(struct cli *cli, const json_t *items, const struct doc *doc, char *how)
 			continue;
 		if ((status = get_doc(cli, doc->name, &answer)) != CLI_OK)
 			return status;
-		text = json_string_value(json_object_get(answer, "text"));
-		*how = text != NULL && strcmp(text, doc->text) == 0 ? '=' : '~';
+		*how = is_same(answer, doc) ? '=' : '~';
 		json_decref(answer);
 	}
 	return CLI_OK;
@@ -161,14 +190,12 @@ push_one(struct cli *cli, const struct doc *doc)
 {
 	const char *reason = cli_get(cli, "--reason");
 	char path[CLI_URL_MAX];
-	json_t *answer = NULL, *body = json_pack("{s:s%,s:s?}", "text", doc->text,
-	    doc->len, "reason", reason);
+	json_t *answer = NULL, *body = json_pack("{s:s%,s:s*,s:s*}", "text",
+	    doc->text, doc->len, "reason", reason, "signature", doc->signature);
 	enum cli_exit status;
 
 	if (body == NULL)
 		return cli_fail(CLI_USAGE, "%s: it is not UTF-8", doc->path);
-	if (reason == NULL)
-		(void)json_object_del(body, "reason");
 	(void)snprintf(path, sizeof(path), "/v1/policies/%s", doc->name);
 	status = cli_http(cli, "PUT", path, body, &answer);
 	if (status == CLI_OK && cli->json)

@@ -59,16 +59,14 @@ replay_books_free(struct replay_books **books)
 	*books = NULL;
 }
 
-ag_err
-replay_learn(struct replay_books *b, const Ag__Event *e)
+static ag_err
+learn(struct replay_books *b, const Ag__Event *e, const Ag__PolicyChange *said)
 {
-	const Ag__PolicyChange *said = e->policy_change;
 	struct change *grown, *c;
 
-	if (said == NULL)
-		return AG_OK;
 	for (size_t i = 0; i < b->count; i++) /* said again after a crash */
 		if (b->changes[i].version == said->policy_version &&
+		    strcmp(b->changes[i].name, said->name) == 0 &&
 		    strcmp(b->changes[i].tenant, e->tenant) == 0)
 			return AG_OK;
 	grown = realloc(b->changes, (b->count + 1) * sizeof(*grown));
@@ -83,6 +81,17 @@ replay_learn(struct replay_books *b, const Ag__Event *e)
 	c->text = said->text == NULL ? NULL : strdup(said->text);
 	return c->tenant == NULL || c->name == NULL ||
 	    (said->text != NULL && c->text == NULL) ? AG_NO_MEMORY : AG_OK;
+}
+
+ag_err
+replay_learn(struct replay_books *b, const Ag__Event *e)
+{
+	ag_err err = e->policy_change == NULL ? AG_OK :
+	    learn(b, e, e->policy_change);
+
+	for (size_t i = 0; err == AG_OK && i < e->n_policy_changes; i++)
+		err = learn(b, e, e->policy_changes[i]);
+	return err;
 }
 
 /* --------------------------------------------------------------------- set */

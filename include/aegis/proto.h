@@ -40,6 +40,8 @@ enum ag_role {
 	AG_ROLE_SUBSCRIBER, /* a guest that reads audit */
 	AG_ROLE_GUEST,      /* a guest that is an actor */
 	AG_ROLE_APPROVALS,
+	AG_ROLE_WATCHER,    /* puts policies of a folder in force */
+	AG_ROLE_EVALUATOR,  /* asks somebody else's policies */
 	AG_ROLE_COUNT
 };
 
@@ -74,6 +76,8 @@ enum ag_group {
 	AG_GROUP_STANDING,
 	AG_GROUP_TENANT,
 	AG_GROUP_CATALOG,
+	AG_GROUP_OFFER,
+	AG_GROUP_EVALUATE,
 	AG_GROUP_COUNT
 };
 
