@@ -44,6 +44,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_access_init(iam, ctx)) != AG_OK ||
 	    (err = iam_callback_init(iam, ctx)) != AG_OK ||
 	    (err = iam_signers_init(iam, ctx)) != AG_OK ||
+	    (err = iam_regions_init(iam, ctx)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -76,6 +77,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_access_fini(iam);
 	iam_callback_fini(iam);
 	iam_signers_fini(iam);
+	iam_regions_fini(iam);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);

@@ -110,6 +110,8 @@ static const struct {
 	{ "limits.rules", "rate" },
 	{ "policies.signers", "name" },
 	{ "policies.signers", "public_key_file" },
+	{ "residency.regions", "name" },
+	{ "residency.regions", "networks" },
 	{ "responder.rules", "detector" },
 	{ "responder.rules", "action" },
 	{ "sinks", "name" },

@@ -95,6 +95,9 @@ hours_say(struct iam *iam, const struct question *q, struct opinion *out)
 	if (out->decision != AG_RULES_DENY && !iam_hours_open(iam, q->key,
 	    q->op->operation, q->rules.now))
 		(void)no(out, "outside_allowed_window", AG_HOURS_LABEL);
+	if (out->decision != AG_RULES_DENY && q->rules.source != NULL &&
+	    !iam_resides(iam, q->key, q->op->operation, q->rules.source))
+		(void)no(out, "residency_violation", "residency");
 }
 
 static void

@@ -97,6 +97,8 @@ ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
 ag_err iam_check_needs(struct call *c) AG_MUST;
 /* May its key be used now? */
 ag_err iam_check_hours(struct call *c) AG_MUST;
+/* And from there? */
+ag_err iam_check_residency(struct call *c) AG_MUST;
 /* It is admitted: counts it, if policies look at what was. */
 void iam_policies_take(struct call *c);
 /* glass.c: is what it says of a broken glass so? Into the grant. */

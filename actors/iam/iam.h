@@ -361,6 +361,8 @@ struct iam {
 	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_cedar_schema *schema; /* of policies */
 	struct iam_signers signers;
+	struct iam_region *regions; /* residency.regions */
+	unsigned region_count;
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
 	struct zones zones;
 	struct iam_node *recent_dirty;
@@ -521,6 +523,13 @@ bool iam_signed_stands(const struct iam *iam, struct ag_ctx *ctx,
 ag_err iam_hours_read(struct iam_key *key) AG_MUST;
 bool iam_hours_open(struct iam *iam, const struct iam_key *key,
     const char *action, int64_t now);
+
+/* ---- residency.c: from where a key may be used */
+ag_err iam_regions_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+void iam_regions_fini(struct iam *iam);
+/* address NULL: it is not known, and so in no region. */
+bool iam_resides(const struct iam *iam, const struct iam_key *key,
+    const char *action, const char *address);
 
 /* ---- ruling.c: what is asked of policies */
 struct iam_rules_query {
