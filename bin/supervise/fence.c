@@ -68,8 +68,8 @@ static const struct {
 	{ "gateway.", "gateway", AG_FENCE_READ, true, false },
 	{ "auth.", "iam", AG_FENCE_READ, false, false },
 	{ "journal.", "journal", AG_FENCE_READ, true, false },
-	{ "policies.directory", "policies", AG_FENCE_READ, false },
-	{ "policies.", "iam", AG_FENCE_READ, false },
+	{ "policies.directory", "policies", AG_FENCE_READ, false, false },
+	{ "policies.", "iam", AG_FENCE_READ, false, false },
 	/* rekey makes the next one beside it */
 	{ "rot.software.", "software", FULL, false, false },
 	{ "sinks[].path", NULL, FULL, true, false },
