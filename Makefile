@@ -88,6 +88,8 @@ chaos: deps all
 	@scripts/deps.sh chaos
 	@AEGIS_BUILD=$(abspath $(BUILD)) CHAOS_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q -p no:cacheprovider \
 		tests/system/chaos_machine.py tests/system/test_chaos.py
+	@AEGIS_BUILD=$(abspath $(BUILD)) AEGIS_RACES=1000 $(PYTHON) -m pytest -q -p no:cacheprovider \
+		tests/system/test_journal_postgres.py -k racing
 
 # Whether the time of a comparison tells what was compared; on a quiet machine.
 timing: deps all

@@ -36,6 +36,13 @@ keys_refuse(struct ag_ctx *ctx, ag_err err, const struct why *why)
 	return ag_refuse(ctx, err, why->reason_code, why->field, "%s", why->detail);
 }
 
+bool
+keys_elsewhere(struct ag_ctx *ctx, ag_err status)
+{
+	return status == AG_ITEM_NOT_FOUND &&
+	    strcmp(ag_config_str(ctx, "journal.kind", 0), "postgres") == 0;
+}
+
 ag_err
 keys_rot_failed(struct ag_ctx *ctx, ag_err status)
 {
@@ -48,6 +55,9 @@ keys_rot_failed(struct ag_ctx *ctx, ag_err status)
 	if (status == AG_INVALID_FIELD || status == AG_CRYPTOGRAPHIC_FAILURE)
 		return ag_refuse(ctx, status, said->reason_code, said->field, "%s",
 		    said->detail == NULL ? "The root of trust refuses it." : said->detail);
+	if (keys_elsewhere(ctx, status))
+		return ag_refuse(ctx, AG_UNAVAILABLE, "rot", NULL, "This node's root "
+		    "of trust does not have this key; the node that made it has.");
 	ag_log(ctx, AG_ERROR, "KEY-MATERIAL", "err=%s", ag_err_row(status)->name);
 	return status == AG_FEATURE_NOT_SUPPORTED ? ag_refuse(ctx, status, "key_spec",
 	    "/key_spec", "The root of trust does not make such keys.") :
@@ -144,12 +154,16 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 	}
 	if ((err = fold(ctx, &stored, record->type, record->fact, record->seq)) != AG_OK)
 		return err;
+	/* As the journal calls the rows of other nodes. */
+	if (record->type == AG_MSG_KEY_CREATED_FACT &&
+	    strchr(record->author, '/') != NULL)
+		stored->has_elsewhere = stored->elsewhere = true;
 	if (!k->live)
 		fold_bound(stored); /* who reserved this is no more */
 	if (ends_use(record->type))
 		cache_drop(&k->cache, id);
-	if ((err = keys_plan(ctx, id, had, before, stored->key->has_destroy_at,
-	    stored->key->destroy_at)) != AG_OK ||
+	if ((err = keys_plan(ctx, id, had, before, stored->key->has_destroy_at &&
+	    !stored->elsewhere, stored->key->destroy_at)) != AG_OK ||
 	    (err = keys_plan_rotation(ctx, stored->key, had_next, next_before)) != AG_OK)
 		return err;
 	return cache_put(&k->cache, ctx, id, stored);

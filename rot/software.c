@@ -179,6 +179,19 @@ on_importer_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	return importer_make(&((struct software *)state)->importers, ctx, msg);
 }
 
+/* A new version belongs where the others are: on another node, whose root of trust
+ * has none of them, it would tear the key apart. */
+static bool
+has_earlier(struct ag_ctx *ctx, const struct vault_id *id)
+{
+	struct vault_id earlier = *id;
+
+	while (--earlier.version > 0)
+		if (vault_has(ctx, &earlier))
+			return true;
+	return id->version == 1;
+}
+
 static ag_err
 on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -198,6 +211,8 @@ on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	if (ask->import_id != NULL)
 		return importer_open(&((struct software *)state)->importers, ctx, ask,
 		    spec, keep_imported);
+	if (ask->material == NULL && !has_earlier(ctx, &id))
+		return AG_ITEM_NOT_FOUND;
 	if (ask->material == NULL && spec->slow)
 		return begin_slow(ctx, spec);
 	err = ask->material != NULL ? take_given(ctx, spec, ask->material, &material) :

@@ -2,7 +2,8 @@
 /*
  * Destructions whose window is over. First the root of trust erases the
  * wrapping keys, then the fact says so: a crash in between repeats the
- * erasure, which is idempotent, and never claims one that did not happen.
+ * erasure, which is idempotent, and never claims one that did not happen. So only
+ * the node that has the material plans it (KeyStored.elsewhere).
  */
 #include "keys.h"
 

@@ -45,6 +45,8 @@ ag_err keys_check(struct ag_ctx *ctx, enum key_op op, const Ag__KeyStored *s,
     uint32_t version) AG_MUST;
 /* ag_refuse with what a why says (nothing: the error alone). */
 ag_err keys_refuse(struct ag_ctx *ctx, ag_err err, const struct why *why) AG_MUST;
+/* Is it the root of trust of another node that has the key? */
+bool keys_elsewhere(struct ag_ctx *ctx, ag_err status);
 /* The root of trust did not do it: as an answer. What it said about the
  * caller's own bytes is passed on. */
 ag_err keys_rot_failed(struct ag_ctx *ctx, ag_err status) AG_MUST;

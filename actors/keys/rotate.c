@@ -106,6 +106,8 @@ keys_rotate_counted(struct ag_ctx *ctx, struct hot *hot)
 static void
 failed(struct ag_ctx *ctx, const struct turn *turn, ag_err err)
 {
+	if (keys_elsewhere(ctx, err))
+		return; /* the turn of the node that made it */
 	ag_log(ctx, AG_ERROR, "KEY-ROTATE-FAILED", "key=%s version=%u err=%s again_ms=%d",
 	    turn->id, turn->version, ag_err_row(err)->name, ROTATE_AGAIN_MS);
 }

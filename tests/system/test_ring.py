@@ -6,6 +6,7 @@ import collections
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -243,18 +244,41 @@ def test_restart_loses_nothing(fresh_fleet):
     verify(fleet)
 
 
+def spoil(snapshots):
+    """Each of them in another way: gone, cut off, overwritten, not where a file should be."""
+    names = sorted(os.listdir(snapshots))
+    assert len(names) >= 4, names
+    for n, name in enumerate(names):
+        data = os.path.join(snapshots, name, "data.mdb")
+        if n % 3 == 0:
+            shutil.rmtree(os.path.join(snapshots, name))
+        elif n % 3 == 1:
+            os.truncate(data, os.path.getsize(data) // 2)
+        else:
+            with open(data, "r+b") as out:
+                out.write(os.urandom(8192))
+
+
 def test_restart_without_snapshots_is_the_same(fresh_fleet):
-    """Snapshots are a cache: the journal alone is the truth."""
+    """Snapshots are a cache: the journal alone is the truth, and its hash that of before."""
     fleet = fresh_fleet()
     admin = fleet.admin()
     fleet.key(admin, "kept")
+    fleet.key(admin, "gone")
+    admin.ok("POST", "/v1/keys/gone/compromise", {"reason": "test"})
     agent = fleet.agent(admin, ["key:kept:sign"])
+    fleet.agent(admin, ["key:kept:sign"], label="other")
+    lists = ["/v1/keys", "/v1/agents", "/v1/principals"]
+    before = [admin.items(path) for path in lists]
     fleet.stop()
-    import shutil
-    shutil.rmtree(os.path.join(fleet.state, "snapshots"))
+    state = fleet.run("journal", "hash", check=0).stdout
+    spoil(os.path.join(fleet.state, "snapshots"))
     fleet.start()
+    admin = fleet.admin()
+    assert [admin.items(path) for path in lists] == before
+    assert fleet.run("journal", "hash", check=0).stdout == state
     fleet.client(agent.token).ok("POST", "/v1/keys/kept/sign", SIGN)
-    assert [k["alias"] for k in fleet.admin().items("/v1/keys")] == ["kept"]
+    assert admin.post("/v1/keys/gone/activate", {}).status == 409
 
 
 def test_down_leaves_no_process_and_no_socket(fresh_fleet):

@@ -193,6 +193,7 @@ test_generate_is_idempotent(void **state)
 {
 	struct ag_kit *kit = ag_kit_new(&ag_actor_software, NULL, NULL);
 	uint8_t der[256], again[256];
+	Ag__RotGenerateAsk a = AG__ROT_GENERATE_ASK__INIT;
 	const Ag__RotGenerateReply *r = generate(kit, KEY_A, 1, AG__KEY_SPEC__V__EC_P256);
 	size_t len = r->public_key_der.len;
 
@@ -202,6 +203,13 @@ test_generate_is_idempotent(void **state)
 	memcpy(again, r->public_key_der.data, r->public_key_der.len);
 	assert_int_equal(r->public_key_der.len, len);
 	assert_memory_equal(der, again, len);
+	/* A version whose earlier ones are on another node would tear the key apart. */
+	a.tenant = (char *)(uintptr_t)"default";
+	a.key_id = (char *)(uintptr_t)KEY_B;
+	a.version = 2;
+	a.key_spec = AG__KEY_SPEC__V__EC_P256;
+	assert_int_equal(ask(kit, AG_MSG_ROT_GENERATE_ASK, &a, 0)->env->status,
+	    AG_ITEM_NOT_FOUND);
 	r = generate(kit, KEY_A, 2, AG__KEY_SPEC__V__EC_P256);
 	assert_memory_not_equal(der, r->public_key_der.data, len);
 	ag_kit_free(&kit);
