@@ -67,6 +67,7 @@ static const struct {
 	{ "gateway.secret_folder", "gateway", AG_FENCE_READ, true, true },
 	{ "gateway.", "gateway", AG_FENCE_READ, true, false },
 	{ "auth.", "iam", AG_FENCE_READ, false, false },
+	{ "approvals.", "iam", AG_FENCE_READ, false, false },
 	{ "journal.", "journal", AG_FENCE_READ, true, false },
 	{ "policies.directory", "policies", AG_FENCE_READ, false, false },
 	{ "policies.", "iam", AG_FENCE_READ, false, false },
@@ -149,6 +150,15 @@ add_folder(struct supervisor *sup, struct fence *out, unsigned how,
 	if (mkdir(full, 0700) != 0 && errno != EEXIST)
 		return AG_OK; /* somebody else's to make; until then there is none */
 	return add(out, how, full);
+}
+
+bool
+ag_fence_is_owned(const char *key)
+{
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++)
+		if (strncmp(key, owners[i].section, strlen(owners[i].section)) == 0)
+			return true;
+	return false;
 }
 
 static ag_err

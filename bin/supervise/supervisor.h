@@ -238,6 +238,9 @@ struct fence {
 };
 /* EXIT_YES, also where none is asked for; says what the kernel lacks. */
 int ag_fence_check(struct supervisor *sup);
+/* Whether some process is let to the file that this key of the configuration
+ * names. */
+bool ag_fence_is_owned(const char *key);
 /* In the parent, before the fork: makes the child's folders. count 0: none is
  * asked for, or it is somebody's own program. Valid until the next call. */
 ag_err ag_fence_plan(struct supervisor *sup, const struct child *child,

@@ -344,6 +344,26 @@ sinks_have_names_of_their_own(void **state)
 	assert_int_equal(err, AG_USAGE);
 }
 
+/* The log's is opened by the supervisor, before any fence. */
+static void
+every_configured_file_is_somebodys_behind_the_fence(void **state)
+{
+	const struct ag_config_key *key;
+	unsigned files = 0;
+
+	(void)state;
+	for (unsigned i = 0; (key = ag_config_key_at(i)) != NULL; i++) {
+		if (key->type != AG_CFG_PATH || strcmp(key->path, "log.file") == 0)
+			continue;
+		files++;
+		if (!ag_fence_is_owned(key->path))
+			fail_msg("%s is nobody's in bin/supervise/fence.c",
+			    key->path);
+	}
+	assert_true(files > 20);
+	assert_false(ag_fence_is_owned("log.file"));
+}
+
 int
 main(void)
 {
@@ -359,6 +379,7 @@ main(void)
 		cmocka_unit_test(a_bad_guest_record_is_refused),
 		cmocka_unit_test(the_fleet_follows_the_configuration),
 		cmocka_unit_test(sinks_have_names_of_their_own),
+		cmocka_unit_test(every_configured_file_is_somebodys_behind_the_fence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
