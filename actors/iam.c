@@ -11,6 +11,7 @@
  */
 #include "iam/iam.h"
 #include "iam/rates.h"
+#include "iam/shares.h"
 
 #include <aegis/event.h>
 
@@ -38,6 +39,7 @@ init(void *state, struct ag_ctx *ctx)
 	if ((err = iam_directory_init(iam)) != AG_OK ||
 	    (err = iam_cache_init(&iam->cache)) != AG_OK ||
 	    (err = iam_issuers_init(iam, ctx)) != AG_OK ||
+	    (err = iam_shares_init(iam, ctx)) != AG_OK ||
 	    (err = iam_guard_init(iam, ctx)) != AG_OK ||
 	    (err = iam_rates_init(iam, ctx)) != AG_OK ||
 	    (err = iam_duals_init(iam, ctx)) != AG_OK ||
@@ -72,6 +74,7 @@ fini(void *state, struct ag_ctx *ctx)
 	ag_secret_free(&iam->prompt_key);
 	iam_issuers_fini(iam);
 	iam_guard_fini(iam);
+	iam_shares_fini(iam);
 	iam_rates_fini(iam);
 	iam_duals_fini(iam);
 	iam_access_fini(iam);
@@ -147,6 +150,8 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_CHALLENGE_ASK, iam_on_challenge },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },
 	{ AG_MSG_STANDING_ASK, iam_on_standing },
+	{ AG_MSG_SHARED_GOT_EVENT, iam_on_shared_got },
+	{ AG_MSG_SHARED_STATE_EVENT, iam_on_shared_state },
 };
 
 static const char *const tables[] = {
@@ -201,6 +206,9 @@ static const struct ag_metric_row metrics[] = {
 	    "Requests that policies denied", AG_COUNTER },
 	[IAM_M_RULES_FAILED] = { "iam_policy_errors_total",
 	    "Policies that were skipped because their evaluation failed",
+	    AG_COUNTER },
+	[IAM_M_LOCAL] = { "iam_rates_local_total",
+	    "Rates counted by this node's part, because Redis was away",
 	    AG_COUNTER },
 };
 

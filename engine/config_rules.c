@@ -375,6 +375,45 @@ check_journal(const struct ag_config *c, const struct complaint *to)
 	return AG_OK;
 }
 
+/* hiredis speaks no TLS: what goes to Redis in the clear stays here. */
+static bool
+is_redis(const char *where)
+{
+	size_t len = strlen(where);
+	const char *port = strrchr(where, ':');
+
+	if (strncmp(where, "unix:/", 6) == 0)
+		return len < 6 + 100; /* sockaddr_un has 108 bytes */
+	return port != NULL && is_near(where) && port[1] != '\0' &&
+	    strspn(port + 1, "0123456789") == strlen(port + 1) &&
+	    strlen(port + 1) <= 5 && atoi(port + 1) > 0 &&
+	    atoi(port + 1) <= UINT16_MAX;
+}
+
+static ag_err
+check_shared(const struct ag_config *c, const struct complaint *to)
+{
+	static const char *const keys[] = { "shared.redis", "shared.user",
+		"shared.password_file" };
+	const char *redis = ag_config_get_str(c, keys[0], 0);
+	bool enabled = ag_config_get_int(c, "shared.enabled", 0) != 0;
+
+	for (size_t i = 0; !enabled && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (has(c, keys[i], 0))
+			return complain(to, ag_config_get_where(c, keys[i], 0),
+			    keys[i], "only together with shared.enabled: true");
+	if (!enabled)
+		return AG_OK;
+	if (redis == NULL || !is_redis(redis))
+		return complain(to, ag_config_get_where(c, redis == NULL ?
+		    "shared.enabled" : keys[0], 0), keys[0],
+		    "unix:/path, or address:port on loopback");
+	if (has(c, keys[1], 0) && !has(c, keys[2], 0))
+		return complain(to, ag_config_get_where(c, keys[1], 0), keys[1],
+		    "given with shared.password_file");
+	return AG_OK;
+}
+
 static ag_err
 check_issuers(const struct ag_config *c, const struct complaint *to)
 {
@@ -576,7 +615,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
 	check_needed, check_redact, check_retention, check_sinks, check_gateway,
-	check_journal, check_issuers, check_planes,
+	check_journal, check_shared, check_issuers, check_planes,
 	check_risk, check_detectors, check_prod,
 };
 

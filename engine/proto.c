@@ -112,6 +112,7 @@ static const char *const role_names[AG_ROLE_COUNT] = {
 	[AG_ROLE_APPROVALS] = "approvals",
 	[AG_ROLE_WATCHER] = "watcher",
 	[AG_ROLE_EVALUATOR] = "evaluator",
+	[AG_ROLE_SHARED] = "shared",
 };
 
 static const char *const kind_names[AG_KIND_COUNT] = {

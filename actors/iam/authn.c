@@ -267,12 +267,12 @@ iam_limit_principal(struct call *c)
 
 	if (limit->rate == 0)
 		return AG_OK;
-	room = iam_window_look(&c->node->window, limit, c->mono, c->items);
+	room = iam_share_look(c, c->principal_share, &c->node->window, limit);
 	say_room(c, &room);
 	c->principal_left = room.left;
 	if (!room.ok)
 		return iam_limited(c, "principal", &room);
-	iam_window_take(&c->node->window, limit, c->mono, c->items);
+	iam_share_take(c, c->principal_share, &c->node->window, limit);
 	return AG_OK;
 }
 
@@ -283,7 +283,7 @@ iam_limit_key(struct call *c)
 
 	if (c->key == NULL || c->iam->key_limit.rate == 0)
 		return AG_OK;
-	room = iam_window_look(&c->key->window, &c->iam->key_limit, c->mono,
-	    c->items);
+	room = iam_share_look(c, c->key_share, &c->key->window,
+	    &c->iam->key_limit);
 	return room.ok ? AG_OK : iam_limited(c, "key", &room);
 }

@@ -5,6 +5,7 @@
 #define AEGIS_ACTORS_IAM_CALL_H
 
 #include "iam.h"
+#include "shares.h"
 
 enum { RATE_TEXT = 64 };
 
@@ -36,6 +37,7 @@ struct call {
 	char *rate[2];
 	char rate_text[RATE_TEXT];
 	uint32_t principal_left; /* of limits.principal */
+	struct iam_share *principal_share, *key_share;
 	uint8_t body_digest[32], step_up_digest[32];
 };
 

@@ -26,6 +26,8 @@ iam_guard_init(struct iam *iam, struct ag_ctx *ctx)
 		return AG_NO_MEMORY;
 	iam->guard->limit.rate = (uint32_t)rate;
 	iam->guard->limit.window_ms = (uint32_t)window_s * 1000;
+	/* Nobody is asked about who may be anybody: each node has its part. */
+	iam->guard->limit = iam_shares_part(iam, &iam->guard->limit);
 	iam_windows_init(&iam->guard->windows, ag_now_ms(ctx));
 	return AG_OK;
 }

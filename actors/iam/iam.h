@@ -100,7 +100,7 @@ enum iam_metric {
 	IAM_M_PASSED, IAM_M_REFUSED, IAM_M_HELD, IAM_M_CACHE_HITS,
 	IAM_M_VERIFIED, IAM_M_LIMITED, IAM_M_AGENTS, IAM_M_KEYS, IAM_M_HOLDS,
 	IAM_M_CHALLENGES, IAM_M_STEPPED_UP, IAM_M_RULED, IAM_M_RULED_OUT,
-	IAM_M_RULES_FAILED,
+	IAM_M_RULES_FAILED, IAM_M_LOCAL,
 };
 
 /* ---- table.c: a hash table of pointers, linear probing, grows to `max` */
@@ -342,6 +342,7 @@ struct iam {
 	struct iam_keyring ring;
 	struct iam_cache cache;
 	struct iam_limit principal_limit, key_limit;
+	struct iam_shares *shares; /* NULL: this node shares with nobody */
 	struct iam_rates *rates; /* NULL: no rules */
 	char *rates_told;        /* new ones, as they arrive */
 	int64_t clock_jump_s; /* as it was said */

@@ -37,7 +37,9 @@ struct iam_rates {
 	struct ag_config *texts; /* NULL: the process's own configuration */
 	struct iam_windows windows;
 	/* Of the request that is being judged. */
+	struct iam_share *shares[RULES_MAX]; /* by rule */
 	struct iam_window *taken[RULES_MAX];
+	struct iam_share *taken_shares[RULES_MAX];
 	const struct iam_limit *limits[RULES_MAX];
 	unsigned taken_count;
 };
@@ -261,16 +263,47 @@ fits(const struct call *c, const struct rule *rule)
 	    (is[OPERATION] == NULL || is_operation(c, is[OPERATION]));
 }
 
-static struct iam_window *
-window_of(struct iam_rates *rates, const struct rule *rule,
-    const struct call *c)
+/* Which fit, and are to have room. */
+static void
+fitting(const struct call *c, bool fit[RULES_MAX])
+{
+	const struct iam_rates *rates = c->iam->rates;
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < rates->count; i++) {
+		fit[i] = rates->rules[i].limit.rate > 0 &&
+		    fits(c, &rates->rules[i]);
+		if (fit[i] && rates->rules[i].specific > most)
+			most = rates->rules[i].specific;
+	}
+	for (unsigned i = 0; rates->most_specific && i < rates->count; i++)
+		fit[i] = fit[i] && rates->rules[i].specific == most;
+}
+
+/* Whose window it is. */
+static const char *
+owner_of(const struct rule *rule, const struct call *c)
 {
 	const char *who[] = { [PER_PRINCIPAL] = c->node->id,
 		[PER_ROOT] = c->node->root->id,
 		[PER_TENANT] = c->node->tenant->name, [PER_RULE] = "" };
 
-	return iam_windows_find(&rates->windows, rule->name, who[rule->per],
-	    true);
+	return who[rule->per];
+}
+
+void
+iam_rates_begin(struct call *c)
+{
+	struct iam_rates *rates = c->iam->rates;
+	bool fit[RULES_MAX];
+
+	if (rates == NULL)
+		return;
+	fitting(c, fit);
+	for (unsigned i = 0; i < rates->count; i++)
+		rates->shares[i] = !fit[i] ? NULL : iam_share_begin(c,
+		    rates->rules[i].name, owner_of(&rates->rules[i], c),
+		    &rates->rules[i].limit);
 }
 
 /* ------------------------------------------------------------- one request */
@@ -296,15 +329,17 @@ static ag_err
 look(struct call *c, struct rule *rule, uint32_t *least)
 {
 	struct iam_rates *rates = c->iam->rates;
-	struct iam_window *window = window_of(rates, rule, c);
-	struct iam_room room = iam_window_look(window, &rule->limit, c->mono,
-	    c->items);
+	struct iam_share *share = rates->shares[rule - rates->rules];
+	struct iam_window *window = iam_windows_find(&rates->windows, rule->name,
+	    owner_of(rule, c), true);
+	struct iam_room room = iam_share_look(c, share, window, &rule->limit);
 
 	say(c, rule, &room, least);
 	if (!room.ok)
 		return iam_limited(c, rule->per == PER_PRINCIPAL ? "principal" :
 		    "account", &room);
 	rates->limits[rates->taken_count] = &rule->limit;
+	rates->taken_shares[rates->taken_count] = share;
 	rates->taken[rates->taken_count++] = window;
 	return AG_OK;
 }
@@ -314,23 +349,15 @@ iam_rates_look(struct call *c)
 {
 	struct iam_rates *rates = c->iam->rates;
 	uint32_t least = c->principal_left;
-	unsigned most = 0;
-	bool fit[RULES_MAX] = { false };
+	bool fit[RULES_MAX];
 	ag_err err;
 
 	if (rates == NULL)
 		return AG_OK;
 	rates->taken_count = 0;
-	for (unsigned i = 0; i < rates->count; i++) {
-		fit[i] = rates->rules[i].limit.rate > 0 &&
-		    fits(c, &rates->rules[i]);
-		if (fit[i] && rates->rules[i].specific > most)
-			most = rates->rules[i].specific;
-	}
+	fitting(c, fit);
 	for (unsigned i = 0; i < rates->count; i++)
-		if (fit[i] && (!rates->most_specific ||
-		    rates->rules[i].specific == most) &&
-		    (err = look(c, &rates->rules[i], &least)) != AG_OK)
+		if (fit[i] && (err = look(c, &rates->rules[i], &least)) != AG_OK)
 			return err;
 	return AG_OK;
 }
@@ -341,6 +368,6 @@ iam_rates_take(struct call *c)
 	struct iam_rates *rates = c->iam->rates;
 
 	for (unsigned i = 0; rates != NULL && i < rates->taken_count; i++)
-		iam_window_take(rates->taken[i], rates->limits[i], c->mono,
-		    c->items);
+		iam_share_take(c, rates->taken_shares[i], rates->taken[i],
+		    rates->limits[i]);
 }

@@ -438,11 +438,27 @@ judge(struct call *c)
 		if ((err = checks[i](c)) != AG_OK)
 			return err;
 	if (c->key != NULL)
-		iam_window_take(&c->key->window, &c->iam->key_limit, c->mono,
-		    c->items);
+		iam_share_take(c, c->key_share, &c->key->window,
+		    &c->iam->key_limit);
 	iam_rates_take(c);
 	iam_policies_take(c);
 	return pass(c);
+}
+
+/* Every window that the request is going to use, so that one wait is for all. */
+static ag_err
+rates_ready(struct call *c)
+{
+	if (c->iam->shares == NULL)
+		return AG_OK;
+	iam_shares_request(c->iam);
+	c->principal_share = iam_share_begin(c, "p", c->node->id,
+	    &c->iam->principal_limit);
+	if (c->key != NULL)
+		c->key_share = iam_share_begin(c, "k", c->key->id,
+		    &c->iam->key_limit);
+	iam_rates_begin(c);
+	return iam_shares_ready(c);
 }
 
 struct call *
@@ -478,7 +494,8 @@ iam_call_go_on(struct call *c)
 		if (iam_hold_wait(c->iam, ctx, c->node, &err))
 			return err;
 	}
-	if ((err = iam_uses_ready(c)) != AG_OK)
+	if ((err = rates_ready(c)) != AG_OK ||
+	    (err = iam_uses_ready(c)) != AG_OK)
 		return err;
 	return judge(c);
 }

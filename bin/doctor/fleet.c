@@ -20,6 +20,7 @@ void
 ag_look_processes(const struct ag_site *site, struct ag_finding *finding)
 {
 	const json_t *processes = json_object_get(site->status, "processes"), *p;
+	const json_t *odd = NULL;
 	unsigned ready = 0;
 	size_t i;
 
@@ -33,6 +34,12 @@ ag_look_processes(const struct ag_site *site, struct ag_finding *finding)
 			ready++;
 			continue;
 		}
+		/* It works, and says what is wrong. */
+		if (strcmp(text_of(p, "state"), "degraded") == 0 &&
+		    text_of(p, "detail")[0] != '\0') {
+			odd = odd == NULL ? p : odd;
+			continue;
+		}
 		ag_find_wrong(finding, 0, "%s is %s%s%s", text_of(p, "name"),
 		    text_of(p, "state"), text_of(p, "detail")[0] == '\0' ? "" : ": ",
 		    text_of(p, "detail"));
@@ -40,7 +47,14 @@ ag_look_processes(const struct ag_site *site, struct ag_finding *finding)
 		    "(name=%s)", text_of(p, "name"));
 		return;
 	}
-	ag_find(finding, AG_FINE, "%u, all ready", ready);
+	if (odd == NULL) {
+		ag_find(finding, AG_FINE, "%u, all ready", ready);
+		return;
+	}
+	ag_find(finding, AG_ODD, "%s is degraded: %s", text_of(odd, "name"),
+	    text_of(odd, "detail"));
+	ag_find_type(finding, "aegis status --watch; its log says why (name=%s)",
+	    text_of(odd, "name"));
 }
 
 void

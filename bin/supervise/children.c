@@ -21,6 +21,7 @@
 static const unsigned char stage_of[AG_ROLE_COUNT] = {
 	[AG_ROLE_ROT] = 1,
 	[AG_ROLE_JOURNAL] = 1,
+	[AG_ROLE_SHARED] = 1,
 	[AG_ROLE_AUDIT] = 2,
 	[AG_ROLE_IAM] = 3,
 	[AG_ROLE_KEYS] = 3,

@@ -109,7 +109,7 @@ describe(const struct child *child, const struct ag_metrics_block *block)
 	const char *state = ag_child_state_name(child);
 
 	if (child->state == CHILD_READY && block != NULL &&
-	    !ag_metrics_alive(block))
+	    (!ag_metrics_alive(block) || block->detail[0] != '\0'))
 		state = "degraded";
 	return json_pack("{s:s, s:s, s:o, s:s, s:I, s:i, s:I, s:I, s:s}",
 	    "name", child->name, "role", child->role,

@@ -42,6 +42,7 @@ enum ag_role {
 	AG_ROLE_APPROVALS,
 	AG_ROLE_WATCHER,    /* puts policies of a folder in force */
 	AG_ROLE_EVALUATOR,  /* asks somebody else's policies */
+	AG_ROLE_SHARED,     /* what several nodes have in common */
 	AG_ROLE_COUNT
 };
 
@@ -78,6 +79,8 @@ enum ag_group {
 	AG_GROUP_CATALOG,
 	AG_GROUP_OFFER,
 	AG_GROUP_EVALUATE,
+	AG_GROUP_SHARED,
+	AG_GROUP_SHARED_BACK,
 	AG_GROUP_COUNT
 };
 

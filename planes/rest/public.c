@@ -29,6 +29,7 @@ static const struct {
 	{ "journal", AG_ROLE_JOURNAL, NEED_ALWAYS },
 	{ "audit", AG_ROLE_AUDIT, NEED_ALWAYS },
 	{ "rot", AG_ROLE_ROT, NEED_ALWAYS },
+	{ "shared", AG_ROLE_SHARED, NEED_DEGRADES },
 };
 enum { CHECK_COUNT = sizeof(checks) / sizeof(checks[0]) };
 
@@ -78,6 +79,14 @@ check(struct rest *rest, struct health *health, unsigned i)
 		health->detail[i] = "not running";
 }
 
+/* Not every fleet has every process. */
+static bool
+is_there(const struct rest *rest, unsigned i)
+{
+	return checks[i].role != AG_ROLE_SHARED ||
+	    ag_slot_count(rest->plane.ctx, AG_ROLE_SHARED) > 0;
+}
+
 static void
 health_read(struct rest *rest, struct health *health)
 {
@@ -89,6 +98,8 @@ health_read(struct rest *rest, struct health *health)
 		health->count = 0;
 	health->status = "ok";
 	for (i = 0; i < CHECK_COUNT; i++) {
+		if (!is_there(rest, i))
+			continue;
 		check(rest, health, i);
 		if (health->up[i] && health->detail[i] == NULL)
 			continue;
@@ -110,6 +121,8 @@ health_answer(struct conn *conn, struct health *health, unsigned status,
 
 	text_printf(&body, "{\"status\":\"%s\",\"checks\":[", word);
 	for (i = 0; i < CHECK_COUNT; i++) {
+		if (!is_there(rest_of(conn), i))
+			continue;
 		text_printf(&body, "%s{\"name\":\"%s\",\"status\":\"%s\",\"detail\":",
 		    i == 0 ? "" : ",", checks[i].name, word_of(health, i));
 		text_json(&body, health->detail[i]);

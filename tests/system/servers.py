@@ -51,6 +51,37 @@ class Nats(Server):
         return self
 
 
+class Redis(Server):
+    """On a socket of its own folder, with a password; it forgets everything when it ends."""
+
+    def __init__(self, password):
+        super().__init__()
+        self.socket = os.path.join(self.folder, "redis.sock")
+        self.password = password
+        self.secret = os.path.join(self.folder, "password")
+        with open(self.secret, "w") as out:
+            out.write(password + "\n")
+        os.chmod(self.secret, 0o600)
+        with open(os.path.join(self.folder, "redis.conf"), "w") as out:
+            out.write('port 0\nunixsocket %s\nunixsocketperm 700\ndir %s\nsave ""\nappendonly no\nrequirepass "%s"\n'
+                      % (self.socket, self.folder, password))
+
+    def start(self):
+        self.log = open(os.path.join(self.folder, "log"), "ab")
+        self.process = subprocess.Popen(["redis-server", os.path.join(self.folder, "redis.conf")], stdout=self.log,
+                                        stderr=self.log, start_new_session=True)
+        wait_for(lambda: self.run("PING", check=False).stdout.strip() == "PONG", 60, what="Redis to listen")
+        return self
+
+    @property
+    def url(self):
+        return "unix:" + self.socket
+
+    def run(self, *words, check=True):
+        return subprocess.run(["redis-cli", "-s", self.socket, *words], text=True, capture_output=True, check=check,
+                              timeout=30, env=dict(os.environ, REDISCLI_AUTH=self.password))
+
+
 class Postgres(Server):
     """As the user postgres where we are root: it does not start as root."""
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three nodes share rates through Redis, and what they do without it."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import CONFIG, b64, wait_for
+from servers import Redis
+
+SIGN = {"message_b64": b64(b"hello")}
+PASSWORD = "a password of the store"
+RATES = {"shared": 600, "killed": 40, "healed": 60, "stopped": 40, "woken": 60, "small": 3}
+
+
+@pytest.fixture(scope="module")
+def redis():
+    made = Redis(PASSWORD)
+    try:
+        yield made.start()
+    finally:
+        made.leave()
+
+
+@pytest.fixture
+def nodes(redis, fresh_fleet):
+    """Three fleets that know of each other by their rates alone: a tenant's name is the same on both."""
+    rules = [{"resource": name, "operation": "key.sign", "per": "tenant", "rate": rate, "window_s": 3600}
+             for name, rate in RATES.items()]
+    config = dict(CONFIG, limits=dict(CONFIG["limits"], rules=rules),
+                  shared={"enabled": True, "redis": redis.url, "password_file": redis.secret, "nodes": 3})
+    made = [fresh_fleet(config) for _ in range(3)]
+    for node in made:
+        admin = node.admin()
+        for name in RATES:
+            node.key(admin, name)
+        wait_for(lambda n=node: there(n), 30, what="Redis to be found")
+    return made
+
+
+def there(node):
+    return node.admin().get("/healthz/ready").json["status"] == "ok"
+
+
+def sign(who, key):
+    begun = time.monotonic()
+    got = who.post("/v1/keys/%s/sign" % key, SIGN)
+    assert time.monotonic() - begun < 5  # its deadline is 2 s
+    assert got.status in (200, 429), got
+    if got.status == 429:
+        assert got.code == "RateLimited" and int(got.headers["retry-after"]) > 0
+    return got.status
+
+
+def spend(nodes, key, clients=3):
+    """Each node's clients sign until they are told to stop; how many it was, by node."""
+    counts = [0] * len(nodes)
+    lock = threading.Lock()
+
+    def run(number):
+        who = nodes[number].admin()
+        while sign(who, key) == 200:
+            with lock:
+                counts[number] += 1
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(nodes)) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return counts
+
+
+def spend_all(nodes, key, rate):
+    """Until nothing is left in any node's hands; never more than the rate."""
+    total = [0] * len(nodes)
+
+    def none_left():
+        for i, n in enumerate(spend(nodes, key)):
+            total[i] += n
+        assert sum(total) <= rate, total
+        return sum(total) == rate
+    wait_for(none_left, 30, 0.1, "%d signatures with %s, not %s" % (rate, key, total))
+    return total
+
+
+def test_nodes_share_a_rate_and_live_without_redis(nodes, redis):
+    first = spend(nodes, "shared")
+    assert 594 <= sum(first) <= 600 and min(first) > 40, first  # 1 %
+    rest = spend_all(nodes, "shared", 600 - sum(first))
+    assert sum(first) + sum(rest) == 600
+    assert sum(spend(nodes, "shared")) == 0
+    shown = nodes[1].admin().post("/v1/keys/shared/sign", SIGN)
+    assert shown.headers["ratelimit-policy"].endswith("q=600;w=3600") and ";r=0;" in shown.headers["ratelimit"]
+    assert sum(spend_all(nodes, "small", 3)) == 3
+
+    # Redis dies: each node has its part, no more, and nobody waits for it.
+    redis.kill()
+    wait_for(lambda: not any(there(node) for node in nodes), 30, what="all to know")
+    assert spend(nodes, "killed") == [13, 13, 13]
+    status = nodes[0].run("status", check=0).stdout
+    assert [line for line in status.splitlines() if line.startswith("shared ") and "degraded" in line], status
+    # It is back, empty: they share again.
+    redis.start()
+    wait_for(lambda: all(there(node) for node in nodes), 30, what="all to be back")
+    spend_all(nodes, "healed", 60)
+
+    # It stands still: asked for in vain within the time-out, then not asked.
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    try:
+        assert spend(nodes, "stopped") == [13, 13, 13]
+    finally:
+        os.kill(redis.process.pid, signal.SIGCONT)
+    wait_for(lambda: all(there(node) for node in nodes), 30, what="all to be back")
+    spend_all(nodes, "woken", 60)
+    for node in nodes:
+        assert PASSWORD not in open(node.log, errors="replace").read()
+        pid = node.processes()["shared"]
+        for name in ("cmdline", "environ"):
+            assert PASSWORD.encode() not in open("/proc/%d/%s" % (pid, name), "rb").read()
