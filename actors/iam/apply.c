@@ -323,7 +323,8 @@ on_uses(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 		return AG_OK; /* it left memory */
 	fact.has_revision = true;
 	fact.revision = r->version;
-	iam_uses_take(iam, &fact);
+	/* Another node's author has its node's name before its own. */
+	iam_uses_take(iam, &fact, strchr(r->author, '/') != NULL);
 	return iam_store_msg(ctx, IAM_T_USES, fact.agent_id, &fact);
 }
 

@@ -935,7 +935,8 @@ void iam_fetch_keys(struct iam *iam, struct ag_ctx *ctx);
 ag_on_timer iam_refresh_keys;
 
 /* ---- uses.c */
-void iam_uses_take(struct iam *iam, const Ag__AgentUsesFact *fact);
+void iam_uses_take(struct iam *iam, const Ag__AgentUsesFact *fact,
+    bool elsewhere);
 
 /* ---- sweep.c */
 ag_on_timer iam_sweep, iam_clock_look;

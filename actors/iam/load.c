@@ -81,7 +81,7 @@ take_agent(struct iam *iam, const void *msg)
 static ag_err
 take_uses(struct iam *iam, const void *msg)
 {
-	iam_uses_take(iam, msg);
+	iam_uses_take(iam, msg, true);
 	return AG_OK;
 }
 

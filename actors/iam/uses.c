@@ -3,7 +3,9 @@
  * Agents that may be used a number of times. Counted in memory, exactly; the
  * journal has, ahead of it, how many may be gone: after a crash that many are,
  * so a crash takes some away and never gives any. What an agent's own agents
- * do counts for it, too, or it would issue its way out.
+ * do counts for it, too, or it would issue its way out. What another node set
+ * aside is used, as far as this one knows: two nodes that set aside at once meet
+ * at the stream's version, and one asks again.
  *
  * A use is a call that iam passes on; what risk or the executor refuses then
  * is not given back.
@@ -114,17 +116,19 @@ iam_check_uses(struct call *c)
 	return AG_OK;
 }
 
-/* From the journal or the snapshot. What another life of this process set
- * aside counts as used; what this one does is counted in memory. */
+/* From the journal or the snapshot. What another node, or another life of this
+ * process, set aside counts as used; what this one does is counted in memory. */
 void
-iam_uses_take(struct iam *iam, const Ag__AgentUsesFact *fact)
+iam_uses_take(struct iam *iam, const Ag__AgentUsesFact *fact, bool elsewhere)
 {
 	struct iam_node *node = iam_node_find(iam, fact->agent_id);
 
 	if (node == NULL || node->uses_version >= fact->revision)
 		return;
 	node->uses_version = fact->revision;
-	node->reserved = fact->reserved_to;
 	if (!iam->ready)
 		node->used = fact->reserved_to;
+	else if (elsewhere && fact->reserved_to > node->reserved)
+		node->used += fact->reserved_to - node->reserved;
+	node->reserved = fact->reserved_to;
 }

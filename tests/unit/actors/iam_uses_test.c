@@ -208,6 +208,52 @@ test_restart(void **state)
 	agent_free(&many);
 }
 
+/* Another node of the same journal sets uses aside: they are not this one's. */
+static void
+elsewhere(const struct agent *a, uint64_t version, uint64_t reserved_to)
+{
+	Ag__AgentUsesFact uses = AG__AGENT_USES_FACT__INIT;
+	char stream[64];
+	struct ag_fact_record r = { .seq = 2000000 + version,
+		.version = version, .stream = stream,
+		.type = AG_MSG_AGENT_USES_FACT, .fact = &uses,
+		.committed_at = ag_kit_now(f->kit), .tenant = "default",
+		.author = "00c0ffee/iam" };
+
+	uses.agent_id = a->id;
+	uses.reserved_to = reserved_to;
+	uses.at = ag_kit_now(f->kit);
+	snprintf(stream, sizeof(stream), "uses:%s", a->id);
+	assert_int_equal(ag_actor_iam.apply(ag_kit_state(f->kit),
+	    ag_kit_ctx(f->kit), &r), AG_OK);
+}
+
+static void
+test_other_nodes_uses(void **state)
+{
+	struct agent a = limited(f->admin, 100, 0);
+	const struct iam_node *node;
+
+	/* First in the stream: a block of six that this node has no part of. */
+	elsewhere(&a, 1, 6);
+	node = iam_node_find(ag_kit_state(f->kit), a.id);
+	assert_int_equal(node->used, 6);
+	assert_int_equal(node->reserved, 6);
+	assert_int_equal(calls(&a, 200), 94);
+	agent_free(&a);
+	/* In between: what this node had set aside it still has. */
+	a = limited(f->admin, 100, 0);
+	assert_int_equal(calls(&a, 1), 1);
+	node = iam_node_find(ag_kit_state(f->kit), a.id);
+	assert_int_equal(node->reserved, 6);
+	elsewhere(&a, 2, 56);
+	assert_int_equal(calls(&a, 200), 49);
+	/* None of what is left is given twice. */
+	elsewhere(&a, node->uses_version + 1, 100);
+	assert_int_equal(calls(&a, 1), 0);
+	agent_free(&a);
+}
+
 /* A leftover: label, scopes, model, purpose and networks, not the bound. */
 static void
 test_like(void **state)
@@ -264,6 +310,7 @@ main(void)
 		TEST(test_waits_for_the_journal),
 		TEST(test_without_journal_none),
 		TEST(test_restart),
+		TEST(test_other_nodes_uses),
 		TEST(test_like),
 	};
 
