@@ -384,7 +384,7 @@ is_redis(const char *where)
 
 	if (strncmp(where, "unix:/", 6) == 0)
 		return len < 6 + 100; /* sockaddr_un has 108 bytes */
-	return port != NULL && is_near(where) && port[1] != '\0' &&
+	return port != NULL && ag_is_loopback(where) && port[1] != '\0' &&
 	    strspn(port + 1, "0123456789") == strlen(port + 1) &&
 	    strlen(port + 1) <= 5 && atoi(port + 1) > 0 &&
 	    atoi(port + 1) <= UINT16_MAX;
