@@ -275,10 +275,15 @@ is_stale(struct ag_ctx *ctx)
 	    ag_mono_ms(ctx) >= ctx->stale_at_ms);
 }
 
-/* To verify a MAC reads, but with a key that somebody else may have by now. */
+/* Who admits requests admits by credentials and policies that may have ended, so
+ * only what anybody can do who has the public key. Elsewhere what reads goes on;
+ * to verify a MAC reads, but with a key that somebody else may have by now. */
 static bool
-uses_secret(const struct ag_operation *op)
+needs_hearing(const struct ag_operation *op, enum ag_role self)
 {
+	if (self == AG_ROLE_IAM)
+		return op->type != AG_MSG_KEY_VERIFY &&
+		    op->type != AG_MSG_KEY_PUBLIC;
 	return (op->flags & AG_OP_READ) == 0 || op->type == AG_MSG_KEY_MAC_VERIFY;
 }
 
@@ -293,7 +298,7 @@ call_operation(struct ag_ctx *ctx, struct ag_trip *trip)
 	if (!ctx->ready || ctx->resync || ctx->gap)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "starting", NULL,
 		    "%s is starting", ctx->actor->name);
-	if (is_stale(ctx) && uses_secret(op))
+	if (is_stale(ctx) && needs_hearing(op, self))
 		return ag_refuse(ctx, AG_UNAVAILABLE, "revocation_stale", NULL,
 		    "what other nodes revoked has not been heard for too long");
 	if (trip->grant == NULL || self == AG_ROLE_RISK) {

@@ -111,6 +111,9 @@ ag_err iam_glass_opening(struct call *c) AG_MUST;
 ag_err iam_check_wanted(struct call *c) AG_MUST;
 /* Refuses with a challenge, or says why there can be none. */
 ag_err iam_step_up_asked(struct call *c) AG_MUST;
+/* Whether its code was used on another node is known; AG_PENDING: the request
+ * waits for that, and comes again. */
+ag_err iam_step_up_ready(struct call *c) AG_MUST;
 /* A person's answer to a challenge, if the request brings one. */
 ag_err iam_check_step_up(struct call *c) AG_MUST;
 

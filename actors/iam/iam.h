@@ -217,6 +217,11 @@ struct iam_totp {
 	uint8_t wrapped[IAM_OTP_WRAPPED];
 	uint64_t step; /* the newest whose code was taken: none again up to it */
 	struct iam_window wrong;
+	/* Where nodes share: for which request the code of which step was asked
+	 * about, and what came of it. */
+	uint8_t claim_of[AG_UUID_BYTES];
+	uint64_t claim_step;
+	enum { IAM_CLAIM_UNKNOWN, IAM_CLAIM_FIRST, IAM_CLAIM_USED } claim;
 };
 /* A service's secret; its hash. */
 struct iam_client {
@@ -778,6 +783,17 @@ bool iam_totp_enrolled(const struct iam_node *node);
  * AG_UNAVAILABLE. */
 ag_err iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
     const char *code) AG_MUST;
+
+/*
+ * Where nodes share: asks whether the code, if it is a good one, was used on
+ * another node; iam_totp_take needs to know. AG_OK: nothing is to be asked.
+ * AG_PENDING: `then` runs with the trip, calls iam_totp_claimed, and begins it
+ * again. */
+ag_err iam_totp_claim(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_node *node, const uint8_t request[AG_UUID_BYTES],
+    const char *code, ag_then *then) AG_MUST;
+void iam_totp_claimed(struct iam *iam, ag_err status, const void *msg,
+    const void *memo);
 
 /* ---- stepup.c: requests that wait for a code */
 ag_handler iam_on_challenge;

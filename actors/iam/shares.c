@@ -349,6 +349,12 @@ look_around(void *state, struct ag_ctx *ctx)
 
 /* ------------------------------------------------------------- one request */
 
+bool
+iam_shares_on(const struct iam *iam)
+{
+	return iam->shares != NULL;
+}
+
 struct iam_limit
 iam_shares_part(const struct iam *iam, const struct iam_limit *limit)
 {

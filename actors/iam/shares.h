@@ -21,6 +21,8 @@ struct iam_shares;
 /* From the configuration; AG_NO_MEMORY. */
 ag_err iam_shares_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 void iam_shares_fini(struct iam *iam);
+/* May a limit or a code be another node's business? */
+bool iam_shares_on(const struct iam *iam);
 /* What one node may do of a limit that is not asked about, or not now: its part,
  * and at least one. */
 struct iam_limit iam_shares_part(const struct iam *iam,

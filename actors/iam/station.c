@@ -494,7 +494,8 @@ iam_call_go_on(struct call *c)
 		if (iam_hold_wait(c->iam, ctx, c->node, &err))
 			return err;
 	}
-	if ((err = rates_ready(c)) != AG_OK ||
+	if ((err = iam_step_up_ready(c)) != AG_OK ||
+	    (err = rates_ready(c)) != AG_OK ||
 	    (err = iam_uses_ready(c)) != AG_OK)
 		return err;
 	return judge(c);

@@ -189,6 +189,40 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 	return AG_OK;
 }
 
+static ag_err
+again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg, void *memo)
+{
+	iam_totp_claimed(state, status, msg, memo);
+	return iam_station(state, ctx, NULL);
+}
+
+/* Only for an answer that would be taken: nothing else is worth asking for. */
+ag_err
+iam_step_up_ready(struct call *c)
+{
+	const struct iam_challenge *challenge;
+	char id[AG_ID_SIZE];
+	const char *code;
+	ag_err err;
+
+	if (!iam_shares_on(c->iam) || c->rq->step_up == NULL ||
+	    c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node) ||
+	    !parse(c->rq->step_up, id, &code))
+		return AG_OK;
+	digest(c);
+	challenge = challenge_find(c->iam, id);
+	if (challenge == NULL || challenge->node != c->node ||
+	    challenge->expires_at <= c->now || challenge->spent ||
+	    challenge->tries >= IAM_CHALLENGE_TRIES ||
+	    memcmp(challenge->digest, c->step_up_digest, 32) != 0)
+		return AG_OK;
+	/* The grant is for the refusal, should there be one. */
+	if ((err = ag_set_grant(c->ctx, &c->grant)) != AG_OK)
+		return err;
+	return iam_totp_claim(c->iam, c->ctx, c->node, c->rq->request_id.data,
+	    code, again);
+}
+
 ag_err
 iam_check_step_up(struct call *c)
 {

@@ -3,9 +3,11 @@
  * The second factor of people: enrolled by them or by who may update them,
  * confirmed by a first code, taken away by somebody else. The secret is in
  * the journal only wrapped by a key of the root of trust; which codes were
- * used is in the snapshot, committed before the request that used one goes on.
+ * used is in the snapshot, committed before the request that used one goes on,
+ * and where nodes share, in what they share, before that.
  */
 #include "iam.h"
+#include "shares.h"
 
 #include <aegis/bytes.h>
 #include <openssl/rand.h>
@@ -13,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_MAX = 64, RETRY_S = 5 };
+enum {
+	STREAM_MAX = 64, RETRY_S = 5,
+	CLAIM_MS = 1500,          /* how long an answer may take, at most */
+	CODE_AGE_MS = 90 * 1000,  /* since when a good code may have been used */
+	CODE_KEPT_MS = 300 * 1000, /* for how long its use is remembered */
+};
 
 static const struct iam_noun person_noun = { iam_principal_find, "principal" };
 
@@ -179,6 +186,13 @@ iam_totp_enrolled(const struct iam_node *node)
 static const struct iam_limit wrong_limit = { IAM_CODES_WRONG,
 	IAM_CODES_WINDOW_MS };
 
+/* Each node has its part: nobody is asked about what anybody may send. */
+static struct iam_limit
+wrong_here(const struct iam *iam)
+{
+	return iam_shares_part(iam, &wrong_limit);
+}
+
 static ag_err
 failed(struct ag_ctx *ctx, struct iam_totp *totp, const char *reason)
 {
@@ -187,17 +201,127 @@ failed(struct ag_ctx *ctx, struct iam_totp *totp, const char *reason)
 	    "The code was not accepted.");
 }
 
+/* Which step's code it is; 0: no step's of now. */
+static ag_err
+match(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
+    const char *code, uint64_t *step)
+{
+	struct ag_secret *secret = NULL;
+	ag_err err = iam_otp_unwrap(iam->totp_key, node->id,
+	    node->totp->wrapped, &secret);
+
+	*step = 0;
+	if (err == AG_OK && !iam_otp_match(ag_secret_bytes(secret),
+	    ag_secret_len(secret), ag_now_ms(ctx), code, step))
+		*step = 0;
+	ag_secret_free(&secret);
+	return err;
+}
+
+/* ------------------------------------------- was it used on another node? */
+
+struct claim {
+	char node[AG_ID_SIZE];
+	uint8_t request[AG_UUID_BYTES];
+	uint64_t step;
+};
+
+static void
+claimed(struct iam *iam, const struct claim *memo, int claim)
+{
+	struct iam_node *node = iam_node_find(iam, memo->node);
+
+	if (node == NULL || node->totp == NULL)
+		return;
+	memcpy(node->totp->claim_of, memo->request, sizeof(memo->request));
+	node->totp->claim_step = memo->step;
+	node->totp->claim = claim;
+}
+
+void
+iam_totp_claimed(struct iam *iam, ag_err status, const void *msg,
+    const void *memo)
+{
+	const Ag__SharedOnceReply *reply = msg;
+
+	claimed(iam, memo, status != AG_OK ? IAM_CLAIM_UNKNOWN :
+	    reply->first ? IAM_CLAIM_FIRST : IAM_CLAIM_USED);
+}
+
+static bool
+is_claimed(const struct iam_totp *totp, const uint8_t *request, uint64_t step)
+{
+	return totp->claim_step == step && memcmp(totp->claim_of, request,
+	    sizeof(totp->claim_of)) == 0;
+}
+
+ag_err
+iam_totp_claim(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const uint8_t request[AG_UUID_BYTES], const char *code, ag_then *then)
+{
+	Ag__SharedOnceAsk ask = AG__SHARED_ONCE_ASK__INIT;
+	struct iam_limit limit = wrong_here(iam);
+	struct claim memo = { .step = 0 };
+	char text[AG_ID_SIZE + 32];
+	uint8_t id[32];
+	ag_err err;
+
+	/* What iam_totp_take refuses by itself it refuses. */
+	if (!iam_shares_on(iam) || iam->totp_key == NULL ||
+	    !iam_window_look(&node->totp->wrong, &limit, ag_mono_ms(ctx), 1).ok)
+		return AG_OK;
+	if ((err = match(iam, ctx, node, code, &memo.step)) != AG_OK)
+		return err;
+	if (memo.step <= node->totp->step ||
+	    is_claimed(node->totp, request, memo.step))
+		return AG_OK;
+	strcpy(memo.node, node->id);
+	memcpy(memo.request, request, sizeof(memo.request));
+	snprintf(text, sizeof(text), "totp/%s/%llu", node->id,
+	    (unsigned long long)memo.step);
+	ag_sha256(text, strlen(text), id);
+	ask.id = (ProtobufCBinaryData){ sizeof(id), id };
+	ask.kept_ms = CODE_KEPT_MS;
+	ask.age_ms = CODE_AGE_MS;
+	err = ag_ask(ctx, ag_slot(ctx, AG_ROLE_SHARED, 0),
+	    AG_MSG_SHARED_ONCE_ASK, &ask, AG_MSG_SHARED_ONCE_REPLY, CLAIM_MS,
+	    then, &memo, sizeof(memo));
+	if (err == AG_PENDING)
+		return err;
+	claimed(iam, &memo, IAM_CLAIM_UNKNOWN);
+	return AG_OK;
+}
+
+/* A code that nobody can say was not used is not good. */
+static ag_err
+check_claim(const struct iam *iam, struct ag_ctx *ctx, struct iam_totp *totp,
+    uint64_t step)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+
+	if (!iam_shares_on(iam))
+		return AG_OK;
+	if (grant == NULL || grant->request_id.len != AG_UUID_BYTES ||
+	    !is_claimed(totp, grant->request_id.data, step) ||
+	    totp->claim == IAM_CLAIM_UNKNOWN) {
+		ag_refuse_retry(ctx, RETRY_S);
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "Whether the code was used already cannot be told now.");
+	}
+	return totp->claim == IAM_CLAIM_FIRST ? AG_OK :
+	    failed(ctx, totp, "code_used");
+}
+
 ag_err
 iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
     const char *code)
 {
 	struct iam_totp *totp = node->totp;
-	struct iam_room room = iam_window_look(&totp->wrong, &wrong_limit,
+	struct iam_limit limit = wrong_here(iam);
+	struct iam_room room = iam_window_look(&totp->wrong, &limit,
 	    ag_mono_ms(ctx), 1);
-	struct ag_secret *secret = NULL;
 	uint8_t step_be[8];
-	uint64_t step = 0;
-	bool good;
+	uint64_t step;
 	ag_err err;
 
 	if (!room.ok) {
@@ -207,16 +331,14 @@ iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 	}
 	if (iam->totp_key == NULL)
 		return no_key(ctx);
-	if ((err = iam_otp_unwrap(iam->totp_key, node->id, totp->wrapped,
-	    &secret)) != AG_OK)
+	if ((err = match(iam, ctx, node, code, &step)) != AG_OK)
 		return err;
-	good = iam_otp_match(ag_secret_bytes(secret), ag_secret_len(secret),
-	    ag_now_ms(ctx), code, &step);
-	ag_secret_free(&secret);
-	if (!good)
+	if (step == 0)
 		return failed(ctx, totp, "code_wrong");
 	if (step <= totp->step)
 		return failed(ctx, totp, "code_used");
+	if ((err = check_claim(iam, ctx, totp, step)) != AG_OK)
+		return err;
 	ag_put_be64(step_be, step);
 	if ((err = ag_store_put(ctx, IAM_T_TOTP_STEPS, node->id,
 	    strlen(node->id), step_be, sizeof(step_be))) != AG_OK)
@@ -330,6 +452,19 @@ iam_on_totp_begin(void *state, struct ag_ctx *ctx, const void *msg)
 }
 
 static ag_err
+confirm_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	size_t len;
+	const uint8_t *body = ag_body(ctx, &len);
+	const Ag__TotpConfirmAsk *ask = ag_unpack(ctx,
+	    &ag__totp_confirm_ask__descriptor, body, len);
+
+	iam_totp_claimed(state, status, msg, memo);
+	return ask == NULL ? AG_NO_MEMORY : iam_on_totp_confirm(state, ctx, ask);
+}
+
+static ag_err
 confirmed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
@@ -366,7 +501,9 @@ iam_on_totp_confirm(void *state, struct ag_ctx *ctx, const void *msg)
 		    "There is no second factor to confirm.");
 	if (node->totp->confirmed)
 		return illegal(ctx, "The second factor is confirmed.");
-	if ((err = iam_totp_take(state, ctx, node, ask->code)) != AG_OK)
+	if ((err = iam_totp_claim(state, ctx, node,
+	    ag_grant(ctx)->request_id.data, ask->code, confirm_again)) != AG_OK ||
+	    (err = iam_totp_take(state, ctx, node, ask->code)) != AG_OK)
 		return err;
 	fact.state = (char *)"confirmed";
 	fact.has_wrapped = true;

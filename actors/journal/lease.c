@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lease: what another node revoked, compromised or destroyed is heard from the
- * database alone. A node that cannot hear goes on using keys by what it knows
- * for journal.postgres.lease_s, and then no longer: 503 revocation_stale.
+ * database alone. A node that cannot hear goes on by what it knows for
+ * journal.postgres.lease_s, and then no longer: its iam admits nobody, its key
+ * shards use no secret (503 revocation_stale).
  */
 #include "row.h"
 #include "shared.h"
@@ -40,7 +41,19 @@ lease_hear(struct shared *s)
 	return heard != AG_OK && err == AG_OK ? heard : err;
 }
 
-/* A shard ends the lease by itself: whoever would tell it may be gone. */
+static const enum ag_role listeners[] = { AG_ROLE_IAM, AG_ROLE_KEYS };
+enum { LISTENERS = sizeof(listeners) / sizeof(listeners[0]) };
+
+static bool
+is_listener(enum ag_role role)
+{
+	for (unsigned i = 0; i < LISTENERS; i++)
+		if (listeners[i] == role)
+			return true;
+	return false;
+}
+
+/* Whoever hears it ends the lease by itself: who would tell it may be gone. */
 void
 lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot)
 {
@@ -48,7 +61,7 @@ lease_tell(struct journal *j, struct ag_ctx *ctx, unsigned slot)
 	uint64_t whole = lease_ms(j->shared);
 	uint64_t age = ag_mono_ms(ctx) - j->shared->heard_ms;
 
-	if (ag_slot_role(ctx, slot) != AG_ROLE_KEYS)
+	if (!is_listener(ag_slot_role(ctx, slot)))
 		return;
 	ev.heard = !j->shared->stale;
 	ev.has_left_ms = whole > 0;
@@ -75,10 +88,11 @@ lease_look(struct shared *s)
 	if (now < s->tell_at_ms)
 		return;
 	s->tell_at_ms = now + TELL_EVERY_MS;
-	for (unsigned i = 0; i < ag_slot_count(s->ctx, AG_ROLE_KEYS); i++) {
-		unsigned slot = ag_slot(s->ctx, AG_ROLE_KEYS, i);
+	for (unsigned r = 0; r < LISTENERS; r++)
+		for (unsigned i = 0; i < ag_slot_count(s->ctx, listeners[r]); i++) {
+			unsigned slot = ag_slot(s->ctx, listeners[r], i);
 
-		if (ag_slot_up(s->ctx, slot))
-			lease_tell(s->journal, s->ctx, slot);
-	}
+			if (ag_slot_up(s->ctx, slot))
+				lease_tell(s->journal, s->ctx, slot);
+		}
 }

@@ -227,6 +227,33 @@ doc_fleet(void)
 	     "`AG_SINKS` one per row of `sinks`.");
 }
 
+/* -------------------------------------------------------------- failures */
+
+static const struct { const char *decision, *needs, *then, *answer, *proof; }
+failure_rows[] = {
+#define FAILURE(decision, needs, then, answer, proof) \
+	{ decision, needs, #then, answer, proof },
+#include "failures.def"
+#undef FAILURE
+};
+
+static void
+doc_failures(void)
+{
+	puts("## Failures\n\nWhat is decided when what the decision needs cannot be "
+	     "asked.\n\n| decision | needs | without it | answer | shown by |\n"
+	     "|---|---|---|---|---|");
+	for (size_t i = 0; i < sizeof(failure_rows) / sizeof(failure_rows[0]); i++)
+		printf("| %s | %s | %s | %s | `%s` |\n", failure_rows[i].decision,
+		    failure_rows[i].needs, failure_rows[i].then,
+		    failure_rows[i].answer, failure_rows[i].proof);
+	puts("\n`CLOSED` refused until it can be asked again · `LEASE` as it was last "
+	     "heard, for `journal.postgres.lease_s`, then `CLOSED` · `LOCAL` each node "
+	     "has its part of the rate · `TIGHTER` reads go on, marked degraded, the "
+	     "rest is refused · `STAYS` what was decided before stays · `WAITS` the "
+	     "request is not concerned. What is not listed is refused.");
+}
+
 /* ---------------------------------------------------------------- events */
 
 static void
@@ -303,6 +330,7 @@ static const struct { const char *name; void (*print)(void); } parts[] = {
 	{ "routes", doc_routes },
 	{ "config", doc_config },
 	{ "fleet", doc_fleet },
+	{ "failures", doc_failures },
 	{ "events", doc_events },
 	{ "cli", doc_cli },
 };

@@ -238,6 +238,8 @@ def test_keys_are_used_for_as_long_as_the_lease(shared, postgres):
             assert got.status == 200 or (got.status, got.reason) == (503, "revocation_stale"), got
             return got.status == 503
         wait_for(stale, 30, what="the lease to end")
+        # Nor does anybody get in by a credential that may have ended.
+        wait_for(lambda: admin.get("/v1/keys/k").reason == "revocation_stale", 30, what="iam's lease to end")
         # What a public key can do needs no lease.
         assert admin.post("/v1/keys/k/verify", {"message_b64": "aGk=", "signature_b64": made["signature_b64"]}).json["valid"]
         # A shard that starts meanwhile is told.

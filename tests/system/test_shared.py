@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three nodes share rates through Redis, and what they do without it."""
 import os
+import shutil
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from conftest import CONFIG, b64, wait_for
 from servers import Redis
+from test_stepup import enrol, fleet_time, next_step, refused, step_up
 
 SIGN = {"message_b64": b64(b"hello")}
 PASSWORD = "a password of the store"
@@ -40,8 +42,12 @@ def nodes(redis, fresh_fleet):
     return made
 
 
+def health(node):
+    return "".join(c["detail"] or "" for c in node.client().get("/healthz/ready").json["checks"] if c["name"] == "shared")
+
+
 def there(node):
-    return node.admin().get("/healthz/ready").json["status"] == "ok"
+    return node.client().get("/healthz/ready").json["status"] == "ok"
 
 
 def sign(who, key):
@@ -119,3 +125,63 @@ def test_nodes_share_a_rate_and_live_without_redis(nodes, redis):
         pid = node.processes()["shared"]
         for name in ("cmdline", "environ"):
             assert PASSWORD.encode() not in open("/proc/%d/%s" % (pid, name), "rb").read()
+
+
+def test_a_code_is_good_once_on_all_nodes(redis, fresh_fleet):
+    """Two nodes with one root of trust: here one is a copy of the other's state."""
+    config = dict(CONFIG, shared={"enabled": True, "redis": redis.url, "password_file": redis.secret, "prefix": "codes"})
+    strict = dict(config, risk={"step_up": 0, "deny": 0.9})
+    redis.run("SET", "codes:born", "0")  # its memory is as old as it has to be
+    first = fresh_fleet(config)
+    first.key(first.admin(), "k")
+    wait_for(lambda: there(first), 30, what="Redis to be found")
+    device = enrol(first, first.admin(), "admin")
+    first.stop()
+    first.configure(strict)
+    second = fresh_fleet(strict, start=False)
+    shutil.copytree(first.state, second.state, dirs_exist_ok=True)
+    second.move_clock(first.offset)
+    nodes = [first.start(), second.start()]
+    for node in nodes:
+        wait_for(lambda n=node: there(n), 30, what="Redis to be found")
+
+    def answer(node, code):
+        asked = node.admin().post("/v1/keys/k/sign", SIGN)
+        assert (asked.status, asked.code) == (401, "StepUpRequired"), asked
+        return node.admin().post("/v1/keys/k/sign", SIGN, headers=step_up(asked.json["challenge_id"], code))
+
+    def fresh():
+        """The code of a step that has not been used, for both clocks."""
+        next_step(first)
+        second.move_clock(first.offset - second.offset)
+        wait_for(lambda: abs(fleet_time(second) - second.now()) < 5, what="the other clock to be moved")
+        return device.code()
+    code = fresh()
+    assert answer(nodes[0], code).status == 200
+    refused(answer(nodes[1], code), 401, "StepUpFailed", "code_used")
+    code = fresh()
+    assert answer(nodes[1], code).status == 200
+    refused(answer(nodes[0], code), 401, "StepUpFailed", "code_used")
+    # What nobody can say is no: without Redis, and with one that has just lost its memory.
+    redis.kill()
+    wait_for(lambda: not any(there(node) for node in nodes), 30, what="all to know")
+    code = fresh()
+    got = answer(nodes[0], code)
+    refused(got, 503, "Unavailable", "overloaded")
+    assert int(got.headers["retry-after"]) > 0
+    redis.start()
+    for node in nodes:
+        wait_for(lambda n=node: there(n), 30, what="Redis to be back")
+    refused(answer(nodes[0], code), 503, "Unavailable", "overloaded")
+    redis.run("SET", "codes:born", "0")
+    assert answer(nodes[0], code).status == 200
+    refused(answer(nodes[1], code), 401, "StepUpFailed", "code_used")
+    # Nor with one that may forget what it was told.
+    redis.run("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    try:
+        redis.run("CLIENT", "KILL", "TYPE", "normal")
+        wait_for(lambda: "noeviction" in nodes[0].run("doctor").stdout, 30, what="a doctor's word")
+        wait_for(lambda: all("maxmemory" in health(node) for node in nodes), 30, what="both to see it")
+        refused(answer(nodes[0], fresh()), 503, "Unavailable", "overloaded")
+    finally:
+        redis.run("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
