@@ -23,7 +23,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
-        "revocation_in_force": "≤ 5 p99", "revoke_10k_agents": "≤ 2000", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
+        "revocation_in_force": "≤ 5 p99", "two_nodes_bound": "≤ 100 p99", "revoke_10k_agents": "≤ 2000", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
         "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "token_check_cached": "≤ 2",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
@@ -174,6 +174,15 @@ class Bench:
                  took[len(took) * 99 // 100], "200 agents, from the 200 of the revocation to the first 401, Python's "
                  "http.client included; value is the p99")
 
+    def two_nodes_bound(self):
+        """What one node revokes, compromises, destroys or rules, on the other one."""
+        from nodes import measure
+        found = measure(CONFIG, 50)
+        took = sorted(t for times in found.values() for t in times)
+        p99 = took[len(took) * 99 // 100]
+        self.add("two_nodes_bound", "ms", p99, took[len(took) // 2], p99, "two nodes, one PostgreSQL, 50 of each, p99 of %s; "
+                 "value is the p99 of all" % ", ".join("%s %.1f" % (name, t[len(t) * 99 // 100]) for name, t in found.items()))
+
     def revoke_10k_agents(self):
         """One call that revokes all of somebody's agents, after a preview that must count the same."""
         boss = self.fleet.person("bench-boss")
@@ -274,7 +283,7 @@ class Bench:
 
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
-                 "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "fleet_memory_pss", "revoke_10k_agents",
+                 "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "two_nodes_bound", "fleet_memory_pss", "revoke_10k_agents",
                  "create_activate_lmdb", "create_activate_postgres",
                  "kafka_sink"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
