@@ -3,12 +3,13 @@
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
-from conftest import CONFIG, b64, wait_for
+from conftest import CONFIG, HIGH, b64, wait_for
 from servers import Redis
 from test_stepup import enrol, fleet_time, next_step, refused, step_up
 
@@ -185,3 +186,73 @@ def test_a_code_is_good_once_on_all_nodes(redis, fresh_fleet):
         refused(answer(nodes[0], fresh()), 503, "Unavailable", "overloaded")
     finally:
         redis.run("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
+
+
+class Liar:
+    """Poses as Redis: greets as it should, and answers questions as `answer` says (bytes, or None: not at all)."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "liar.sock")
+        self.answer, self.asked = None, 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(8)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+
+    def serve(self, conn):
+        try:
+            lines = conn.makefile("rb")
+            while True:
+                count = int(lines.readline()[1:])
+                words = []
+                for _ in range(count):
+                    words.append(lines.read(int(lines.readline()[1:]) + 2)[:-2])
+                conn.sendall(self.say(words) or b"")
+        except (OSError, ValueError):
+            conn.close()
+
+    def say(self, words):
+        if words[0] == b"SCRIPT":
+            return b"$40\r\n" + b"a" * 40 + b"\r\n"
+        if words[0] == b"INFO":
+            return b"$13\r\nmaxmemory:0\r\n\r\n"
+        if words[2] == b"2":  # which nodes there are
+            return b":1\r\n"
+        self.asked += 1
+        return self.answer
+
+
+def test_a_redis_that_lies_ends_no_process(fresh_fleet, tmp_path):
+    huge = b"".join(b":%d\r\n" % n for n in (2 ** 62, -5, 2 ** 62, -1, 2 ** 63 - 1, -2 ** 63))
+    lies = (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$900000000\r\n" + b"x" * (4 << 20), b"*1\r\n" * 40, b"*-7\r\n",
+            b"*2000000000\r\n", b"*6\r\n" + b"$1\r\n1\r\n" * 6, b"*3\r\n" + b":1\r\n" * 3, b"-OOM no\r\n", b"",
+            b"*6\r\n" + huge)
+    liar = Liar(str(tmp_path))
+    rules = [{"resource": "k%d" % n, "operation": "key.sign", "per": "tenant", "rate": 30, "window_s": 3600}
+             for n in range(len(lies))]
+    none = {"rate": 0}
+    fleet = fresh_fleet(dict(CONFIG, limits={"address": HIGH, "principal": none, "key": none, "rules": rules},
+                             shared={"enabled": True, "redis": "unix:" + liar.path, "nodes": 10}))
+    admin = fleet.admin()
+    for n in range(len(lies)):
+        fleet.key(admin, "k%d" % n)
+    pid = fleet.processes()["shared"]
+    for n, answer in enumerate(lies):
+        wait_for(lambda: there(fleet), 30, what="the liar to be believed")
+        liar.answer, before = answer, liar.asked
+        wait_for(lambda: sign(admin, "k%d" % n) in (200, 429) and liar.asked > before, 30, 0.1, "a question")
+    assert fleet.processes()["shared"] == pid
+    # The last one says yes to everything: the node stops at the whole rate by its own count.
+    wait_for(lambda: sign(admin, "k%d" % n) == 429, 30, 0, "an end")
+    done = [e for e in fleet.all_events() if e["operation"] == "key.sign" and e["outcome"] == "allowed"]
+    assert len([e for e in done if e["resource"]["alias"] == "k%d" % n]) <= 30
+    assert len([e for e in done if e["resource"]["alias"] == "k0"]) <= 3
+    liar.listener.close()
