@@ -69,6 +69,7 @@ static const struct {
 	{ "auth.", "iam", AG_FENCE_READ, false, false },
 	{ "approvals.", "iam", AG_FENCE_READ, false, false },
 	{ "journal.", "journal", AG_FENCE_READ, true, false },
+	{ "shared.", "shared", AG_FENCE_READ, true, false },
 	{ "policies.directory", "policies", AG_FENCE_READ, false, false },
 	{ "policies.", "iam", AG_FENCE_READ, false, false },
 	/* rekey makes the next one beside it */
