@@ -66,7 +66,8 @@ url_of(struct http *http)
 	size_t len = secret == NULL ? 0 : ag_secret_len(secret);
 
 	if (err == AG_OK && (len < sizeof(scheme) || len >= sizeof(http->url) ||
-	    memcmp(ag_secret_bytes(secret), scheme, sizeof(scheme) - 1) != 0)) {
+	    !ag_secret_equal(ag_secret_bytes(secret), scheme,
+	    sizeof(scheme) - 1))) {
 		ag_log(feed_ctx(http->feed), AG_ERROR, "SINK-SECRET",
 		    "member=url_file why=a URL that begins with %s is expected",
 		    scheme);
