@@ -62,6 +62,8 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 		return pins_apply(state, record->fact, record->version);
 	case AG_MSG_TOOL_SERVER_FACT:
 		return made_apply(state, record->fact, record->version);
+	case AG_MSG_TENANT_FACT:
+		return made_tenant(state, record->fact);
 	default:
 		return AG_OK;
 	}

@@ -222,6 +222,8 @@ void listing_due(struct gateway *gateway); /* asks whom it is time to ask */
 ag_err made_apply(struct gateway *gateway, const Ag__ToolServerFact *fact,
     uint64_t version) AG_MUST;
 ag_err made_load(struct gateway *gateway) AG_MUST;
+/* One that ends takes its servers with it. */
+ag_err made_tenant(struct gateway *gateway, const Ag__TenantFact *fact) AG_MUST;
 /* Where the secret of that name of that tenant is; false: too long. */
 bool made_secret_path(struct gateway *gateway, const char *tenant,
     const char *secret, char out[GATEWAY_PATHS]);

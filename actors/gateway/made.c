@@ -368,6 +368,63 @@ made_load(struct gateway *gateway)
 	    gateway);
 }
 
+enum { DROP_MAX = 16 }; /* at a time */
+
+struct ended {
+	char prefix[AG_NAME_MAX + 2];
+	char keys[DROP_MAX][GATEWAY_KEY_SIZE];
+	size_t lens[DROP_MAX];
+	unsigned count;
+};
+
+static bool
+on_ended(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t len)
+{
+	struct ended *ended = arg;
+	size_t prefix = strlen(ended->prefix);
+
+	(void)value;
+	(void)len;
+	if (key_len <= prefix || key_len > GATEWAY_KEY_SIZE ||
+	    memcmp(key, ended->prefix, prefix) != 0)
+		return false;
+	memcpy(ended->keys[ended->count], key, key_len);
+	ended->lens[ended->count++] = key_len;
+	return ended->count < DROP_MAX;
+}
+
+ag_err
+made_tenant(struct gateway *gateway, const Ag__TenantFact *fact)
+{
+	struct ag_ctx *ctx = gateway->ctx;
+	struct ended *ended;
+	ag_err err = AG_OK;
+	unsigned i;
+
+	if (strcmp(fact->state, "deleting") != 0 &&
+	    strcmp(fact->state, "deleted") != 0)
+		return AG_OK;
+	if ((ended = ag_alloc(ctx, sizeof(*ended))) == NULL)
+		return AG_NO_MEMORY;
+	snprintf(ended->prefix, sizeof(ended->prefix), "%s/", fact->name);
+	do {
+		ended->count = 0;
+		err = ag_store_scan(ctx, GATEWAY_T_SERVERS, ended->prefix,
+		    strlen(ended->prefix), on_ended, ended);
+		for (i = 0; err == AG_OK && i < ended->count; i++)
+			err = ag_store_del(ctx, GATEWAY_T_SERVERS, ended->keys[i],
+			    ended->lens[i]);
+	} while (err == AG_OK && ended->count == DROP_MAX);
+	for (i = gateway->server_count; i-- > 0;)
+		if (gateway->servers[i]->made != NULL &&
+		    strcmp(gateway->servers[i]->tenant, fact->name) == 0)
+			server_leave(gateway->servers[i]);
+	if (gateway->ready)
+		catalog_publish(gateway);
+	return err;
+}
+
 /* ---------------------------------------------------------------------- asked */
 
 static unsigned

@@ -445,6 +445,41 @@ test_keys_are_spread(void **state)
 	assert_int_equal(replica_for(server, key), at[7]);
 }
 
+static void
+tenant_is(const char *name, const char *now)
+{
+	Ag__TenantFact fact = AG__TENANT_FACT__INIT;
+	const struct ag_fact_record record = { .seq = 1000, .version = 2,
+		.stream = "tenant:x", .type = AG_MSG_TENANT_FACT, .fact = &fact,
+		.tenant = name, .author = "iam" };
+
+	fact.name = (char *)(uintptr_t)name;
+	fact.state = (char *)(uintptr_t)now;
+	assert_int_equal(ag_actor_gateway.apply(gateway, ag_kit_ctx(kit), &record),
+	    AG_OK);
+}
+
+/* Nobody is asked on behalf of a tenant that has ended. */
+static void
+test_a_tenant_that_ends_takes_its_servers(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	const char *tenant;
+
+	(void)state;
+	add(&ask);
+	tenant = strdup(gateway->servers[0]->tenant);
+	tenant_is("another", "deleted");
+	tenant_is(tenant, "suspended");
+	assert_int_equal(gateway->server_count, 1);
+	tenant_is(tenant, "deleting");
+	assert_int_equal(gateway->server_count, 0);
+	/* And not after a start, either. */
+	assert_int_equal(made_load(gateway), AG_OK);
+	assert_int_equal(gateway->server_count, 0);
+	free((char *)(uintptr_t)tenant);
+}
+
 /* W17: switched off, the list is as little there as what it would list. */
 static void
 test_nothing_is_discovered(void **state)
@@ -470,6 +505,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_tenant_that_ends_takes_its_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_is_discovered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
