@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import wait_for
+from conftest import SANITIZED, wait_for
 from mcp_client import CONFIG_MCP, Mcp, McpThen
 from tool_server import NOW, ToolServer, text, tool
 
@@ -232,6 +232,26 @@ def test_an_answer_that_is_too_long(gate):
     assert problem_of(got)["reason_code"] == "tool" and "x" * 100 not in got.data.decode()
     files.answer = lambda name, arguments: text("fine")
     assert gate.agent("tool:files/readFile:call").ok("tools/call", {"name": "files__readFile"})["isError"] is False
+
+
+def test_a_hundred_megabytes_are_cut_off(gate):
+    """W19: what a server answers takes no memory past the bound, and the call is one event that says so."""
+    def resident():
+        with open("/proc/%d/status" % gate.fleet.processes()["gateway"]) as file:
+            return int(next(line for line in file if line.startswith("VmRSS")).split()[1]) * 1024
+    files, _ = gate.servers["files"]
+    who, before = gate.agent("tool:files/readFile:call"), resident()
+    huge = b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"' + b"x" * (100 << 20) + b'"}]}}'
+    files.answer = lambda name, arguments: huge
+    got = who.ask("tools/call", {"name": "files__readFile"})
+    problem = problem_of(got)
+    assert (problem["code"], problem["reason_code"]) == ("Unavailable", "tool") and len(got.data) < 4096
+    if not SANITIZED:
+        assert resident() - before < 8 << 20, (before, resident())
+    event = gate.event(got)
+    assert event["outcome"] == "failed" and event["params"]["error_class"] == "upstream"
+    files.answer = lambda name, arguments: text("fine")
+    assert who.ok("tools/call", {"name": "files__readFile"})["isError"] is False
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"jsonrpc":"2.0","id":1}', b'{"jsonrpc":"2.0","id":"x","result":{}}',

@@ -36,8 +36,8 @@ def site(tmp_path_factory):
                 "name": "weather", "url": "http://127.0.0.1:%s/mcp" % open(port_file).read().strip(),
                 "secret_file": secret_file}],
             "tools": [{"tool": "weather/forecast", "risk": "read"}]},
-            # What is looked for is what comes back, so nobody is stopped for asking oddly.
-            responder={"dry_run": True}))
+            # What is looked for is what comes back, so nobody is stopped for asking oddly; who is held waits.
+            responder={"dry_run": True}, agents={"hold_ms": 10000}))
         fleet.start()
         fleet.root, fleet.secret = fleet.admin(), secret
         wait_for(lambda: [t for t in fleet.root.ok("GET", "/v1/tools")["items"] if t["state"] == "accepted"], 30,

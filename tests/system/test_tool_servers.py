@@ -27,7 +27,7 @@ def yard():
     box = ToolServer([tool("get"), tool("wipe"), tool("drop", annotations={"destructiveHint": True})], version=NOW, secret=SECRET)
     fixed = ToolServer([tool("get")])
     fleet = Fleet(config=dict(json.loads(json.dumps(CONFIG_MCP)), gateway={
-        "enabled": True, "refresh_s": 1, "servers": [{"name": "fixed", "url": fixed.url}]}))
+        "enabled": True, "refresh_s": 1, "breaker_s": 3600, "servers": [{"name": "fixed", "url": fixed.url}]}))
     try:
         fleet.start()
         fleet.root, fleet.box = fleet.admin(), box
