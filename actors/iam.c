@@ -34,6 +34,7 @@ init(void *state, struct ag_ctx *ctx)
 	iam->depth_max = (unsigned)ag_config_int(ctx, "agents.depth_max");
 	iam->ttl_max_s = (unsigned)ag_config_int(ctx, "agents.ttl_max_s");
 	iam->ended_kept_ms = ag_config_int(ctx, "limits.ended_kept_s") * 1000;
+	iam_evaluate_init(iam, ctx);
 	iam_usage_init(&iam->usage, ctx);
 	iam_quota_init(iam, ctx);
 	if ((err = iam_directory_init(iam)) != AG_OK ||

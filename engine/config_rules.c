@@ -353,6 +353,17 @@ check_gateway(const struct ag_config *c, const struct complaint *to)
 }
 
 static ag_err
+check_opa(const struct ag_config *c, const struct complaint *to)
+{
+	const char *url = ag_config_get_str(c, "opa.url", 0);
+
+	if (url == NULL || is_tool_url(url))
+		return AG_OK;
+	return complain(to, ag_config_get_where(c, "opa.url", 0), "opa.url",
+	    "https://, or http:// on loopback");
+}
+
+static ag_err
 check_journal(const struct ag_config *c, const struct complaint *to)
 {
 	static const char *const keys[] = { "journal.postgres.url",
@@ -615,7 +626,7 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
 	check_needed, check_redact, check_retention, check_sinks, check_gateway,
-	check_journal, check_shared, check_issuers, check_planes,
+	check_opa, check_journal, check_shared, check_issuers, check_planes,
 	check_risk, check_detectors, check_prod,
 };
 

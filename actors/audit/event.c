@@ -233,14 +233,14 @@ result(const Ag__OutcomeEvent *o, const Ag__Grant *g, Ag__Event *e)
 	e->journal_prev = o->journal_prev;
 }
 
-/* Only where audit.prompts says so does a grant have one. It is a parameter like
- * the others, so what looks like a secret in it is taken out. */
+/* Of the grant: a parameter like the others, so what looks like a secret in it
+ * is taken out. value NULL: there is none. */
 static ag_err
-prompt_text(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
+add_param(struct ag_ctx *ctx, const char *key, char *value, Ag__Event *e)
 {
 	Ag__Pair **params, *pair;
 
-	if (g == NULL || g->prompt == NULL)
+	if (value == NULL)
 		return AG_OK;
 	params = ag_alloc(ctx, (e->n_params + 1) * sizeof(*params));
 	pair = ag_alloc(ctx, sizeof(*pair));
@@ -249,8 +249,8 @@ prompt_text(struct ag_ctx *ctx, const Ag__Grant *g, Ag__Event *e)
 	if (e->n_params > 0)
 		memcpy(params, e->params, e->n_params * sizeof(*params));
 	ag__pair__init(pair);
-	pair->key = (char *)"prompt";
-	pair->value = g->prompt;
+	pair->key = (char *)key;
+	pair->value = value;
 	params[e->n_params++] = pair;
 	e->params = params;
 	return AG_OK;
@@ -332,8 +332,12 @@ event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	if (e->latency_us > INT64_MAX)
 		e->latency_us = 0; /* received after it was recorded: another clock */
 	result(o, g, e);
-	if ((err = prompt_text(ctx, g, e)) == AG_OK)
-		err = policy(ctx, o, g, e);
+	/* A grant has a prompt only where audit.prompts says so. */
+	if (g != NULL && ((err = add_param(ctx, "prompt", g->prompt, e)) !=
+	    AG_OK || (err = add_param(ctx, "opa_decision_id", g->decision_id,
+	    e)) != AG_OK))
+		return err;
+	err = policy(ctx, o, g, e);
 	return err != AG_OK ? err : resource(ctx, o, g, e);
 }
 

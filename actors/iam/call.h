@@ -99,6 +99,12 @@ ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
 ag_err iam_check_needs(struct call *c) AG_MUST;
 /* May its key be used now? */
 ag_err iam_check_hours(struct call *c) AG_MUST;
+/* evaluate.c: the very last: what others' policies say, and on. */
+ag_err iam_evaluate(struct call *c) AG_MUST;
+/* On, to risk. */
+ag_err iam_pass(struct call *c) AG_MUST;
+/* ruling.c: what policies are asked; NULL: nothing. In the turn's memory. */
+ag_err iam_rules_about(struct call *c, struct ag_rules_ask **ask) AG_MUST;
 /* And from there? */
 ag_err iam_check_residency(struct call *c) AG_MUST;
 /* It is admitted: counts it, if policies look at what was. */

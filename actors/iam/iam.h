@@ -367,6 +367,8 @@ struct iam {
 	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_cedar_schema *schema; /* of policies */
 	struct iam_signers signers;
+	bool evaluates; /* opa.url is set */
+	unsigned evaluate_ms;
 	struct iam_region *regions; /* residency.regions */
 	unsigned region_count;
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
@@ -529,6 +531,9 @@ bool iam_signed_stands(const struct iam *iam, struct ag_ctx *ctx,
 ag_err iam_hours_read(struct iam_key *key) AG_MUST;
 bool iam_hours_open(struct iam *iam, const struct iam_key *key,
     const char *action, int64_t now);
+
+/* ---- evaluate.c: others' policies (opa.url) */
+void iam_evaluate_init(struct iam *iam, struct ag_ctx *ctx);
 
 /* ---- residency.c: from where a key may be used */
 ag_err iam_regions_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;

@@ -341,26 +341,20 @@ iam_policies_take(struct call *c)
 }
 
 ag_err
-iam_check_policies(struct call *c)
+iam_rules_about(struct call *c, struct ag_rules_ask **out)
 {
-	struct iam_tenant *tenant = c->node->tenant;
 	struct iam_rules_query q = { .node = c->node, .op = c->op,
 		.scope_op = c->scope_op, .key = c->key, .subject = c->subject,
 		.selector = c->rq->selector, .now = c->now,
 		.source = c->rq->source_address,
 		.stepped_up = c->grant.step_up != NULL, .items = c->items,
 		.break_glass = c->grant.break_glass != NULL };
-	const struct ag_rules *rules;
-	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
-	struct iam_rules_room *room;
-	struct ag_rules_ask *ask;
+	struct iam_rules_room *room = ag_alloc(c->ctx, sizeof(*room));
+	struct ag_rules_ask *ask = ag_alloc(c->ctx, sizeof(*ask));
 
-	if (tenant->book == NULL || c->free)
-		return AG_OK;
-	room = ag_alloc(c->ctx, sizeof(*room));
-	ask = ag_alloc(c->ctx, sizeof(*ask));
 	if (room == NULL || ask == NULL)
 		return AG_NO_MEMORY;
+	*out = NULL;
 	q.plane = plane_of(c->ctx, ag_from(c->ctx));
 	q.credential_age_ms = c->now > c->token->issued_at ?
 	    c->now - c->token->issued_at : 0;
@@ -370,6 +364,23 @@ iam_check_policies(struct call *c)
 		    c->op->kind == AG_KIND_ANY ||
 		    c->op->executor == AG_ROLE_APPROVALS ? AG_OK :
 		    AG_GENERAL_FAILURE;
+	*out = ask;
+	return AG_OK;
+}
+
+ag_err
+iam_check_policies(struct call *c)
+{
+	struct iam_tenant *tenant = c->node->tenant;
+	const struct ag_rules *rules;
+	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
+	struct ag_rules_ask *ask;
+	ag_err err;
+
+	if (tenant->book == NULL || c->free)
+		return AG_OK;
+	if ((err = iam_rules_about(c, &ask)) != AG_OK || ask == NULL)
+		return err;
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
 	iam_rules_recent(c->iam, rules, c->node, resource_name(c), true, ask);
 	c->counted = rules != NULL && ag_rules_wants_recent(rules) ? ask : NULL;

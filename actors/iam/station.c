@@ -395,8 +395,8 @@ executor_slot(struct call *c)
 	return ag_slot(c->ctx, role, 0);
 }
 
-static ag_err
-pass(struct call *c)
+ag_err
+iam_pass(struct call *c)
 {
 	unsigned to = ag_slot(c->ctx, AG_ROLE_RISK, 0);
 	ag_err err;
@@ -442,7 +442,7 @@ judge(struct call *c)
 		    &c->iam->key_limit);
 	iam_rates_take(c);
 	iam_policies_take(c);
-	return pass(c);
+	return iam_evaluate(c);
 }
 
 /* Every window that the request is going to use, so that one wait is for all. */

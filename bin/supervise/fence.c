@@ -72,6 +72,7 @@ static const struct {
 	{ "shared.", "shared", AG_FENCE_READ, true, false },
 	{ "policies.directory", "policies", AG_FENCE_READ, false, false },
 	{ "policies.", "iam", AG_FENCE_READ, false, false },
+	{ "opa.", "opa", AG_FENCE_READ, false, false },
 	/* rekey makes the next one beside it */
 	{ "rot.software.", "software", FULL, false, false },
 	{ "sinks[].path", NULL, FULL, true, false },

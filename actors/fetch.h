@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fetch: HTTP POSTs over libcurl on the actor's own event loop. Nothing blocks;
+ * fetch, for the gateway and opa: HTTP POSTs over libcurl on the actor's own event loop. Nothing blocks;
  * what is under way, how long it may take and how much it may answer is bounded
  * by who asks. Redirects are not followed, no proxy is used: what is sent
  * carries somebody's secret.
  */
-#ifndef GATEWAY_FETCH_H
-#define GATEWAY_FETCH_H
+#ifndef AEGIS_ACTORS_FETCH_H
+#define AEGIS_ACTORS_FETCH_H
 
 #include <aegis/err.h>
 
