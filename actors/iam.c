@@ -16,6 +16,7 @@
 #include <aegis/event.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { SWEEP_MS = 250, KEYS_TICK_MS = 200, CLOCK_LOOK_MS = 1000 };
 
@@ -48,6 +49,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_callback_init(iam, ctx)) != AG_OK ||
 	    (err = iam_signers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_regions_init(iam, ctx)) != AG_OK ||
+	    (err = iam_agreed_init(iam)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -82,6 +84,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_callback_fini(iam);
 	iam_signers_fini(iam);
 	iam_regions_fini(iam);
+	free(iam->agreed);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -177,6 +180,7 @@ static const char *const tables[] = {
 	[IAM_T_GLASS] = "glass",
 	[IAM_T_ACCESS] = "access",
 	[IAM_T_CLIENTS] = "clients",
+	[IAM_T_AGREED] = "agreed",
 	NULL,
 };
 

@@ -247,7 +247,8 @@ is_total(const struct cedar_expr *e, int depth)
 	case CEDAR_GET: /* nearly all that the context has, it always has */
 		return (e->a->op == CEDAR_CONTEXT || e->a->op == CEDAR_GET) &&
 		    is_total(e->a, depth + 1) &&
-		    !cedar_is(e->name, "since_step_up");
+		    !cedar_is(e->name, "since_step_up") &&
+		    !cedar_is(e->name, "since_approval");
 	case CEDAR_NOT:
 	case CEDAR_HAS:
 		return is_total(e->a, depth + 1);

@@ -65,6 +65,8 @@ ag_recorded_ask(const Ag__Event *e, struct ag_recorded_room *room,
 	out->items = in->items;
 	out->has_since_step_up = in->has_since_step_up_ms;
 	out->since_step_up_ms = in->since_step_up_ms;
+	out->has_since_approval = in->has_since_approval_ms;
+	out->since_approval_ms = in->since_approval_ms;
 	if (in->recent != NULL)
 		out->recent = (struct ag_rules_recent){ in->recent->second,
 			in->recent->minute, in->recent->hour, in->recent->day,

@@ -163,6 +163,8 @@ struct ag_rules_ask {
 	uint32_t items;  /* of a batch; 1 */
 	bool has_since_step_up;
 	int64_t since_step_up_ms; /* its last second factor that is remembered */
+	bool has_since_approval;
+	int64_t since_approval_ms; /* people agreed to the same */
 	struct ag_rules_recent recent;
 };
 

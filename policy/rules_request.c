@@ -225,6 +225,9 @@ context(struct rules_request *r, const struct ag_rules_ask *ask,
 	if (ask->has_since_step_up)
 		put(&f, "since_step_up",
 		    ag_cedar_duration(ask->since_step_up_ms));
+	if (ask->has_since_approval)
+		put(&f, "since_approval",
+		    ag_cedar_duration(ask->since_approval_ms));
 	if (with_recent)
 		put(&f, "recent", counts);
 	return record(r, &f, &r->request.context);

@@ -52,6 +52,8 @@ static const char head[] =
     "    stepped_up: Bool,         // the request came with a second factor\n"
     "    since_step_up?: duration, // since the last one of this principal; a\n"
     "                              // restart forgets it\n"
+    "    since_approval?: duration, // since people last agreed to the same, in\n"
+    "                              // the last day: principal, action, resource\n"
     "    recent: Recent,\n"
     "    items: Long               // of a batch, else 1\n"
     "  };\n"

@@ -193,9 +193,11 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 {
 	static const char *const known[] = { "at", "source", "plane",
 		"credential_age_s", "stepped_up", "items", "since_step_up_s",
-		"recent", NULL };
+		"since_approval_s", "recent", NULL };
 	const json_t *age = json_object_get(said, "credential_age_s"),
-	    *since = json_object_get(said, "since_step_up_s"), *items = json_object_get(said, "items");
+	    *since = json_object_get(said, "since_step_up_s"),
+	    *agreed = json_object_get(said, "since_approval_s"),
+	    *items = json_object_get(said, "items");
 	const char *at = text_of(said, "at");
 	struct ag_cedar_arena arena;
 	struct ag_cedar_value time;
@@ -222,6 +224,8 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	out->items = items == NULL ? 1 : (uint32_t)json_integer_value(items);
 	out->has_since_step_up = since != NULL;
 	out->since_step_up_ms = json_integer_value(since) * INT64_C(1000);
+	out->has_since_approval = agreed != NULL;
+	out->since_approval_ms = json_integer_value(agreed) * INT64_C(1000);
 	recent_of(r, json_object_get(said, "recent"), out);
 }
 

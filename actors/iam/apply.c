@@ -350,6 +350,7 @@ static const struct {
 	{ AG_MSG_POLICY_FACT, iam_policy_apply },
 	{ AG_MSG_BREAK_GLASS_FACT, iam_glass_apply },
 	{ AG_MSG_ACCESS_FACT, iam_access_apply },
+	{ AG_MSG_APPROVAL_FACT, iam_agreed_apply },
 };
 
 ag_err

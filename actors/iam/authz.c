@@ -100,6 +100,13 @@ hours_say(struct iam *iam, const struct question *q, struct opinion *out)
 		(void)no(out, "residency_violation", "residency");
 }
 
+static const char *
+about_id(const struct question *q)
+{
+	return q->key != NULL ? q->key->id : q->subject != NULL ?
+	    q->subject->id : q->rules.selector;
+}
+
 static void
 form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
     struct opinion *out)
@@ -115,9 +122,9 @@ form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 	out->asked = true;
 	out->answer.decision = AG_RULES_DENY;
 	out->set = iam_rules_of(iam, ctx, tenant);
-	iam_rules_recent(iam, out->set, q->node, q->key != NULL ? q->key->id :
-	    q->subject != NULL ? q->subject->id : q->rules.selector, false,
-	    &out->ask);
+	if (!q->rules.has_since_approval)
+		iam_rules_agreed(iam, q->node, about_id(q), &out->ask);
+	iam_rules_recent(iam, out->set, q->node, about_id(q), false, &out->ask);
 	if (out->set != NULL)
 		ag_rules_decide(out->set, &out->ask, iam->rules_scratch,
 		    &out->answer);
@@ -234,6 +241,10 @@ iam_question_context(struct ag_ctx *ctx, const struct iam_caller *caller,
 	if (said->has_since_step_up_s) {
 		out->has_since_step_up = true;
 		out->since_step_up_ms = (int64_t)said->since_step_up_s * 1000;
+	}
+	if (said->has_since_approval_s) {
+		out->has_since_approval = true;
+		out->since_approval_ms = (int64_t)said->since_approval_s * 1000;
 	}
 }
 

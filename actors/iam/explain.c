@@ -174,6 +174,9 @@ explain_attributes(struct ag_ctx *ctx, const struct opinion *o,
 	if (ask->has_since_step_up)
 		said = said && made(ctx, reply, "context.since_step_up",
 		    ag_printf(ctx, "%lldms", (long long)ask->since_step_up_ms));
+	if (ask->has_since_approval)
+		said = said && made(ctx, reply, "context.since_approval",
+		    ag_printf(ctx, "%lldms", (long long)ask->since_approval_ms));
 	return said &&
 	    made(ctx, reply, "context.at", ag_printf(ctx, "%lld",
 	    (long long)ask->at_ms)) &&

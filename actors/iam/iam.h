@@ -48,6 +48,7 @@ enum {
 	IAM_INHERITS_MAX = 16,
 	IAM_LABELS_MAX = 32,
 	IAM_BACKENDS_MAX = 256,   /* names of roots of trust, past ones included */
+	IAM_AGREED_MAX = 4096,    /* principals × operations × resources */
 	IAM_DOCS_EVER_MAX = 128,  /* names of policy documents of a tenant */
 	IAM_DOC_VERSIONS_MAX = 64, /* kept of one document, while they have … */
 	IAM_DOC_KEPT_BYTES_MAX = 1 << 20, /* … no more bytes together */
@@ -94,6 +95,7 @@ enum iam_table_name {
 	IAM_T_GLASS,        /* BreakGlassFact, of those that are open */
 	IAM_T_ACCESS,       /* AccessFact, of those that count */
 	IAM_T_CLIENTS,      /* ClientSecretFact, of those that count */
+	IAM_T_AGREED,       /* agreed.c */
 };
 
 enum iam_metric {
@@ -367,6 +369,8 @@ struct iam {
 	struct iam_guard *guard; /* NULL: no such limit */
 	struct ag_cedar_schema *schema; /* of policies */
 	struct iam_signers signers;
+	struct iam_agreed *agreed; /* IAM_AGREED_MAX */
+	bool has_agreed;           /* there is one */
 	bool evaluates; /* opa.url is set */
 	unsigned evaluate_ms;
 	struct iam_region *regions; /* residency.regions */
@@ -532,6 +536,19 @@ ag_err iam_hours_read(struct iam_key *key) AG_MUST;
 bool iam_hours_open(struct iam *iam, const struct iam_key *key,
     const char *action, int64_t now);
 
+/* ---- agreed.c: to what people agreed lately */
+struct iam_agreed {
+	uint8_t hash[32]; /* of principal, operation, resource */
+	int64_t at;       /* 0: a free place */
+};
+ag_err iam_agreed_init(struct iam *iam) AG_MUST;
+ag_err iam_agreed_load(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+ag_err iam_agreed_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+/* Says it in the ask. resource: an id; NULL: none. */
+void iam_rules_agreed(struct iam *iam, const struct iam_node *node,
+    const char *resource, struct ag_rules_ask *ask);
+
 /* ---- evaluate.c: others' policies (opa.url) */
 void iam_evaluate_init(struct iam *iam, struct ag_ctx *ctx);
 
@@ -556,6 +573,8 @@ struct iam_rules_query {
 	uint32_t items;
 	bool has_since_step_up;
 	int64_t since_step_up_ms;
+	bool has_since_approval;
+	int64_t since_approval_ms;
 	struct ag_rules_recent recent;
 };
 struct iam_rules_room { /* what the ask borrows */

@@ -237,6 +237,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 	if (err == AG_OK && l.err == AG_OK)
 		err = iam_totp_load(iam, ctx);
 	if (err == AG_OK && l.err == AG_OK)
+		err = iam_agreed_load(iam, ctx);
+	if (err == AG_OK && l.err == AG_OK)
 		err = ag_store_scan(ctx, IAM_T_HOLDS, NULL, 0, visit_hold, &l);
 	if (err == AG_OK && l.err == AG_OK)
 		err = iam_recent_load(iam, ctx);

@@ -124,6 +124,8 @@ iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 	out->items = q->items;
 	out->has_since_step_up = q->has_since_step_up;
 	out->since_step_up_ms = q->since_step_up_ms;
+	out->has_since_approval = q->has_since_approval;
+	out->since_approval_ms = q->since_approval_ms;
 	out->recent = q->recent;
 	return true;
 }
@@ -269,6 +271,8 @@ said(struct call *c, const struct ag_rules *rules,
 	out->items = ask->items;
 	out->has_since_step_up_ms = ask->has_since_step_up;
 	out->since_step_up_ms = ask->since_step_up_ms;
+	out->has_since_approval_ms = ask->has_since_approval;
+	out->since_approval_ms = ask->since_approval_ms;
 	if (rules != NULL && ag_rules_wants_recent(rules) &&
 	    (out->recent = recent_said(c->ctx, &ask->recent)) == NULL)
 		return false;
@@ -382,6 +386,7 @@ iam_check_policies(struct call *c)
 	if ((err = iam_rules_about(c, &ask)) != AG_OK || ask == NULL)
 		return err;
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
+	iam_rules_agreed(c->iam, c->node, resource_name(c), ask);
 	iam_rules_recent(c->iam, rules, c->node, resource_name(c), true, ask);
 	c->counted = rules != NULL && ag_rules_wants_recent(rules) ? ask : NULL;
 	if (rules != NULL)
