@@ -501,7 +501,30 @@ type_test(struct cedar_check *c, const struct cedar_expr *e,
 	return in == NULL ? NULL : cedar_check_and(c, is, in);
 }
 
+static const struct cedar_type *
+likeness(struct cedar_check *c, const struct cedar_expr *e,
+    struct cedar_knowns before)
+{
+	const struct cedar_type *t = cedar_check_kind(c, e->a, before, NULL,
+	    CEDAR_TYPE_STRING, "a String");
+
+	return t == NULL ? NULL : &cedar_type_bool;
+}
+
 /* ---------------------------------------------------------------- dispatch */
+
+/* What has no parts. */
+static const struct cedar_type *
+leaf(struct cedar_check *c, const struct cedar_expr *e)
+{
+	return e->op == CEDAR_PRINCIPAL ? &c->principal :
+	    e->op == CEDAR_ACTION ? &c->action :
+	    e->op == CEDAR_RESOURCE ? &c->resource :
+	    e->op == CEDAR_CONTEXT ? c->env.action->context :
+	    e->op == CEDAR_SLOT_PRINCIPAL ? slot(c, c->env.slot[CEDAR_P]) :
+	    e->op == CEDAR_SLOT_RESOURCE ? slot(c, c->env.slot[CEDAR_R]) :
+	    literal(c, e);
+}
 
 /* Longer than others, because the switch names every operator: the compiler
  * finds the one that is missing. */
@@ -509,27 +532,19 @@ const struct cedar_type *
 cedar_check_expr(struct cedar_check *c, const struct cedar_expr *e,
     struct cedar_knowns before, struct cedar_knowns *after)
 {
-	const struct cedar_type *t;
-
 	e = unfolded(e);
 	if (c->steps == 0 || c->no_memory)
 		return NULL;
 	c->steps--;
 	switch ((enum cedar_op)e->op) {
 	case CEDAR_LIT:
-		return literal(c, e);
 	case CEDAR_PRINCIPAL:
-		return &c->principal;
 	case CEDAR_ACTION:
-		return &c->action;
 	case CEDAR_RESOURCE:
-		return &c->resource;
 	case CEDAR_CONTEXT:
-		return c->env.action->context;
 	case CEDAR_SLOT_PRINCIPAL:
-		return slot(c, c->env.slot[CEDAR_P]);
 	case CEDAR_SLOT_RESOURCE:
-		return slot(c, c->env.slot[CEDAR_R]);
+		return leaf(c, e);
 	case CEDAR_IF:
 		return conditional(c, e, before, after);
 	case CEDAR_AND:
@@ -567,8 +582,7 @@ cedar_check_expr(struct cedar_check *c, const struct cedar_expr *e,
 	case CEDAR_HAS:
 		return cedar_check_has(c, e, before, after);
 	case CEDAR_LIKE:
-		t = cedar_check_kind(c, e->a, before, NULL, CEDAR_TYPE_STRING, "a String");
-		return t == NULL ? NULL : &cedar_type_bool;
+		return likeness(c, e, before);
 	case CEDAR_TYPE_IS:
 		return type_test(c, e, before);
 	case CEDAR_SET_OF:
