@@ -4,20 +4,57 @@
 
 #include "ext.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* ------------------------------------------------------------- attributes */
+
+/* The record that holds its attributes; NULL: none is known. */
+static const struct cedar_type *
+shape_of(struct cedar_check *c, const struct cedar_type *t)
+{
+	const struct cedar_etype *e;
+
+	if (t->kind == CEDAR_TYPE_RECORD)
+		return t;
+	if (t->kind != CEDAR_TYPE_ENTITY)
+		return NULL;
+	e = cedar_schema_etype(c->schema, t->name);
+	return e == NULL ? NULL : e->shape;
+}
 
 static const struct cedar_attr *
 attribute(struct cedar_check *c, const struct cedar_type *t,
     struct ag_cedar_str name)
 {
-	const struct cedar_etype *e;
+	const struct cedar_type *shape = shape_of(c, t);
 
-	if (t->kind == CEDAR_TYPE_RECORD)
-		return cedar_type_attr(t, name);
-	if (t->kind != CEDAR_TYPE_ENTITY)
-		return NULL;
-	e = cedar_schema_etype(c->schema, t->name);
-	return e == NULL ? NULL : cedar_type_attr(e->shape, name);
+	return shape == NULL ? NULL : cedar_type_attr(shape, name);
+}
+
+/* What would be right: the names that there are, as many as there is room for. */
+static const struct cedar_type *
+no_attribute(struct cedar_check *c, const struct cedar_expr *e,
+    const struct cedar_type *t)
+{
+	const struct cedar_type *shape = shape_of(c, t);
+	char text[120], has[AG_CEDAR_PROBLEM_SIZE / 2] = "";
+	size_t used = 0;
+
+	cedar_type_print(t, text, sizeof(text));
+	for (uint32_t i = 0; shape != NULL && i < shape->attr_count; i++) {
+		struct ag_cedar_str name = shape->attrs[i].name;
+
+		if (used + name.len + sizeof(", `` …") >= sizeof(has)) {
+			strcpy(has + used, " …");
+			break;
+		}
+		used += (size_t)sprintf(has + used, "%s`%.*s`", i == 0 ? "" : ", ",
+		    (int)name.len, name.p);
+	}
+	return cedar_check_oops(c, e, "%s has no attribute `%.*s`%s%s", text,
+	    (int)(e->name.len > 40 ? 40 : e->name.len), e->name.p,
+	    has[0] == '\0' ? "" : "; it has ", has);
 }
 
 static const struct cedar_type *
@@ -39,16 +76,12 @@ cedar_check_attribute(struct cedar_check *c, const struct cedar_expr *e,
 	const struct cedar_type *t = holder(c, e->a, before);
 	struct cedar_known one = { .of = e->a, .attr = e->name };
 	const struct cedar_attr *attr;
-	char text[120];
 
 	if (t == NULL)
 		return NULL;
 	attr = attribute(c, t, e->name);
-	if (attr == NULL) {
-		cedar_type_print(t, text, sizeof(text));
-		return cedar_check_oops(c, e, "%s has no attribute `%.*s`", text,
-		    (int)(e->name.len > 80 ? 80 : e->name.len), e->name.p);
-	}
+	if (attr == NULL)
+		return no_attribute(c, e, t);
 	if (!attr->required && !cedar_check_holds(c, before, &one))
 		return cedar_check_oops(c, e, "the attribute `%.*s` may be absent; ask for it "
 		    "first, with `has`",

@@ -343,6 +343,33 @@ test_about_parties(void **state)
 	agent_free(&below);
 }
 
+/* The set in force is kept compiled, for each tenant and version of its own: the
+ * first request after a change meets the new one, and no other tenant does. */
+static void
+test_changes_are_seen_at_once(void **state)
+{
+	static const char *const texts[] = { ALL,
+		"forbid (principal, action, resource);" };
+	char *acme = tenant_of(f, "acme");
+
+	key(f, "acme", "key_00000000000000000000000000000020", "invoice", NULL,
+	    NULL, false);
+	for (uint64_t i = 0; i < 50; i++) {
+		expect(put(f->admin, "base", texts[i % 2]), AG_OK, NULL);
+		if (i > 0)
+			ruled(sign(f, acme, "invoice"), i % 2 == 0 ? NULL :
+			    "base/0", i);
+		ruled(sign(f, f->admin, "invoice"), i % 2 == 0 ? NULL : "base/0",
+		    i + 1);
+		expect(put(acme, "base", texts[1 - i % 2]), AG_OK, NULL);
+		ruled(sign(f, f->admin, "invoice"), i % 2 == 0 ? NULL : "base/0",
+		    i + 1);
+		ruled(sign(f, acme, "invoice"), i % 2 == 0 ? "base/0" : NULL,
+		    i + 1);
+	}
+	free(acme);
+}
+
 /* Pages of documents and of versions, in their order, none twice. */
 static void
 test_pages(void **state)
@@ -410,6 +437,7 @@ main(void)
 		T(test_the_floor_stays), T(test_keys), T(test_tenants),
 		T(test_restart), T(test_nobody_is_locked_out),
 		T(test_about_parties), T(test_pages),
+		T(test_changes_are_seen_at_once),
 	};
 
 	return cmocka_run_group_tests_name("iam_policies", tests, NULL, NULL);

@@ -52,6 +52,7 @@ static const struct {
 	{ "W { if principal has nick then principal.nick == \"x\" else true };", 0,
 	    "" },
 	{ "W { principal.nmae == 1 };", 1, "no attribute" },
+	{ "W { principal.nmae == 1 };", 1, "it has `age`, `at`, `nick`, `since`" },
 	{ "W { principal.age == \"x\" };", 1, "never equal" },
 	{ "W { principal.age };", 1, "boolean" },
 	{ "W { principal has getTag && true };", 0, "" },
