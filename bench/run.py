@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
         "revocation_in_force": "≤ 5 p99", "two_nodes_bound": "≤ 100 p99", "revoke_10k_agents": "≤ 2000", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
-        "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "token_check_cached": "≤ 2",
+        "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "cold_start_replay_1m": "≤ 20",
+        "cold_start_snapshot_1m": "≤ 2", "token_check_cached": "≤ 2",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "policy_decide_p99": "≤ 50",
         "policies_500_at_1000": "≤ 10 p99", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
@@ -308,6 +310,29 @@ class Bench:
         self.add("policies_500_at_1000", "1/s", rate, p50, p99, "wrk -t1 -c64 at a steady rate, EC_P256 sign, 500 policies in "
                  "force, median of %d × %d s" % (self.args.rounds, self.args.seconds))
 
+    def cold_start(self):
+        """From aegis up to its ready line, with a journal of a million records."""
+        from conftest import Fleet
+        fleet = Fleet(config=MANY_KEYS)
+        try:
+            fleet.start()
+            fleet.key(fleet.admin(), "like", "AES_256")
+            fleet.stop()
+            begin = time.monotonic()
+            subprocess.run([os.path.join(self.args.build, "bench", "journal_fill"), os.path.join(fleet.state, "journal"),
+                            "1000000"], check=True, stdout=subprocess.DEVNULL)
+            made = time.monotonic() - begin
+            shutil.rmtree(os.path.join(fleet.state, "snapshots"))
+            for name, how in (("cold_start_replay_1m", "without snapshots"), ("cold_start_snapshot_1m", "with snapshots")):
+                begin = time.monotonic()
+                fleet.start(300)
+                self.add(name, "s", time.monotonic() - begin, conditions="1,000,000 records of 100,000 keys, written in %.0f s; "
+                         "from aegis up to ready, %s" % (made, how))
+                fleet.admin().ok("GET", "/v1/keys/like")
+                fleet.stop(120)
+        finally:
+            fleet.leave()
+
     def micro(self, name, word=None):
         """A C program that prints one number: microseconds a turn."""
         program = [os.path.join(self.args.build, "bench", name)] + ([word] if word else [])
@@ -320,7 +345,7 @@ class Bench:
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
                  "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "two_nodes_bound", "fleet_memory_pss", "revoke_10k_agents",
-                 "create_activate_lmdb", "create_activate_postgres",
+                 "create_activate_lmdb", "create_activate_postgres", "cold_start",
                  "kafka_sink", "policies_500_at_1000"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
