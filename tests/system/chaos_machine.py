@@ -16,6 +16,7 @@ import pytest
 import conftest
 from chaos import Load, seed_of
 from conftest import BUILD, Fleet, wait_for
+from servers import Postgres
 from game_day import Game, sections
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
@@ -86,6 +87,60 @@ def lose_packets(seed):
 
 def test_packets_are_lost():
     apart(lose_packets, seed_of())
+
+
+# ------------------------------------------------------------ the database
+
+def refused(who):
+    begun = time.monotonic()
+    got = who.post("/v1/keys", {"key_spec": "AES_256"})
+    assert time.monotonic() - begun < 10
+    return (got.status, got.reason) == (503, "journal")
+
+
+def lose_the_database(seed, folder):
+    """Its packets are dropped, and it is killed and started again: no phantom success, and all is well by itself."""
+    database = Postgres("a password of the chaos")
+    fleet = None
+    try:
+        database.start()
+        secret = os.path.join(folder, "password")
+        with open(secret, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+            out.write(database.password)
+        fleet = Fleet(config=dict(conftest.CONFIG, journal={"kind": "postgres", "postgres": {
+            "url": database.url, "password_file": secret}})).start()
+        admin = fleet.admin()
+        fleet.key(admin, "held")
+        sign = {"message_b64": "aGk="}
+        admin.ok("POST", "/v1/keys/held/sign", sign)
+        with Load(fleet, seed) as load:
+            for n in range(2 * ROUNDS):
+                if n % 2 == 0:
+                    for chain in ("INPUT", "OUTPUT"):
+                        rule("-A", chain, str(database.port), 1)
+                else:
+                    database.kill()
+                wait_for(lambda: refused(admin), 60, 0.2, "a refusal")
+                wait_for(lambda: admin.post("/v1/keys/held/sign", sign).status == 200, 60, 0.2, "a signature")
+                time.sleep(10 if n % 2 == 0 else 2)
+                assert refused(admin) and admin.post("/v1/keys/held/sign", sign).status == 200
+                if n % 2 == 0:
+                    for chain in ("INPUT", "OUTPUT"):
+                        rule("-D", chain, str(database.port), 1)
+                else:
+                    database.start()
+                load.more(20, "answers with the database", 90)
+        versions = database.rows("SELECT count(*), max(seq) FROM aegis_journal.event")
+        assert versions[0][0] == versions[0][1]
+        load.check()
+    finally:
+        if fleet is not None:
+            fleet.leave()
+        database.leave()
+
+
+def test_the_database_is_lost(tmp_path):
+    apart(lose_the_database, seed_of(), str(tmp_path))
 
 
 # -------------------------------------------------------------------- clock

@@ -303,6 +303,21 @@ def test_init_gives_a_role_what_it_needs_and_no_more(fresh_fleet, postgres, tmp_
         done = subprocess.run([postgres.bin + "/psql", "-X", "-d", mine, "-v", "VERBOSITY=sqlstate", "-c", sql], text=True,
                               capture_output=True, env=dict(os.environ, PGPASSWORD=PASSWORD))
         assert done.returncode != 0 and "42501" in done.stderr, (sql, done.stderr)
+    # All the connections that the role may have are taken: refused in time, and well again without a start.
+    postgres.run("ALTER ROLE journal_user CONNECTION LIMIT 0")
+    postgres.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'journal_user'")
+    admin = fleet.admin()
+
+    def refused():
+        begun = time.monotonic()
+        got = admin.post("/v1/keys", {"key_spec": "EC_P256"})
+        assert time.monotonic() - begun < 15
+        return (got.status, got.reason) == (503, "journal")
+    wait_for(refused, 30, what="a refusal")
+    pid = of_journal(fleet)
+    postgres.run("ALTER ROLE journal_user CONNECTION LIMIT -1")
+    wait_for(lambda: admin.post("/v1/keys", {"key_spec": "EC_P256"}).status == 201, 60, what="changes again")
+    assert of_journal(fleet) == pid
     # What the plan says is what is done.
     fleet.stop()
     postgres.run("DROP SCHEMA aegis_journal CASCADE")
