@@ -34,6 +34,7 @@ static const struct {
 	{ "fetch.message.max.bytes", "4194304" },
 	{ "reconnect.backoff.max.ms", "2000" },
 	{ "session.timeout.ms", "10000" },
+	{ "topic.metadata.refresh.interval.ms", "10000" }, /* of one not there yet */
 	{ "log.connection.close", "false" },
 };
 
