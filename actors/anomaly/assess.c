@@ -489,6 +489,7 @@ assess_init(struct assessor *assessor, struct ag_ctx *ctx, bool stored)
 		ag_panic("more than %d detectors", ASSESS_DETECTORS_MAX);
 	assessor->pending.table = ASSESS_UNSETTLED;
 	assessor->stored = stored;
+	assessor->pending.shared = !stored;
 	for (unsigned d = 0; d < anomaly_detector_count; d++) {
 		size_t size = anomaly_detectors[d]->row_size;
 

@@ -85,6 +85,7 @@ ask(struct ag_ctx *ctx, struct pending *p, const Ag__AssessAsk *what)
 	    on_answer, &p->pos, sizeof(p->pos));
 
 	p->in_flight = err == AG_PENDING;
+	p->asked = (uint8_t)(p->asked + (p->asked < UINT8_MAX));
 }
 
 static void
@@ -204,10 +205,16 @@ pending_retry(struct pending_ring *ring, struct ag_ctx *ctx)
 		const uint8_t *value;
 		uint8_t key[8];
 		size_t len;
+		bool late = !p->done && p->answered &&
+		    now - p->answered_ms >= PENDING_RECORD_MS;
 
+		if (ring->shared && late && p->asked > 1) {
+			p->missing = p->no_response = 0;
+			settle(ring, ctx, p);
+		}
 		/* The record of the response was lost: the responder says it again. */
-		if (p->answered && p->no_response != 0 &&
-		    now - p->answered_ms >= PENDING_RECORD_MS)
+		if (late && (p->no_response != 0 ||
+		        (ring->shared && p->missing != 0)))
 			p->answered = false;
 		if (p->done || (!again && (p->answered || p->in_flight)))
 			continue;

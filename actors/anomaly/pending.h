@@ -26,6 +26,7 @@ struct pending {
 	/* Bit i: not seen in the log yet is … */
 	uint8_t missing;       /* … detection i */
 	uint8_t no_response;   /* … the response to it */
+	uint8_t asked;         /* how often, up to 255 */
 	uint64_t recorded_ms;
 	uint64_t answered_ms;
 	char detections[PENDING_DETECTIONS_MAX][AG_ID_SIZE];
@@ -34,6 +35,10 @@ struct pending {
 /* A ring: what is old is asked again before what is new. */
 struct pending_ring {
 	unsigned table;
+	/* Somebody else of this node may have recorded the same before: audit drops
+	 * the repeat, which we then wait for in vain. What was answered and said
+	 * twice, PENDING_RECORD_MS apart, counts as safe. */
+	bool shared;
 	uint64_t head, tail; /* of places; place % PENDING_MAX is the index */
 	struct pending places[PENDING_MAX];
 };
