@@ -76,7 +76,10 @@ away(struct link *l, const char *why)
 	news = was || !l->said_away || strncmp(l->why, why,
 	    sizeof(l->why) - 1) != 0;
 	snprintf(l->why, sizeof(l->why), "%s", why);
-	l->why[strcspn(l->why, "\r\n")] = '\0';
+	/* Shown to people: Redis may have said anything. */
+	for (char *c = l->why; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	while ((p = TAILQ_FIRST(&l->calls)) != NULL)
 		end(p, NULL, 0);
 	l->said_away = true;
