@@ -255,6 +255,33 @@ cannot_seal(struct ag_ctx *ctx, const Ag__Grant *grant)
 	    (!grant->has_reply_key || grant->reply_key.len != AG_SEAL_KEY_BYTES);
 }
 
+/*
+ * What the journal keeps of what is to be said: it forgets nothing and redacts
+ * nothing, so a prompt's text is not among it. One that is told again from there
+ * has the prompt's hash alone. Its grant is not the one that iam signed, which
+ * is not looked at then.
+ */
+static ag_err
+pack_outcome(struct ag_ctx *ctx, const Ag__Grant *grant,
+    Ag__JournalAppendAsk *ask)
+{
+	Ag__OutcomeEvent outcome;
+	Ag__Grant kept;
+
+	trip_outcome(ctx, AG_OK, &outcome);
+	if (grant->prompt != NULL) {
+		kept = *grant;
+		kept.prompt = NULL;
+		outcome.grant.data = ag_pack(ctx, &kept, &outcome.grant.len);
+		outcome.has_grant_mac = false;
+		if (outcome.grant.data == NULL)
+			return AG_NO_MEMORY;
+	}
+	ask->has_outcome = true;
+	ask->outcome.data = ag_pack(ctx, &outcome, &ask->outcome.len);
+	return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
+}
+
 /* Who, for whom, and what is to be said about it, from the trip; apart: it is
  * not what the trip comes to, so nothing is said. */
 static ag_err
@@ -262,7 +289,6 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
     const void *replay, const Ag__OutcomeEvent *own, bool apart)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
-	Ag__OutcomeEvent outcome;
 
 	ask->tenant = (char *)"system";
 	if (apart && grant != NULL) {
@@ -295,10 +321,7 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
 		if (ask->reply.data == NULL)
 			return AG_NO_MEMORY;
 	}
-	trip_outcome(ctx, AG_OK, &outcome);
-	ask->has_outcome = true;
-	ask->outcome.data = ag_pack(ctx, &outcome, &ask->outcome.len);
-	return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
+	return pack_outcome(ctx, grant, ask);
 }
 
 static ag_err

@@ -101,7 +101,8 @@ rot_secret(struct fleet *f, const struct ag_kit_sent *sent)
 	uint8_t key[32];
 
 	memset(key, 7, sizeof(key));
-	assert_string_equal(ask->purpose, "totp");
+	assert_true(strcmp(ask->purpose, "totp") == 0 ||
+	    strcmp(ask->purpose, "prompts") == 0);
 	assert_int_equal(ag_seal(ag_kit_ctx(f->kit), ask->reply_key.data, key,
 	    sizeof(key), &sealed), AG_OK);
 	reply.material = &sealed;
@@ -220,7 +221,7 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 
 struct asking {
 	const char *token, *selector, *address, *if_match, *scope_op, *idem,
-	    *step_up, *dev_identity;
+	    *step_up, *dev_identity, *prompt;
 	uint32_t items;
 	Ag__Refusal *refusal;
 	unsigned plane;
@@ -250,6 +251,7 @@ deliver(struct fleet *f, uint16_t op, const struct asking *a, const void *body,
 	rq.idempotency_key = (char *)a->idem;
 	rq.step_up = (char *)a->step_up;
 	rq.dev_identity = (char *)a->dev_identity;
+	rq.prompt = (char *)a->prompt;
 	rq.has_reply_key = true;
 	rq.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(f->kit));
 	rq.reply_key.len = AG_SEAL_KEY_BYTES;
