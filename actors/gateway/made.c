@@ -439,16 +439,57 @@ count_made(struct gateway *gateway, const char *tenant)
 }
 
 static ag_err
+check_made(struct ag_ctx *ctx, const struct server *server)
+{
+	if (server == NULL || server->made != NULL)
+		return AG_OK;
+	return ag_refuse(ctx, AG_ILLEGAL_OPERATION, NULL, NULL,
+	    "The server is in the configuration; it is changed there.");
+}
+
+static ag_err
 check_room(struct gateway *gateway, const struct server *server,
     const char *tenant)
 {
-	if (server != NULL && server->made == NULL)
-		return ag_refuse(gateway->ctx, AG_ILLEGAL_OPERATION, NULL, NULL,
-		    "The server is in the configuration; it is changed there.");
 	if (server == NULL && (gateway->server_count == GATEWAY_SERVERS_MAX ||
 	    count_made(gateway, tenant) >= GATEWAY_MADE_MAX))
 		return ag_refuse(gateway->ctx, AG_ILLEGAL_OPERATION, NULL, NULL,
 		    "There are as many tool servers as there may be.");
+	return AG_OK;
+}
+
+static char *
+protocol_of(const Ag__ToolServerSetAsk *set)
+{
+	return set->protocol == NULL ? (char *)WIRE_THEN : set->protocol;
+}
+
+/* What was there. One that found no room in the table can be taken away, too:
+ * that is how room is made for it. */
+static ag_err
+say_old(struct gateway *gateway, const struct server *server,
+    const Ag__ToolServerFact *which, Ag__ToolServer *out)
+{
+	struct ag_ctx *ctx = gateway->ctx;
+	const Ag__ToolServerFact *kept = NULL;
+	char key[GATEWAY_KEY_SIZE];
+	const uint8_t *value;
+	size_t len;
+
+	if (server != NULL)
+		return fill_server(server, out);
+	if (ag_store_get(ctx, GATEWAY_T_SERVERS, key, key_of(which->tenant,
+	    which->server, key), &value, &len) == AG_OK && len >= 8)
+		kept = ag_unpack(ctx, &ag__tool_server_fact__descriptor, value + 8,
+		    len - 8);
+	if (kept == NULL || kept->set == NULL)
+		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+		    "There is no such tool server.");
+	ag__tool_server__init(out);
+	out->name = which->server;
+	out->url = kept->set->url;
+	out->protocol = protocol_of(kept->set);
+	out->source = (char *)"api";
 	return AG_OK;
 }
 
@@ -486,11 +527,15 @@ on_tool_server_set(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = check_set(gateway, fact.server, ask)) != AG_OK)
 		return err;
 	stream_of(fact.tenant, fact.server, stream);
-	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
+	/* One after the other, whatever their names: what is on its way to the
+	 * journal counts against the room that there is. */
+	if ((err = ag_enter(ctx, stream, true)) != AG_OK ||
+	    (err = ag_enter(ctx, "tool-servers", true)) != AG_OK)
 		return err;
 	server = server_named(gateway, fact.tenant, fact.server);
 	version = made_version(gateway, fact.tenant, fact.server);
-	if ((err = check_room(gateway, server, fact.tenant)) != AG_OK ||
+	if ((err = check_made(ctx, server)) != AG_OK ||
+	    (err = check_room(gateway, server, fact.tenant)) != AG_OK ||
 	    (err = ag_if_match(ctx, version)) != AG_OK)
 		return err;
 	ag_note_param(ctx, "url", ask->url);
@@ -500,7 +545,7 @@ on_tool_server_set(void *state, struct ag_ctx *ctx, const void *msg)
 	fact.reason = ask->reason;
 	reply.name = fact.server;
 	reply.url = ask->url;
-	reply.protocol = ask->protocol == NULL ? (char *)WIRE_THEN : ask->protocol;
+	reply.protocol = protocol_of(ask);
 	reply.state = (char *)"down"; /* until it has said what it has */
 	reply.source = (char *)"api";
 	return keep(gateway, &fact, version, AG_MSG_TOOL_SERVER_SET, &reply);
@@ -516,6 +561,7 @@ on_tool_server_delete(void *state, struct ag_ctx *ctx, const void *msg)
 	const struct server *server;
 	char stream[STREAM_SIZE];
 	Ag__ToolServer reply;
+	uint64_t version;
 	ag_err err;
 
 	fact.tenant = grant->tenant;
@@ -527,16 +573,13 @@ on_tool_server_delete(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
 		return err;
 	server = server_named(gateway, fact.tenant, fact.server);
-	if (server == NULL)
-		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
-		    "There is no such tool server.");
-	if ((err = check_room(gateway, server, fact.tenant)) != AG_OK ||
-	    (err = ag_if_match(ctx, server->version)) != AG_OK ||
-	    (err = fill_server(server, &reply)) != AG_OK)
+	version = made_version(gateway, fact.tenant, fact.server);
+	if ((err = check_made(ctx, server)) != AG_OK ||
+	    (err = say_old(gateway, server, &fact, &reply)) != AG_OK ||
+	    (err = ag_if_match(ctx, version)) != AG_OK)
 		return err;
 	ag_note_reason(ctx, ask->reason);
 	fact.reason = ask->reason;
 	reply.state = (char *)"gone";
-	return keep(gateway, &fact, server->version, AG_MSG_TOOL_SERVER_DELETE,
-	    &reply);
+	return keep(gateway, &fact, version, AG_MSG_TOOL_SERVER_DELETE, &reply);
 }

@@ -271,6 +271,66 @@ test_one_is_added_and_taken_away(void **state)
 	assert_true(gateway->servers[0]->pinned);
 }
 
+/* The journal takes its time: what waits for it counts. */
+static void
+test_many_at_once_are_not_too_many(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	unsigned i, refused = 0;
+	char name[16];
+
+	(void)state;
+	for (i = 0; i < GATEWAY_MADE_MAX + 3; i++) {
+		snprintf(name, sizeof(name), "box-%u", i);
+		put(name, &ask);
+	}
+	while (ag_kit_journal(kit))
+		ag_kit_advance(kit, 1);
+	for (i = 0; i < GATEWAY_MADE_MAX + 3; i++) {
+		const Ag__OutcomeEvent *o = outcome("tool.update");
+
+		if (o->refusal == NULL)
+			continue;
+		assert_int_equal(o->refusal->err, AG_ILLEGAL_OPERATION);
+		refused++;
+	}
+	assert_int_equal(refused, 3);
+	assert_int_equal(gateway->server_count, GATEWAY_MADE_MAX);
+	assert_int_equal(made_version(gateway, gateway->servers[0]->tenant,
+	    "box-16"), 0);
+}
+
+/* It is kept, and found no place: that can be taken away, as the others can. */
+static void
+test_one_without_room_is_taken_away(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	unsigned i;
+
+	(void)state;
+	put("box", &ask);
+	assert_true(ag_kit_journal(kit));
+	assert_null(outcome("tool.update")->refusal);
+	server_leave(gateway->servers[0]);
+	/* The table is full of others'. */
+	for (i = 0; i < GATEWAY_SERVERS_MAX; i++) {
+		gateway->servers[i] = calloc(1, sizeof(struct server));
+		gateway->servers[i]->name = "other";
+		gateway->servers[i]->tenant = "other";
+		gateway->servers[i]->gateway = gateway;
+		gateway->servers[i]->list_due_ms = UINT64_MAX;
+		gateway->servers[i]->replica_count = 1;
+		gateway->servers[i]->modern = true;
+	}
+	gateway->server_count = GATEWAY_SERVERS_MAX;
+	drop("box");
+	assert_true(ag_kit_journal(kit));
+	assert_null(outcome("tool.delete")->refusal);
+	drop("box");
+	assert_int_equal(outcome("tool.delete")->refusal->err, AG_ITEM_NOT_FOUND);
+	assert_int_equal(gateway->server_count, GATEWAY_SERVERS_MAX);
+}
+
 static void
 test_what_is_refused(void **state)
 {
@@ -507,6 +567,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_tenant_that_ends_takes_its_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_is_discovered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_at_once_are_not_too_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_without_room_is_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_that_is_forgotten, setup, teardown),
