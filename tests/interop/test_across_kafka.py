@@ -7,13 +7,13 @@ import signal
 
 import pytest
 
-from conftest import fresh_fleet, wait_for  # noqa: F401
+from conftest import wait_for
 from kafka import Apache
 from test_across import (QUIET, TOPIC, found, metric, nodes, refused, service,  # noqa: F401
                          test_a_dead_kafka_costs_only_this, test_misuse_that_is_spread_over_nodes_is_found_once)  # noqa: F401
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mock():
     try:
         made = Apache(TOPIC)
@@ -35,5 +35,5 @@ def test_a_member_that_dies_forgets_nothing(nodes):  # noqa: F811
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda n=node, p=pid: n.processes().get("across", 0) not in (0, p), 30, 0.1, "another one")
     refused(there, QUIET)
-    (one,) = wait_for(lambda: found(nodes[0]), 90, 0.2, "it to be found")
-    assert one["actor"] == id
+    (one,) = wait_for(lambda: found(nodes[0], id), 90, 0.2, "it to be found")
+    assert one["severity"] == "low"
