@@ -152,6 +152,8 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_RULING_ASK, iam_on_ruling },
 	{ AG_MSG_ACT_ASK, iam_on_act },
 	{ AG_MSG_CHALLENGE_ASK, iam_on_challenge },
+	{ AG_MSG_CHALLENGE_READ, iam_on_challenge_read },
+	{ AG_MSG_CHALLENGE_ANSWER, iam_on_challenge_answer },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },
 	{ AG_MSG_STANDING_ASK, iam_on_standing },
 	{ AG_MSG_SHARED_GOT_EVENT, iam_on_shared_got },

@@ -381,6 +381,10 @@ judge(struct risk *risk, struct ag_ctx *ctx, const Ag__Grant *grant,
 		return refuse(ctx, "risk_deny");
 	}
 	ag_metric_add(ctx, COUNT_STEP_UP, 1);
+	/* Who answers a challenge cannot be asked for another one first. */
+	if (grant->op == AG_MSG_CHALLENGE_READ ||
+	    grant->op == AG_MSG_CHALLENGE_ANSWER)
+		return AG_OK;
 	/* iam has checked what came with it. */
 	if (grant->step_up == NULL)
 		return step_up(ctx, grant, judged);

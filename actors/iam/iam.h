@@ -236,6 +236,7 @@ struct iam_challenge {
 	uint8_t digest[32]; /* of the request */
 	int64_t expires_at;
 	unsigned tries;
+	bool answered; /* by itself: its request need only name it */
 	bool spent;
 };
 /* A principal or an agent. */
@@ -820,7 +821,7 @@ void iam_totp_claimed(struct iam *iam, ag_err status, const void *msg,
     const void *memo);
 
 /* ---- stepup.c: requests that wait for a code */
-ag_handler iam_on_challenge;
+ag_handler iam_on_challenge, iam_on_challenge_read, iam_on_challenge_answer;
 /* An executor of iam that wants a second factor whatever risk says: AG_OK if
  * the request came with one, or its caller has none enrolled. */
 /* access.c: more scope for a while. */

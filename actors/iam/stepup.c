@@ -120,6 +120,84 @@ iam_step_up_asked(struct call *c)
 	    "This needs your second factor.");
 }
 
+/* ------------------------------------------------------------- by itself */
+
+static ag_err
+say_challenge(struct ag_ctx *ctx, const struct iam_challenge *c)
+{
+	char *methods[] = { (char *)(uintptr_t)"totp" };
+	Ag__Challenge reply = AG__CHALLENGE__INIT;
+
+	reply.id = (char *)(uintptr_t)c->id;
+	reply.state = (char *)(uintptr_t)(c->spent ? "spent" : c->answered ?
+	    "answered" : "open");
+	reply.methods = methods;
+	reply.n_methods = 1;
+	reply.tries_left = c->tries < IAM_CHALLENGE_TRIES ?
+	    IAM_CHALLENGE_TRIES - c->tries : 0;
+	reply.expires_at = c->expires_at;
+	return ag_reply(ctx, ag_type(ctx), &reply);
+}
+
+/* One of the caller's own that is not over; another's looks like none. */
+static ag_err
+find_own(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *caller,
+    struct iam_challenge **out)
+{
+	const char *id = ag_grant(ctx)->resource_id;
+	ag_err err = iam_caller(iam, ctx, caller);
+
+	if (err != AG_OK)
+		return err;
+	*out = id == NULL || !ag_id_valid(id, "chl") ? NULL :
+	    challenge_find(iam, id);
+	if (*out != NULL && (*out)->node == caller->node &&
+	    (*out)->expires_at > ag_now_ms(ctx)) {
+		ag_note_resource(ctx, "challenge", id, NULL);
+		return AG_OK;
+	}
+	return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
+	    "There is no such challenge, or its time is over.");
+}
+
+ag_err
+iam_on_challenge_read(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam_challenge *challenge;
+	struct iam_caller caller;
+	ag_err err = find_own(state, ctx, &caller, &challenge);
+
+	return err != AG_OK ? err : say_challenge(ctx, challenge);
+}
+
+/* The request that it is for then names it and needs no code. */
+ag_err
+iam_on_challenge_answer(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	const Ag__ChallengeAnswerAsk *ask = msg;
+	struct iam_challenge *challenge;
+	struct iam_caller caller;
+	ag_err err = find_own(state, ctx, &caller, &challenge);
+
+	if (err != AG_OK)
+		return err;
+	if (!iam_otp_valid(ask->totp))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/totp",
+		    "A code has six digits.");
+	if (challenge->spent || challenge->answered ||
+	    challenge->tries >= IAM_CHALLENGE_TRIES)
+		return ag_refuse(ctx, AG_STEP_UP_FAILED, "challenge_spent", NULL,
+		    "The challenge was answered, or tried too often.");
+	if (!iam_totp_enrolled(caller.node))
+		return ag_refuse(ctx, AG_PERMISSION_DENIED,
+		    "step_up_not_enrolled", NULL, "There is no second factor.");
+	challenge->tries++;
+	if ((err = iam_totp_take(state, ctx, caller.node, ask->totp)) != AG_OK)
+		return err;
+	challenge->answered = true;
+	return say_challenge(ctx, challenge);
+}
+
 /* ------------------------------------------------------- what came with it */
 
 /* What makes two requests the same; the body's digest is in the grant, too. */
@@ -151,12 +229,18 @@ failed(struct call *c, const char *reason, const char *detail)
 	    detail);
 }
 
-/* "<challenge_id> totp=123456" */
+/* "<challenge_id> totp=123456", or the id alone of one that was answered by
+ * itself: *code is NULL then. */
 static bool
 parse(const char *text, char id[AG_ID_SIZE], const char **code)
 {
 	static const char method[] = " totp=";
 
+	*code = NULL;
+	if (strlen(text) == METHOD_AT) {
+		memcpy(id, text, METHOD_AT + 1);
+		return ag_id_valid(id, "chl");
+	}
 	if (strlen(text) != METHOD_AT + sizeof(method) - 1 + IAM_OTP_DIGITS ||
 	    memcmp(text + METHOD_AT, method, sizeof(method) - 1) != 0)
 		return false;
@@ -177,11 +261,15 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 	if (memcmp(challenge->digest, c->step_up_digest, 32) != 0)
 		return failed(c, "request_changed",
 		    "The challenge is for another request.");
+	if (code == NULL && !challenge->answered)
+		return failed(c, "code_wrong", "The challenge has no answer yet.");
 	/* Counted first, and signed: whatever is refused below has an actor. */
-	challenge->tries++;
-	if ((err = iam_call_sign(c)) != AG_OK ||
-	    (err = iam_totp_take(c->iam, c->ctx, c->node, code)) != AG_OK)
-		return err;
+	if (code != NULL) {
+		challenge->tries++;
+		if ((err = iam_call_sign(c)) != AG_OK || (err = iam_totp_take(
+		    c->iam, c->ctx, c->node, code)) != AG_OK)
+			return err;
+	}
 	challenge->spent = true;
 	c->node->stepped_up_at = c->now;
 	c->grant.step_up = challenge->id;
@@ -238,7 +326,8 @@ iam_check_step_up(struct call *c)
 		return AG_OK;
 	if (!parse(c->rq->step_up, id, &code))
 		return REFUSE(c, AG_INVALID_FIELD, "wrong_type", "Aegis-Step-Up",
-		    "It is <challenge_id> totp=<six digits>.");
+		    "It is <challenge_id> totp=<six digits>, or the id alone "
+		    "of one that was answered.");
 	challenge = challenge_find(c->iam, id);
 	/* Another's looks like none. */
 	if (challenge == NULL || challenge->node != c->node ||

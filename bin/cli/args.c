@@ -11,6 +11,7 @@
 #define GLOBAL(name, arg, help) { name, arg, CLI_LOCAL, NULL, false, help, NULL }
 const struct cli_option cli_globals[] = {
 	GLOBAL("--json", NULL, "the server's answer; of a list one item a line"),
+	GLOBAL("--csv", NULL, "of a list: its columns, for other programs (RFC 4180)"),
 	GLOBAL("--quiet", NULL, "no heads, no remarks"),
 	GLOBAL("--help", NULL, "this"),
 	GLOBAL("--server", "URL", "which server (AEGIS_SERVER)"),
@@ -29,6 +30,7 @@ const struct cli_option cli_globals[] = {
 /* Where each of them goes, in the same order. */
 static const struct { size_t offset; bool flag; } places[] = {
 	{ offsetof(struct cli, json), true },
+	{ offsetof(struct cli, csv), true },
 	{ offsetof(struct cli, quiet), true },
 	{ offsetof(struct cli, help), true },
 	{ offsetof(struct cli, server), false },

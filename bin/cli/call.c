@@ -415,7 +415,8 @@ limit_of(const struct cli *cli, long long *limit)
 static enum cli_exit
 run_table(struct cli *cli)
 {
-	struct cli_table table = { .columns = cli->verb->columns };
+	struct cli_table table = { .columns = cli->verb->columns,
+	    .csv = cli->csv };
 	char base[CLI_URL_MAX], path[CLI_URL_MAX];
 	json_t *answer = NULL, *last = NULL, *items;
 	enum cli_exit status;
@@ -471,7 +472,7 @@ static enum cli_exit
 print_answer(struct cli *cli, const json_t *answer)
 {
 	const struct cli_verb *verb = cli->verb;
-	struct cli_table table = { .columns = verb->columns };
+	struct cli_table table = { .columns = verb->columns, .csv = cli->csv };
 	bool valid = json_is_true(json_object_get(answer, "valid"));
 
 	if (verb->print == CLI_VALID) {
@@ -502,6 +503,9 @@ cli_run(struct cli *cli)
 	json_t *answer = NULL;
 	enum cli_exit status;
 
+	if (cli->csv && (cli->json || cli->verb->run != NULL ||
+	    (cli->verb->print != CLI_TABLE && cli->verb->print != CLI_ITEMS)))
+		return cli_fail(CLI_USAGE, "--csv is for lists, and without --json");
 	if (cli->verb->run != NULL)
 		return cli->verb->run(cli);
 	if (cli->verb->print == CLI_TABLE)

@@ -103,7 +103,7 @@ struct cli_value {
 struct cli {
 	const struct cli_verb *verb;
 	struct cli_value values[CLI_OPTIONS_MAX]; /* by row of verb->options */
-	bool json, quiet, help;
+	bool json, csv, quiet, help;
 	const char *server, *ca_file, *token_file, *context, *state, *timeout;
 	const char *approval, *break_glass, *why, *code_file;
 	/* what they came to, see context.c */
@@ -219,6 +219,7 @@ enum cli_exit cli_run(struct cli *cli);
 struct cli_table {
 	const char *columns;
 	const char *line_end; /* NULL: a newline */
+	bool csv;             /* RFC 4180 */
 	size_t widths[16];
 	bool begun;
 };

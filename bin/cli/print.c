@@ -323,6 +323,55 @@ put_row(const struct cli_table *table, const struct column *columns, unsigned n,
 	end_line(table);
 }
 
+/* RFC 4180 §2; characters that a terminal would obey are written as in columns.
+ * What a spreadsheet would take for a formula is none: names and labels are
+ * others' words. */
+static void
+put_csv(const char *cell)
+{
+	bool formula = cell[0] != '\0' && strchr("=+-@", cell[0]) != NULL;
+	bool quoted = formula || strpbrk(cell, "\",") != NULL;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (to == NULL)
+		return;
+	(void)cli_put_fit(to, cell, SIZE_MAX);
+	(void)fclose(to);
+	if (quoted)
+		fputs(formula ? "\"'" : "\"", stdout);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			fputc('"', stdout);
+		fputc(text[i], stdout);
+	}
+	if (quoted)
+		fputc('"', stdout);
+	free(text);
+}
+
+static void
+put_csv_rows(struct cli_table *table, const struct column *columns, unsigned n,
+    const json_t *items, bool header)
+{
+	char cell[CELL_MAX];
+	const json_t *item;
+	size_t i;
+
+	for (unsigned c = 0; header && c < n; c++)
+		fprintf(stdout, "%.*s%s", (int)columns[c].head_len,
+		    columns[c].head, c + 1 < n ? "," : "\r\n");
+	json_array_foreach((json_t *)items, i, item)
+		for (unsigned c = 0; c < n; c++) {
+			cell_of(cell, item, columns[c].paths,
+			    columns[c].paths_len);
+			if (strcmp(cell, "-") != 0) /* absent */
+				put_csv(cell);
+			fputs(c + 1 < n ? "," : "\r\n", stdout);
+		}
+}
+
 void
 cli_rows(struct cli_table *table, const json_t *items, bool header)
 {
@@ -332,6 +381,11 @@ cli_rows(struct cli_table *table, const json_t *items, bool header)
 	const json_t *item;
 	size_t i;
 
+	if (table->csv) {
+		put_csv_rows(table, columns, n, items, header && !table->begun);
+		table->begun = true;
+		return;
+	}
 	measure(table, items, columns, n);
 	fit_columns(table, n, fit);
 	if (header && !table->begun)

@@ -144,7 +144,7 @@ print_operation(struct text *out, struct schemas *schemas,
 		    "^[0-9]{1,12}$");
 	/* Any request may score so that it wants a second factor. */
 	print_header_param(out, "Aegis-Step-Up",
-	    "^chl_[0-9a-f]{32} totp=[0-9]{6}$");
+	    "^chl_[0-9a-f]{32}( totp=[0-9]{6})?$");
 	text_char(out, ']');
 	if (body) {
 		text_printf(out, ",\"requestBody\":{\"content\":{\"application/%s\":"

@@ -2,6 +2,7 @@
 """The command line as the contract writes it down: every verb, every option,
 what --help says of each, what is said to a slip of the finger, and what a
 terminal gets that a pipe does not."""
+import csv
 import json
 import os
 import pty
@@ -236,6 +237,23 @@ def test_hostile_text_is_escaped_and_aligned(aegis, text, shown):  # noqa: F811
     # --json is for programs: JSON has its own escapes, and no control character is left raw
     raw = aegis("key", "list", "--json", answer=(200, {"items": items, "next_cursor": None})).stdout
     assert json.loads(raw.split("\n")[0])["id"] == text and "\x1b" not in raw and "\x07" not in raw
+
+
+def test_lists_as_csv(aegis):  # noqa: F811
+    """C07: what a spreadsheet or csv.reader takes; others' words are neither a formula nor a terminal's orders."""
+    words = ['plain', 'a,b', 'say "x"', '=1+1', '@x', '+x', '-x', '\x1b[2Jx', 'a\nb', None]
+    items = [{"id": "apr_1", "state": "pending", "operation": "key.sign", "resource": {"alias": w},
+              "requester": {"name": "bob"}, "requested_at": "2026-11-20T21:33:14.000Z", "expires_at": None} for w in words]
+    # the page of a list comes in one; the heads come once
+    got = aegis("approval", "list", "--csv", "--since", "7d", answer=(200, {"items": items, "next_cursor": None})).stdout
+    rows = list(csv.reader(got.splitlines()))
+    assert rows[0] == ["ID", "STATE", "OPERATION", "RESOURCE", "REQUESTER", "REQUESTED", "UNTIL"]
+    assert [r[3] for r in rows[1:]] == ['plain', 'a,b', 'say "x"', "'=1+1", "'@x", "'+x", "'-x", '\\x1b[2Jx', 'a\\nb', '']
+    assert {tuple(r[:3]) for r in rows[1:]} == {("apr_1", "pending", "key.sign")} and {r[6] for r in rows[1:]} == {""}
+    bare = aegis("break-glass", "list", "--csv", "--quiet", answer=(200, {"items": [{"id": "brk_1"}], "next_cursor": None}))
+    assert bare.stdout.splitlines() == ["brk_1,,,,,,"]
+    for words in (["whoami"], ["approval", "show", "apr_1"], ["approval", "list", "--json"], ["key", "sign", "k"]):
+        assert aegis(*words, "--csv").returncode == 2
 
 
 def test_columns_know_how_wide_characters_are(aegis):  # noqa: F811

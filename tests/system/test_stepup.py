@@ -126,6 +126,41 @@ def test_enrol_and_remove(fleet, admin, unique):
 
 # --------------------------------------------------- V10, F03: the second factor
 
+def test_a_challenge_is_answered_by_itself(guarded):
+    """V09: POST /v1/challenges/{id}; then the same request names it, once. Nobody else's, and not another request."""
+    fleet, alice = guarded, guarded.alice
+    chl = alice.post("/v1/keys/vault/sign", SIGN).json["challenge_id"]
+    path = "/v1/challenges/" + chl
+    shown = alice.ok("GET", path)
+    assert (shown["id"], shown["state"], shown["methods"], shown["tries_left"]) == (chl, "open", ["totp"], 5)
+    # Named without an answer it is none.
+    refused(alice.post("/v1/keys/vault/sign", SIGN, headers={"Aegis-Step-Up": chl}), 401, "StepUpFailed", "code_wrong")
+    # Another person's looks like none; so does what is no challenge.
+    for who, where in ((fleet.bob, path), (alice, "/v1/challenges/chl_%032x" % 5), (alice, "/v1/challenges/x")):
+        refused(who.get(where), 404, "ItemNotFound", None)
+        refused(who.post(where, {"totp": fleet.bobs.code()}), 404, "ItemNotFound", None)
+    refused(fleet.client(fleet.agent_token.token).get(path), 403, "PermissionDenied", "not_for_agents")
+    refused(alice.post(path, {"totp": "12345"}), 400, "InvalidField", "out_of_range")
+    code = fleet.device.code()
+    refused(alice.post(path, {"totp": "%06d" % ((int(code) + 1) % 1000000)}), 401, "StepUpFailed", "code_wrong")
+    assert alice.ok("POST", path, {"totp": code})["state"] == "answered"
+    next_step(fleet)
+    refused(alice.post(path, {"totp": fleet.device.code()}), 401, "StepUpFailed", "challenge_spent")
+    assert alice.ok("GET", path)["tries_left"] == 3
+    refused(alice.post("/v1/keys/vault/sign", {"message_b64": b64(b"y")}, headers={"Aegis-Step-Up": chl}),
+            401, "StepUpFailed", "request_changed")
+    refused(fleet.bob.post("/v1/keys/vault/sign", SIGN, headers={"Aegis-Step-Up": chl}),
+            401, "StepUpFailed", "challenge_expired")
+    assert alice.post("/v1/keys/vault/sign", SIGN, headers={"Aegis-Step-Up": chl}).status == 200
+    refused(alice.post("/v1/keys/vault/sign", SIGN, headers={"Aegis-Step-Up": chl}), 401, "StepUpFailed",
+            "challenge_spent")
+    assert alice.ok("GET", path)["state"] == "spent"
+    old = alice.post("/v1/keys/vault/sign", SIGN).json["challenge_id"]
+    fleet.move_clock(301)
+    wait_for(lambda: alice.get("/v1/challenges/" + old).status == 404, what="its end")
+    refused(alice.post("/v1/challenges/" + old, {"totp": fleet.device.code()}), 404, "ItemNotFound", None)
+
+
 def test_step_up_runs_once(guarded):
     fleet, alice = guarded, guarded.alice
     asked = alice.post("/v1/keys/vault/sign", SIGN)
