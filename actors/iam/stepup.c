@@ -170,6 +170,20 @@ iam_on_challenge_read(void *state, struct ag_ctx *ctx, const void *msg)
 	return err != AG_OK ? err : say_challenge(ctx, challenge);
 }
 
+static ag_err
+answer_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	size_t len;
+	const uint8_t *body = ag_body(ctx, &len);
+	const Ag__ChallengeAnswerAsk *ask = ag_unpack(ctx,
+	    &ag__challenge_answer_ask__descriptor, body, len);
+
+	iam_totp_claimed(state, status, msg, memo);
+	return ask == NULL ? AG_NO_MEMORY :
+	    iam_on_challenge_answer(state, ctx, ask);
+}
+
 /* The request that it is for then names it and needs no code. */
 ag_err
 iam_on_challenge_answer(void *state, struct ag_ctx *ctx, const void *msg)
@@ -191,6 +205,9 @@ iam_on_challenge_answer(void *state, struct ag_ctx *ctx, const void *msg)
 	if (!iam_totp_enrolled(caller.node))
 		return ag_refuse(ctx, AG_PERMISSION_DENIED,
 		    "step_up_not_enrolled", NULL, "There is no second factor.");
+	if ((err = iam_totp_claim(state, ctx, caller.node,
+	    ag_grant(ctx)->request_id.data, ask->totp, answer_again)) != AG_OK)
+		return err;
 	challenge->tries++;
 	if ((err = iam_totp_take(state, ctx, caller.node, ask->totp)) != AG_OK)
 		return err;
@@ -295,7 +312,7 @@ iam_step_up_ready(struct call *c)
 
 	if (!iam_shares_on(c->iam) || c->rq->step_up == NULL ||
 	    c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node) ||
-	    !parse(c->rq->step_up, id, &code))
+	    !parse(c->rq->step_up, id, &code) || code == NULL)
 		return AG_OK;
 	digest(c);
 	challenge = challenge_find(c->iam, id);
