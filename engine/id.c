@@ -424,6 +424,28 @@ ag_hex_parse(const char *text, uint8_t *out, size_t out_size)
 	    got == out_size;
 }
 
+bool
+ag_percent_decode(char *text, bool plus)
+{
+	char *to = text;
+	uint8_t byte;
+	size_t got;
+
+	for (; *text != '\0'; text++) {
+		if (*text != '%') {
+			*to++ = plus && *text == '+' ? ' ' : *text;
+			continue;
+		}
+		if (sodium_hex2bin(&byte, 1, text + 1, 2, NULL, &got, NULL) != 0 ||
+		    got != 1 || byte == 0)
+			return false;
+		*to++ = (char)byte;
+		text += 2;
+	}
+	*to = '\0';
+	return true;
+}
+
 static EVP_MD *sha256;
 
 static void

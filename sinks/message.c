@@ -11,7 +11,10 @@
 enum {
 	FACT_MAX = 150,   /* characters of one */
 	WORDS_MAX = 1000, /* of the requester */
+	ASKED_MAX = 2900, /* Slack shows at most 3,000 of one text */
 };
+
+#define MORE "\nand more than fits here: read it with aegis approval show"
 
 static const char *
 param(const Ag__Event *event, const char *key)
@@ -140,12 +143,54 @@ facts_of(const Ag__Event *event, json_t *facts)
 	add_fact(fields, facts, "state", param(event, "after"));
 	add_fact(fields, facts, "needs", param(event, "needs"));
 	add_fact(fields, facts, "expires_at", param(event, "expires_at"));
-	add_fact(fields, facts, "asked", param(event, "asked"));
 	if (event->risk != NULL && json_array_size(fields) < 10) {
 		snprintf(risk, sizeof(risk), "%.2f", event->risk->score);
 		add_fact(fields, facts, "risk", risk);
 	}
 	return fields;
+}
+
+static bool
+is_printable(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+			return false;
+	return true;
+}
+
+/* What it would do, as the server read it: scopes, times, numbers. false: it is
+ * more than a message shows, and nobody agrees to what is not shown. */
+static bool
+asked_of(const Ag__Event *event, json_t *facts, json_t **part)
+{
+	static const char head[] = "asked.";
+	char out[ASKED_MAX] = "What is asked for:";
+	size_t empty = strlen(out), at = empty;
+	bool whole = true;
+
+	for (size_t i = 0; i < event->n_params && whole; i++) {
+		const char *key = event->params[i]->key;
+		const char *value = event->params[i]->value;
+		int n;
+
+		if (strncmp(key, head, strlen(head)) != 0 || value == NULL)
+			continue;
+		key += strlen(head);
+		n = snprintf(out + at, sizeof(out) - at, "\n%s: %s", key, value);
+		whole = strcmp(key, "more") != 0 && n > 0 &&
+		    (size_t)n < sizeof(out) - at && is_printable(key) &&
+		    is_printable(value);
+		if (whole)
+			at += (size_t)n;
+		(void)json_object_set_new(facts, event->params[i]->key,
+		    json_string(value));
+	}
+	if (!whole)
+		memcpy(at + sizeof(MORE) > sizeof(out) ? out + sizeof(out) -
+		    sizeof(MORE) : out + at, MORE, sizeof(MORE));
+	*part = at == empty && whole ? NULL : plain(out);
+	return whole;
 }
 
 /* Each line behind "| ", so that none can pass for one of ours. */
@@ -235,16 +280,20 @@ message_json(const Ag__Event *event, struct ag_secret *click)
 		[MESSAGE_DECIDED] = "decided", [MESSAGE_EXPIRED] = "expired" };
 	enum message_kind kind = message_kind(event);
 	bool waits = kind == MESSAGE_ASKED || kind == MESSAGE_REMINDED;
-	json_t *blocks = json_array(), *facts = json_object(), *actions, *message;
+	json_t *blocks = json_array(), *facts = json_object();
+	json_t *actions, *message, *asked = NULL;
+	bool whole;
 	char line[256], *text;
 
 	snprintf(line, sizeof(line), "%s: %.60s (%s)", heads[kind],
 	    operation_of(event), approval_of(event));
 	add_block(blocks, "header", "text", plain(heads[kind]));
 	add_block(blocks, "section", "fields", facts_of(event, facts));
+	whole = asked_of(event, facts, &asked);
+	add_block(blocks, "section", "text", asked);
 	if (waits)
 		add_block(blocks, "section", "text", words_of(event));
-	actions = waits ? buttons(event, click) : NULL;
+	actions = waits && whole ? buttons(event, click) : NULL;
 	if (actions != NULL)
 		(void)json_array_append_new(blocks, actions);
 	(void)json_object_set_new(facts, "what", json_string(names[kind]));

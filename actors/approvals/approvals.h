@@ -117,6 +117,11 @@ Ag__Approval *draft_new(const struct approvals *state, struct ag_ctx *ctx,
 
 /* Into the trip's event: what people are told when they are asked. */
 void draft_note(struct ag_ctx *ctx, const Ag__Approval *a);
+/* What people see of its body: pairs asked.<name>, at most this many, and whether
+ * there is more. Names and pairs are in the turn's memory. */
+enum { DRAFT_ASKED_MAX = 9 };
+size_t draft_asked(struct ag_ctx *ctx, const Ag__Approval *a,
+    Ag__Pair pairs[DRAFT_ASKED_MAX]);
 /* "2 of leads, 1 of system:*:approve"; in the turn's memory, or NULL. */
 char *draft_needs(struct ag_ctx *ctx, const Ag__Approval *a);
 

@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ASKED_NOTES_MAX = 8 };
-
 /* An id that iam made for this request alone says nothing about what it is
  * about. */
 static const char *
@@ -168,18 +166,35 @@ draft_needs(struct ag_ctx *ctx, const Ag__Approval *a)
 	return out;
 }
 
+size_t
+draft_asked(struct ag_ctx *ctx, const Ag__Approval *a,
+    Ag__Pair pairs[DRAFT_ASKED_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n_asked && n < DRAFT_ASKED_MAX - 1; i++) {
+		char *name = ag_printf(ctx, "asked.%s", a->asked[i]->key);
+
+		if (name != NULL && a->asked[i]->value != NULL)
+			decide_pair(&pairs[n++], name, a->asked[i]->value);
+	}
+	if (n < a->n_asked)
+		decide_pair(&pairs[n++], "asked.more", "true");
+	return n;
+}
+
 void
 draft_note(struct ag_ctx *ctx, const Ag__Approval *a)
 {
-	char at[AG_TIME_TEXT], name[64];
+	Ag__Pair asked[DRAFT_ASKED_MAX];
+	size_t n = draft_asked(ctx, a, asked);
+	char at[AG_TIME_TEXT];
 
 	ag_time_text(a->expires_at, at);
 	ag_note_param(ctx, "needs", draft_needs(ctx, a));
 	ag_note_param(ctx, "expires_at", at);
-	for (size_t i = 0; i < a->n_asked && i < ASKED_NOTES_MAX; i++) {
-		snprintf(name, sizeof(name), "asked.%s", a->asked[i]->key);
-		ag_note_param(ctx, name, a->asked[i]->value);
-	}
+	for (size_t i = 0; i < n; i++)
+		ag_note_param(ctx, asked[i].key, asked[i].value);
 	if (a->claims->reason != NULL)
 		ag_note_param(ctx, "said", a->claims->reason);
 }

@@ -27,7 +27,7 @@ remind(struct ag_ctx *ctx, const Ag__Approval *a)
 {
 	Ag__OutcomeEvent out = AG__OUTCOME_EVENT__INIT;
 	char event_id[AG_ID_SIZE], at[AG_TIME_TEXT], *needs = draft_needs(ctx, a);
-	Ag__Pair pairs[6], *params[6];
+	Ag__Pair pairs[6 + DRAFT_ASKED_MAX], *params[6 + DRAFT_ASKED_MAX];
 	size_t n = 0;
 	ag_err err;
 
@@ -42,6 +42,7 @@ remind(struct ag_ctx *ctx, const Ag__Approval *a)
 	if (a->resource != NULL && a->resource->id != NULL)
 		decide_pair(&pairs[n++], "resource", a->resource->alias != NULL ?
 		    a->resource->alias : a->resource->id);
+	n += draft_asked(ctx, a, &pairs[n]);
 	for (size_t i = 0; i < n; i++)
 		params[i] = &pairs[i];
 	event_id_of(a, event_id);

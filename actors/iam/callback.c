@@ -34,7 +34,8 @@ struct seen {
 };
 
 struct iam_callback {
-	struct ag_secret *secret;
+	struct ag_secret *secret; /* with it the sender of clicks signs them */
+	struct ag_secret *button; /* with it our sinks sign what a button says */
 	struct person *people;
 	unsigned count;
 	struct seen seen[CLICKS_MAX];
@@ -43,18 +44,19 @@ struct iam_callback {
 /* ----------------------------------------------------------- configuration */
 
 static ag_err
-read_secret(struct iam_callback *callback, struct ag_ctx *ctx, const char *file)
+read_secret(struct ag_ctx *ctx, const char *key, struct ag_secret **out)
 {
+	const char *file = ag_config_str(ctx, key, 0), *why;
 	char path[4096];
-	const char *why;
-	int n = snprintf(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" :
+	int n = file == NULL ? -1 : snprintf(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" :
 	    ag_state_dir(ctx), file[0] == '/' ? "" : "/", file);
 
-	if (n < 0 || (size_t)n >= sizeof(path))
+	if (n < 0 || (size_t)n >= sizeof(path)) {
+		ag_log(ctx, AG_ERROR, "CALLBACK-SECRET", "%s is missing", key);
 		return AG_USAGE;
-	why = ag_secret_read(path, &callback->secret);
-	if (why == NULL &&
-	    ag_secret_len(callback->secret) < AG_CLICK_SECRET_MIN)
+	}
+	why = ag_secret_read(path, out);
+	if (why == NULL && ag_secret_len(*out) < AG_CLICK_SECRET_MIN)
 		why = "shorter than 16 bytes";
 	if (why == NULL)
 		return AG_OK;
@@ -99,18 +101,38 @@ read_people(struct iam_callback *callback, struct ag_ctx *ctx)
 	return AG_OK;
 }
 
+/* One key for both would let a sink speak for the sender of clicks. */
+static ag_err
+read_secrets(struct iam_callback *callback, struct ag_ctx *ctx)
+{
+	ag_err err = read_secret(ctx, "approvals.callback.secret_file",
+	    &callback->secret);
+
+	if (err == AG_OK)
+		err = read_secret(ctx, "approvals.callback.button_file",
+		    &callback->button);
+	if (err == AG_OK && ag_secret_len(callback->secret) ==
+	    ag_secret_len(callback->button) &&
+	    ag_secret_equal(ag_secret_bytes(callback->secret),
+	        ag_secret_bytes(callback->button),
+	        ag_secret_len(callback->secret))) {
+		ag_log(ctx, AG_ERROR, "CALLBACK-SECRET", "approvals.callback."
+		    "button_file is the same secret as secret_file");
+		err = AG_USAGE;
+	}
+	return err;
+}
+
 ag_err
 iam_callback_init(struct iam *iam, struct ag_ctx *ctx)
 {
-	const char *file = ag_config_str(ctx, "approvals.callback.secret_file",
-	    0);
 	ag_err err;
 
-	if (file == NULL)
+	if (ag_config_str(ctx, "approvals.callback.secret_file", 0) == NULL)
 		return AG_OK;
 	if ((iam->callback = calloc(1, sizeof(*iam->callback))) == NULL)
 		return AG_NO_MEMORY;
-	err = read_secret(iam->callback, ctx, file);
+	err = read_secrets(iam->callback, ctx);
 	return err != AG_OK ? err : read_people(iam->callback, ctx);
 }
 
@@ -126,6 +148,7 @@ iam_callback_fini(struct iam *iam)
 	}
 	if (callback != NULL) {
 		ag_secret_free(&callback->secret);
+		ag_secret_free(&callback->button);
 		free(callback->people);
 	}
 	free(callback);
@@ -191,11 +214,31 @@ remember(struct iam_callback *callback, const struct call *c,
 
 /* ------------------------------------------------------------ what it says */
 
+/* What was signed, read here: a form of one member, payload. */
+static char *
+payload_of(struct call *c, const ProtobufCBinaryData *body)
+{
+	static const char head[] = "payload=";
+	const size_t head_len = sizeof(head) - 1;
+	char *text;
+
+	if (body->len <= head_len || memcmp(body->data, head, head_len) != 0 ||
+	    memchr(body->data, '&', body->len) != NULL ||
+	    memchr(body->data, '\0', body->len) != NULL ||
+	    (text = ag_alloc(c->ctx, body->len + 1)) == NULL)
+		return NULL;
+	memcpy(text, body->data, body->len);
+	text[body->len] = '\0';
+	text += head_len;
+	return ag_percent_decode(text, true) ? text : NULL;
+}
+
 /* {"type":"block_actions","user":{"id":…},"actions":[{"value":…}]}, one action. */
 static bool
 parse(const char *payload, char user[USER_MAX], char value[AG_CLICK_TEXT])
 {
-	json_t *json = json_loads(payload, JSON_REJECT_DUPLICATES, NULL);
+	json_t *json = payload == NULL ? NULL :
+	    json_loads(payload, JSON_REJECT_DUPLICATES, NULL);
 	const char *type = NULL, *id = NULL, *text = NULL;
 	bool ok = json != NULL && json_unpack(json, "{s:s, s:{s:s}, s:[{s:s}]}",
 	    "type", &type, "user", "id", &id, "actions", "value", &text) == 0 &&
@@ -287,8 +330,8 @@ iam_callback_take(struct call *c)
 		return refuse(c, "forged");
 	if (!is_fresh(ask, c->now))
 		return refuse(c, "expired");
-	if (!parse(ask->payload, user, value) ||
-	    !ag_click_read(callback->secret, value, &click))
+	if (!parse(payload_of(c, &ask->body), user, value) ||
+	    !ag_click_read(callback->button, value, &click))
 		return refuse(c, "altered");
 	ag_note_param(c->ctx, "approval_id", click.approval);
 	if (click.until <= c->now)

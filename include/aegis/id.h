@@ -55,6 +55,10 @@ bool ag_base64url_parse(const char *text, size_t text_len, uint8_t *out,
 void ag_hex(const uint8_t *in, size_t len, char *out);
 bool ag_hex_parse(const char *text, uint8_t *out, size_t out_size);
 
+/* RFC 3986 §2.1, in place; plus: as forms have it, + is a space. False, and the
+ * text is half done: a digit is missing, or it would hold a NUL. */
+bool ag_percent_decode(char *text, bool plus);
+
 /* SHA-256 (FIPS 180-4) of one buffer. */
 void ag_sha256(const void *data, size_t len, uint8_t out[32]);
 

@@ -9,6 +9,7 @@
 #include "memory.h"
 
 #include <aegis/err.h>
+#include <aegis/id.h>
 #include <aegis/proto.h>
 
 #include <string.h>
@@ -118,35 +119,10 @@ tree_build(void)
 	}
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool
 route_unescape(char *text, bool plus)
 {
-	char *to = text, *at = text;
-	int high, low;
-
-	for (; *at != '\0'; at++) {
-		if (*at != '%') {
-			*to++ = plus && *at == '+' ? ' ' : *at;
-			continue;
-		}
-		high = hex_digit(at[1]);
-		low = high < 0 ? -1 : hex_digit(at[2]);
-		if (low < 0 || (high | low) == 0)
-			return false;
-		*to++ = (char)(high << 4 | low);
-		at += 2;
-	}
-	*to = '\0';
-	return utf8_valid(text, (size_t)(to - text));
+	return ag_percent_decode(text, plus) && utf8_valid(text, strlen(text));
 }
 
 /* The child that takes this segment; the parameter is the last of them. */

@@ -15,6 +15,7 @@ from test_sink_http import KEY, Receiver, secret
 from test_stepup import refused
 
 CLICKS = b"8f742231b10e8888abcd99yyyzzz85a5"
+BUTTONS = b"what a sink signs buttons with, alone"
 POLICY = """permit (principal, action, resource);
 @id("payroll") @approval("leads")
 permit (principal, action == Aegis::Action::"key.decrypt", resource == Aegis::Key::"payroll");
@@ -25,14 +26,16 @@ permit (principal, action == Aegis::Action::"key.decrypt", resource == Aegis::Ke
 def house(tmp_path_factory):
     folder = tmp_path_factory.mktemp("callbacks")
     receiver = Receiver(str(folder))
-    clicks = secret(folder, CLICKS)
+    clicks, buttons = secret(folder, CLICKS), secret(folder, BUTTONS)
     row = {"name": "chat", "kind": "slack", "url_file": secret(folder, receiver.url("/services/T0/B0/x").encode()),
-           "ca_file": receiver.cert, "key_file": secret(folder, KEY), "callback_file": clicks, "retry_max_s": 1}
+           "ca_file": receiver.cert, "key_file": secret(folder, KEY), "callback_file": buttons, "retry_max_s": 1}
     people = [{"user": "U-ALICE", "principal": "alice"}, {"user": "U-DORA", "principal": "dora"},
               {"user": "U-BOB", "principal": "bob"},
               {"user": "U-ROBOT", "principal": "robot"}, {"user": "U-NOBODY", "principal": "nobody"}]
     fleet = Fleet(config=dict(CONFIG, sinks=CONFIG["sinks"] + [row],
-                              approvals={"ttl_s": 3600, "callback": {"secret_file": clicks, "people": people}}))
+                              grants={"rules": [{"scope": "key:payroll:*", "group": "leads", "ttl_max_s": 3600}]},
+                              approvals={"ttl_s": 3600, "callback": {"secret_file": clicks, "button_file": buttons,
+                                                                     "people": people}}))
     try:
         fleet.start()
         admin = fleet.root = fleet.admin()
@@ -130,6 +133,19 @@ def test_messages_say_what_the_server_knows(house):
     assert "/services/T0" not in log and CLICKS.decode() not in log
 
 
+def test_a_message_says_which_scopes_are_asked_for(house):
+    """Nobody agrees to what is not shown, whatever the requester says that it is."""
+    carol = house.person("carol", roles=())
+    got = carol.post("/v1/grants", {"scopes": ["key:payroll:decrypt"], "ttl_s": 600, "reason": "to read a toy"})
+    refused(got, 403, "ApprovalRequired", "pending")
+    m = message(house, got.json["approval_id"], "asked")
+    facts = m["metadata"]["event_payload"]
+    assert facts["asked.scopes"] == "key:payroll:decrypt" and facts["asked.ttl_s"] == "600"
+    texts = [b["text"]["text"] for b in m["blocks"] if b["type"] == "section" and "text" in b]
+    assert texts[0] == "What is asked for:\nscopes: key:payroll:decrypt\nttl_s: 600"
+    assert button(m, "approve")
+
+
 # ------------------------------------------------------------------------- V08
 
 def test_a_click_decides(house):
@@ -177,8 +193,10 @@ def test_what_is_no_click_looks_the_same(house):
         ("forged", lambda: click(house, good, signature="v0=" + "0" * 64)),
         ("forged", lambda: click(house, good, signature="v1=x")),
         ("forged", lambda: click(house, good, at=now - 301, signature="v0=" + stale[:-1] + "g")),
-        ("forged", lambda: click(house, form({"type": "x"}) + b"&signature=1")),
-        ("forged", lambda: click(house, b"\xff%zz")),
+        ("forged", lambda: click(house, good, key=BUTTONS)),  # a sink does not speak for who sends clicks on
+        ("altered", lambda: click(house, good + b"&payload=%7B%7D")),
+        ("altered", lambda: click(house, b"\xff%zz")),
+        ("altered", lambda: click(house, b"payload=%zz")),
         ("forged", lambda: house.client().post("/v1/callbacks/approvals", {"payload": "{}"})),
         ("forged", lambda: house.client().post("/v1/callbacks/approvals")),
         ("forged", lambda: house.alice.post("/v1/callbacks/approvals", {"payload": json.dumps(payload("U-ALICE", yes))})),
@@ -236,12 +254,13 @@ def test_off_unless_configured(fleet):
     assert said(fleet, got) == ["off"]
 
 
-@pytest.mark.parametrize("wrong", ["mode", "short", "twice"])
+@pytest.mark.parametrize("wrong", ["mode", "short", "twice", "same", "missing"])
 def test_a_wrong_configuration_does_not_start(fresh_fleet, tmp_path, wrong):
     path = secret(tmp_path, b"short" if wrong == "short" else CLICKS, 0o644 if wrong == "mode" else 0o600)
     row = {"user": "U1", "principal": "alice"}
-    fleet = fresh_fleet(dict(CONFIG, approvals={"callback": {"secret_file": path, "people": [row, row] if wrong == "twice"
-                                                             else [row]}}), start=False)
+    buttons = {} if wrong == "missing" else {"button_file": path if wrong == "same" else secret(tmp_path, BUTTONS)}
+    fleet = fresh_fleet(dict(CONFIG, approvals={"callback": dict(buttons, secret_file=path, people=[row, row]
+                                                                  if wrong == "twice" else [row])}), start=False)
     with pytest.raises(AssertionError):
         fleet.start(20)
     assert ("named twice" if wrong == "twice" else "CALLBACK-SECRET") in fleet.tail(400)

@@ -164,6 +164,28 @@ base64_takes_its_alphabet_only(void **state)
 }
 
 static void
+percents(void **state)
+{
+	static const struct { const char *text; bool plus; const char *right; } rows[] = {
+		{ "", true, "" }, { "a+b", true, "a b" }, { "a+b", false, "a+b" },
+		{ "%7B%22a%22%7d", true, "{\"a\"}" }, { "%25%32%35", false, "%25" },
+		{ "%", false, NULL }, { "%4", false, NULL }, { "%zz", false, NULL },
+		{ "a%4g", false, NULL }, { "%00", false, NULL }, { "%%41", false, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[32];
+
+		strcpy(text, rows[i].text);
+		assert_int_equal(ag_percent_decode(text, rows[i].plus),
+		    rows[i].right != NULL);
+		if (rows[i].right != NULL)
+			assert_string_equal(text, rows[i].right);
+	}
+}
+
+static void
 base64(void **state)
 {
 	static const char *const bad[] = { "Zg", "Zg=", "Zg===", "Zh==", "Zm9=",
@@ -213,6 +235,7 @@ main(void)
 		cmocka_unit_test(names_and_labels),
 		cmocka_unit_test(times),
 		cmocka_unit_test(durations),
+		cmocka_unit_test(percents),
 		cmocka_unit_test(base64),
 		cmocka_unit_test(base64_takes_its_alphabet_only),
 	};

@@ -145,6 +145,37 @@ test_asked(void **state)
 	json_decref(m);
 }
 
+/* Nobody agrees to what is not shown. */
+static void
+test_what_is_asked(void **state)
+{
+	static char many[3000];
+	struct ag_secret *key = NULL;
+	json_t *m;
+
+	(void)state;
+	memset(many, 'x', sizeof(many) - 1);
+	assert_int_equal(ag_secret_copy("0123456789abcdef", 16, &key), AG_OK);
+	for (int i = 0; i < 4; i++) {
+		static const char *const names[] = { "asked.scopes", "asked.scopes",
+			"asked.scopes", "asked.more" };
+		const char *const values[] = { "key:payroll:decrypt", many,
+			"key:a\nneeds: 0", "true" };
+		Ag__Event e = asked(NULL);
+
+		add(&e, names[i], values[i]);
+		m = message_of(&e, key);
+		assert_int_equal(block(m, "actions", "elements") != NULL, i == 0);
+		assert_string_equal(json_string_value(json_object_get(block(m,
+		    "section", "text"), "text")), i == 0 ?
+		    "What is asked for:\nscopes: key:payroll:decrypt" :
+		    "What is asked for:\nand more than fits here: read it with "
+		    "aegis approval show");
+		json_decref(m);
+	}
+	ag_secret_free(&key);
+}
+
 static void
 test_buttons(void **state)
 {
@@ -247,6 +278,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asked),
+		cmocka_unit_test(test_what_is_asked),
 		cmocka_unit_test(test_buttons),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_long),
