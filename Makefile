@@ -39,9 +39,10 @@ interop: deps all
 	@scripts/deps.sh interop
 	@tests/interop/run $(BUILD)
 
+# MANY=1: the row with 100,000 keys, too; making them takes minutes.
 bench: deps all
 	@scripts/deps.sh bench
-	@$(PYTHON) bench/run.py $(BUILD)
+	@$(PYTHON) bench/run.py $(BUILD) $(if $(MANY),--many)
 
 # A steady mix for MINUTES: memory, descriptors and latency must stay even.
 MINUTES ?= 30
