@@ -217,6 +217,14 @@ static const struct ag_metric_row metrics[] = {
 	[IAM_M_LOCAL] = { "iam_rates_local_total",
 	    "Rates counted by this node's part, because Redis was away",
 	    AG_COUNTER },
+	[IAM_M_EXCHANGES] = { "iam_token_exchanges_total",
+	    "Client secrets that were exchanged for a token", AG_COUNTER },
+	[IAM_M_REPLAYS] = { "iam_replays_rejected_total",
+	    "Codes and challenges that were used before", AG_COUNTER },
+	[IAM_M_TENANT_PASSED] = { "iam_tenant_passed_total",
+	    "Requests of a tenant passed on", AG_COUNTER },
+	[IAM_M_TENANT_REFUSED] = { "iam_tenant_refused_total",
+	    "Requests of a tenant refused by iam", AG_COUNTER },
 };
 
 const struct ag_actor ag_actor_iam = {

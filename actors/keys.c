@@ -271,6 +271,7 @@ static const struct ag_metric_row metrics[] = {
 	[METRIC_HOT] = { "keys_hot", "Keys whose state is in memory", AG_GAUGE },
 	[METRIC_PARSED] = { "keys_parsed", "Parsed keys ready for use", AG_GAUGE },
 	[METRIC_ROTATED] = { "keys_rotated_total", "Key versions made by a rotation policy", AG_COUNTER },
+	[METRIC_BACKEND] = { "key_backend_seconds", "From asking the root of trust for a key to having it", AG_HISTOGRAM_US },
 	[METRIC_DESTROYED] = { "keys_destroyed_total", "Key versions destroyed", AG_COUNTER },
 };
 

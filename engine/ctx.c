@@ -521,6 +521,16 @@ ag_metric_add(struct ag_ctx *ctx, unsigned metric, uint64_t n)
 }
 
 void
+ag_metric_add_for(struct ag_ctx *ctx, unsigned metric, const char *tenant,
+    uint64_t n)
+{
+	unsigned base = (unsigned)(metric_at(ctx, metric) - ctx->metrics->metrics);
+
+	ctx->metrics->metrics[ag_metrics_of_tenant(ctx->metrics, base,
+	    tenant)].value += n;
+}
+
+void
 ag_metric_set(struct ag_ctx *ctx, unsigned metric, uint64_t v)
 {
 	metric_at(ctx, metric)->value = v;

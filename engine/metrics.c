@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char magic[8] = "AGMETR1";
+static const char magic[8] = "AGMETR2";
+
+static const char others[] = "other";
 
 enum {
 	BEAT_MS_MAX = 2000,
@@ -115,6 +117,35 @@ ag_metrics_define(struct ag_metrics_block *block, const char *name,
 	return block->count++;
 }
 
+unsigned
+ag_metrics_of_tenant(struct ag_metrics_block *block, unsigned metric,
+    const char *tenant)
+{
+	const struct ag_metric *model = &block->metrics[metric];
+	unsigned known = 0, made;
+
+	for (unsigned i = 0; i < block->count; i++) {
+		const struct ag_metric *m = &block->metrics[i];
+
+		if (m->tenant[0] == '\0' || strcmp(m->name, model->name) != 0)
+			continue;
+		if (strcmp(m->tenant, tenant) == 0)
+			return i;
+		known++;
+	}
+	if (strcmp(tenant, others) != 0 &&
+	    (known >= AG_METRIC_TENANTS_MAX - 1 ||
+	    block->count >= AG_METRICS_MAX - 1))
+		return ag_metrics_of_tenant(block, metric, others);
+	if (block->count >= AG_METRICS_MAX)
+		return metric; /* counted as of no one tenant */
+	/* Whole before it is counted: others read while we write. */
+	made = block->count;
+	put_text(block->metrics[made].tenant, AG_METRIC_TENANT, tenant);
+	ag_metrics_define(block, model->name, model->help, model->kind);
+	return made;
+}
+
 void
 ag_metrics_observe(struct ag_metric *metric, uint64_t us)
 {
@@ -153,6 +184,7 @@ read_block(int dir, const char *name, struct ag_metrics_block *out)
 	for (unsigned i = 0; i < out->count; i++) {
 		out->metrics[i].name[AG_METRIC_NAME - 1] = '\0';
 		out->metrics[i].help[AG_METRIC_HELP - 1] = '\0';
+		out->metrics[i].tenant[AG_METRIC_TENANT - 1] = '\0';
 	}
 	return true;
 }

@@ -40,6 +40,7 @@ ag_err
 iam_call_sign(struct call *c)
 {
 	ag_metric_add(c->ctx, IAM_M_REFUSED, 1);
+	ag_metric_add_for(c->ctx, IAM_M_TENANT_REFUSED, c->node->tenant->name, 1);
 	return ag_set_grant(c->ctx, &c->grant);
 }
 

@@ -407,6 +407,7 @@ token_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 	reply.jti = draft->jti;
 	reply.issued_at = draft->issued_at;
 	reply.expires_at = draft->expires_at;
+	ag_metric_add(ctx, IAM_M_EXCHANGES, 1);
 	return iam_token_persist(ctx, draft, &reply, NULL);
 }
 

@@ -17,7 +17,7 @@
 
 enum { RULES_MAX = 64, TOLD_BYTES_MAX = 64 << 10 };
 
-enum dimension { TENANT, PRINCIPAL, KIND, ROLE, RESOURCE, OPERATION,
+enum dimension { TENANT, PRINCIPAL, KIND, ROLE, RESOURCE, OPERATION, TOOL,
 	DIMENSIONS };
 enum per { PER_PRINCIPAL, PER_ROOT, PER_TENANT, PER_RULE };
 
@@ -53,6 +53,7 @@ static const char *const paths[DIMENSIONS] = {
 	[ROLE] = "limits.rules[].role",
 	[RESOURCE] = "limits.rules[].resource",
 	[OPERATION] = "limits.rules[].operation",
+	[TOOL] = "limits.rules[].tool",
 };
 
 static void
@@ -246,6 +247,19 @@ is_operation(const struct call *c, const char *name)
 	    strcmp(name + kind + 1, c->scope_op) == 0);
 }
 
+/* "<server>/<tool>", or a star in place of the tool: all of one server. */
+static bool
+is_tool(const struct call *c, const char *name)
+{
+	const char *is = c->op->kind == AG_KIND_TOOL ? c->rq->selector : NULL;
+	size_t len = strlen(name);
+
+	if (is == NULL || strcmp(is, name) == 0)
+		return is != NULL;
+	return len >= 2 && strcmp(name + len - 2, "/*") == 0 &&
+	    strncmp(is, name, len - 1) == 0;
+}
+
 static bool
 fits(const struct call *c, const struct rule *rule)
 {
@@ -260,7 +274,8 @@ fits(const struct call *c, const struct rule *rule)
 	    (is[KIND] == NULL || strcmp(kind, is[KIND]) == 0) &&
 	    (is[ROLE] == NULL || has_role(c, is[ROLE])) &&
 	    (is[RESOURCE] == NULL || is_resource(c, is[RESOURCE])) &&
-	    (is[OPERATION] == NULL || is_operation(c, is[OPERATION]));
+	    (is[OPERATION] == NULL || is_operation(c, is[OPERATION])) &&
+	    (is[TOOL] == NULL || is_tool(c, is[TOOL]));
 }
 
 /* Which fit, and are to have room. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * limits.rules: rates for who fits (tenant, principal, kind, role) and what is
- * done (resource, operation). Beside limits.principal and limits.key, which
+ * done (resource, operation, tool). Beside limits.principal and limits.key, which
  * always hold.
  */
 #ifndef AEGIS_ACTORS_IAM_RATES_H

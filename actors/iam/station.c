@@ -416,6 +416,7 @@ iam_pass(struct call *c)
 		return REFUSE(c, AG_UNAVAILABLE, "overloaded", NULL,
 		    "The request could not be passed on.");
 	ag_metric_add(c->ctx, IAM_M_PASSED, 1);
+	ag_metric_add_for(c->ctx, IAM_M_TENANT_PASSED, c->node->tenant->name, 1);
 	return AG_OK;
 }
 

@@ -272,6 +272,8 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 {
 	ag_err err;
 
+	if (challenge->spent)
+		ag_metric_add(c->ctx, IAM_M_REPLAYS, 1);
 	if (challenge->spent || challenge->tries >= IAM_CHALLENGE_TRIES)
 		return failed(c, "challenge_spent",
 		    "The challenge was answered, or tried too often.");

@@ -201,6 +201,13 @@ failed(struct ag_ctx *ctx, struct iam_totp *totp, const char *reason)
 	    "The code was not accepted.");
 }
 
+static ag_err
+used_before(struct ag_ctx *ctx, struct iam_totp *totp)
+{
+	ag_metric_add(ctx, IAM_M_REPLAYS, 1);
+	return failed(ctx, totp, "code_used");
+}
+
 /* Which step's code it is; 0: no step's of now. */
 static ag_err
 match(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
@@ -308,8 +315,7 @@ check_claim(const struct iam *iam, struct ag_ctx *ctx, struct iam_totp *totp,
 		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
 		    "Whether the code was used already cannot be told now.");
 	}
-	return totp->claim == IAM_CLAIM_FIRST ? AG_OK :
-	    failed(ctx, totp, "code_used");
+	return totp->claim == IAM_CLAIM_FIRST ? AG_OK : used_before(ctx, totp);
 }
 
 ag_err
@@ -336,7 +342,7 @@ iam_totp_take(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 	if (step == 0)
 		return failed(ctx, totp, "code_wrong");
 	if (step <= totp->step)
-		return failed(ctx, totp, "code_used");
+		return used_before(ctx, totp);
 	if ((err = check_claim(iam, ctx, totp, step)) != AG_OK)
 		return err;
 	ag_put_be64(step_be, step);

@@ -26,7 +26,7 @@ enum {
 };
 
 enum keys_metric { METRIC_LOADS, METRIC_HOT, METRIC_PARSED, METRIC_DESTROYED,
-	METRIC_ROTATED };
+	METRIC_ROTATED, METRIC_BACKEND };
 
 struct keys {
 	struct cache cache;

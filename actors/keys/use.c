@@ -160,6 +160,7 @@ use_seals(const struct use *u, const struct plan *plan, uint64_t n, struct why *
 struct load {
 	uint32_t version;
 	unsigned loads;
+	uint64_t asked_us;
 };
 
 static ag_err use_again(struct keys *k, struct ag_ctx *ctx, const void *msg,
@@ -167,7 +168,7 @@ static ag_err use_again(struct keys *k, struct ag_ctx *ctx, const void *msg,
 
 static ag_err
 keep_loaded(struct keys *k, struct ag_ctx *ctx, const Ag__RotLoadReply *reply,
-    uint32_t version)
+    uint32_t version, uint64_t asked_us)
 {
 	struct ag_secret *material = NULL;
 	struct parsed parsed, *kept;
@@ -186,6 +187,7 @@ keep_loaded(struct keys *k, struct ag_ctx *ctx, const Ag__RotLoadReply *reply,
 	if (err != AG_OK)
 		return err;
 	ag_metric_add(ctx, METRIC_LOADS, 1);
+	ag_metric_observe_us(ctx, METRIC_BACKEND, ag_mono_us(ctx) - asked_us);
 	return cache_add(&k->cache, hot->id, version, true, &parsed, &kept);
 }
 
@@ -202,7 +204,8 @@ on_loaded(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 
 	if (status != AG_OK)
 		return keys_rot_failed(ctx, status);
-	if ((err = keep_loaded(state, ctx, msg, load->version)) != AG_OK)
+	if ((err = keep_loaded(state, ctx, msg, load->version,
+	    load->asked_us)) != AG_OK)
 		return err == AG_CORRUPT ? keys_rot_failed(ctx, err) : err;
 	body = ag_body(ctx, &len);
 	if ((ask = ag_unpack(ctx, op->ask, body, len)) == NULL)
@@ -214,7 +217,7 @@ static ag_err
 load(struct use *u, uint32_t version, unsigned loads)
 {
 	Ag__RotLoadAsk ask = AG__ROT_LOAD_ASK__INIT;
-	struct load memo = { version, loads + 1 };
+	struct load memo = { version, loads + 1, ag_mono_us(u->ctx) };
 
 	if (loads >= LOADS_MAX)
 		return AG_FULL; /* what came in went out again: too small a region */

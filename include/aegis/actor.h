@@ -402,6 +402,10 @@ void ag_log(struct ag_ctx *ctx, enum ag_level level, const char *event,
     const char *fmt, ...) AG_PRINTF(4, 5);
 
 void ag_metric_add(struct ag_ctx *ctx, unsigned metric, uint64_t n);
+/* The same for one tenant (label `tenant`); few have a row of their own, the
+ * others share one (AG_METRIC_TENANTS_MAX). */
+void ag_metric_add_for(struct ag_ctx *ctx, unsigned metric, const char *tenant,
+    uint64_t n);
 void ag_metric_set(struct ag_ctx *ctx, unsigned metric, uint64_t v);
 void ag_metric_observe_us(struct ag_ctx *ctx, unsigned metric, uint64_t us);
 /* Says on the health page whether this actor works; detail ≤ 63 bytes. */

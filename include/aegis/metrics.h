@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 enum {
-	AG_METRICS_MAX = 64,   /* per process, engine's own included */
+	AG_METRICS_MAX = 96,   /* per process, engine's own included */
+	AG_METRIC_TENANTS_MAX = 16, /* of one metric, the row `other` included */
+	AG_METRIC_TENANT = 64,
 	AG_METRIC_NAME = 48,
 	AG_METRIC_HELP = 80,
 	AG_HISTOGRAM_BUCKETS = 16, /* upper bounds in µs: 50·2^i, last is +Inf */
@@ -23,6 +25,7 @@ enum {
 struct ag_metric {
 	char name[AG_METRIC_NAME];
 	char help[AG_METRIC_HELP];
+	char tenant[AG_METRIC_TENANT]; /* "": of no one tenant */
 	uint32_t kind; /* as struct ag_metric_row */
 	uint32_t unused;
 	uint64_t value; /* counter, gauge; histogram: count */
@@ -31,7 +34,7 @@ struct ag_metric {
 };
 
 struct ag_metrics_block {
-	char magic[8]; /* "AGMETR1" */
+	char magic[8]; /* "AGMETR2" */
 	char name[32]; /* fleet row */
 	char role[16];
 	uint32_t pid;
@@ -55,6 +58,11 @@ void ag_metrics_close(struct ag_metrics_block **block);
 /* Adds a metric; its index. AG_METRICS_MAX is a panic (our own table). */
 unsigned ag_metrics_define(struct ag_metrics_block *block, const char *name,
     const char *help, unsigned kind);
+/* The row of the same name for this tenant; made when it is first asked for.
+ * Beyond AG_METRIC_TENANTS_MAX they share one, "other": what is shown is
+ * bounded, and adds up. */
+unsigned ag_metrics_of_tenant(struct ag_metrics_block *block, unsigned metric,
+    const char *tenant);
 void ag_metrics_observe(struct ag_metric *metric, uint64_t us);
 
 /* A copy of every block in run_dir/metrics, sorted by name; caller frees the

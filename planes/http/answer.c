@@ -99,6 +99,8 @@ count(struct conn *conn, unsigned status)
 	struct ag_ctx *ctx = conn->plane->ctx;
 
 	ag_metric_add(ctx, status < 400 ? PM_2XX : status < 500 ? PM_4XX : PM_5XX, 1);
+	if (status == 400 || status == 413 || status == 415 || status == 422)
+		ag_metric_add(ctx, PM_INVALID, 1);
 	ag_metric_observe_us(ctx, PM_LATENCY,
 	    ag_mono_us(ctx) - conn->received_us);
 }

@@ -48,7 +48,7 @@ enum {
 };
 
 enum plane_metric {
-	PM_REQUESTS, PM_2XX, PM_4XX, PM_5XX, PM_LATENCY, PM_FRAMING, PM_CONNECTIONS,
+	PM_REQUESTS, PM_2XX, PM_4XX, PM_5XX, PM_INVALID, PM_LATENCY, PM_FRAMING, PM_CONNECTIONS,
 	PM_REFUSED_CONNECTIONS, PM_IN_FLIGHT, PM_OVERLOADS, PM_UNRECORDED,
 	PM_ADDRESS_LIMITED, PM_TIMEOUTS, PM_STREAMS, PM_LATE,
 	PM_TLS_RELOADS, PM_TLS_KEPT, PM_UNSENT, PM_UNSENT_DROPPED,
@@ -239,6 +239,7 @@ const char *plane_config_str(struct plane *plane, const char *key);
 	[PM_2XX] = { plane "_answers_2xx_total", "Answers of success", AG_COUNTER }, \
 	[PM_4XX] = { plane "_answers_4xx_total", "Answers that refuse", AG_COUNTER }, \
 	[PM_5XX] = { plane "_answers_5xx_total", "Answers of failure", AG_COUNTER }, \
+	[PM_INVALID] = { plane "_validation_failed_total", "Requests refused for what they say (400, 413, 415, 422)", AG_COUNTER }, \
 	[PM_LATENCY] = { plane "_latency_seconds", "From the request's last byte to its answer", AG_HISTOGRAM_US }, \
 	[PM_FRAMING] = { plane "_bad_framing_total", "Requests that are not HTTP, too large or too slow", AG_COUNTER }, \
 	[PM_CONNECTIONS] = { plane "_connections", "Open connections", AG_GAUGE }, \

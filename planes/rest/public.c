@@ -179,8 +179,9 @@ seen_before(const struct ag_metrics_block *blocks, size_t block, uint32_t metric
 	uint32_t j;
 	size_t i;
 
-	for (i = 0; i < block; i++)
-		for (j = 0; j < blocks[i].count && j < AG_METRICS_MAX; j++)
+	for (i = 0; i <= block; i++)
+		for (j = 0; j < (i == block ? metric : blocks[i].count) &&
+		    j < AG_METRICS_MAX; j++)
 			if (strcmp(blocks[i].metrics[j].name, name) == 0)
 				return true;
 	return false;
@@ -226,6 +227,11 @@ print_family(struct text *out, const struct ag_metrics_block *blocks,
 				continue;
 			if (family->kind == AG_HISTOGRAM_US)
 				print_histogram(out, blocks[i].name, m);
+			else if (m->tenant[0] != '\0')
+				text_printf(out, "aegis_%s{process=\"%s\","
+				    "tenant=\"%s\"} %llu\n", m->name,
+				    blocks[i].name, m->tenant,
+				    (unsigned long long)m->value);
 			else
 				text_printf(out, "aegis_%s{process=\"%s\"} %llu\n",
 				    m->name, blocks[i].name,

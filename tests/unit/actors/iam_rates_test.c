@@ -92,6 +92,61 @@ table(void **state)
 	}
 }
 
+/* How many of so many calls of a tool of another server pass. */
+static unsigned
+calls(const char *token, const char *tool)
+{
+	Ag__ToolCallAsk ask = AG__TOOL_CALL_ASK__INIT;
+	unsigned ok = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		struct ended e = request(f, AG_MSG_TOOL_CALL,
+		    ASK(.token = token, .selector = tool), &ask);
+
+		if (e.err == AG_OK)
+			ok++;
+		else
+			assert_int_equal(e.err, AG_RATE_LIMITED);
+		ended_free(&e);
+	}
+	return ok;
+}
+
+/* A tool by its name, and a whole server; keys are no tools. */
+static void
+tools(void **state)
+{
+	static const struct {
+		const char *rules;
+		unsigned push, pull, other, hot;
+	} rows[] = {
+		{ "[{tool: git/push, rate: 9}]", 9, 40, 40, 40 },
+		{ "[{tool: git/*, rate: 9}]", 9, 0, 40, 40 },
+		{ "[{tool: git, rate: 9}]", 40, 40, 40, 40 },
+		{ "[{tool: '*', rate: 9}]", 40, 40, 40, 40 },
+		{ "[{tool: gi/*, rate: 9}]", 40, 40, 40, 40 },
+		{ "[{tool: hot, rate: 9}]", 40, 40, 40, 40 },
+		/* all: the least; most_specific has both dimensions */
+		{ "[{tool: git/*, rate: 30}, {tool: git/push, rate: 9}]", 9, 21,
+		    40, 40 },
+		{ "[{tool: git/*, rate: 9}, {tool: git/push, kind: human, "
+		    "rate: 20}], combine: most_specific", 20, 9, 40, 40 },
+	};
+	char config[512];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(config, sizeof(config), "limits: {rules: %s}\n",
+		    rows[i].rules);
+		begin(config);
+		if (calls(f->admin, "git/push") != rows[i].push ||
+		    calls(f->admin, "git/pull") != rows[i].pull ||
+		    calls(f->admin, "github/push") != rows[i].other ||
+		    passes(f->admin, "hot") != rows[i].hot)
+			fail_msg("%s", rows[i].rules);
+		(void)teardown(NULL);
+	}
+}
+
 static void
 most_specific(void **state)
 {
@@ -174,7 +229,7 @@ main(void)
 {
 #define T(t) cmocka_unit_test_teardown(t, teardown)
 	const struct CMUnitTest tests[] = {
-		T(table), T(most_specific), T(together), T(refusals_are_free),
+		T(table), T(tools), T(most_specific), T(together), T(refusals_are_free),
 		T(read_again),
 	};
 

@@ -4,6 +4,7 @@
 
 #include "otp.h"
 
+#include <aegis/metrics.h>
 #include <aegis/secret.h>
 
 static struct fleet *f;
@@ -360,6 +361,24 @@ asked(const struct someone *s, const char *selector, const char *text,
 	ended_free(&e);
 }
 
+static uint64_t
+replays(void)
+{
+	struct ag_metrics_block *blocks;
+	uint64_t value = UINT64_MAX;
+	size_t n;
+
+	assert_int_equal(ag_metrics_read(ag_run_dir(ag_kit_ctx(f->kit)), &blocks,
+	    &n), AG_OK);
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < blocks[i].count; j++)
+			if (strcmp(blocks[i].metrics[j].name,
+			    "iam_replays_rejected_total") == 0)
+				value = blocks[i].metrics[j].value;
+	free(blocks);
+	return value;
+}
+
 static void
 test_step_up(void **state)
 {
@@ -394,8 +413,10 @@ test_step_up(void **state)
 	asked(&s, "invoice", "again", id);
 	expect(sign_with(&s, "invoice", "again", header(id, used)),
 	    AG_STEP_UP_FAILED, "code_used");
+	assert_int_equal(replays(), 2);
 	expect(sign_with(&s, "invoice", "again", header(id,
 	    code_at(s.secret, 1))), AG_OK, NULL);
+	assert_int_equal(replays(), 2);
 	someone_free(&s);
 	someone_free(&other);
 }

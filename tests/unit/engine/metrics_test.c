@@ -87,6 +87,46 @@ written_here_read_there(void **state)
 	ag_metrics_close(&iam);
 }
 
+/* However many tenants there are, what is shown is bounded and adds up. */
+static void
+tenants_are_bounded(void **state)
+{
+	struct ag_metrics_block *iam, *all;
+	unsigned calls, other = 0, named = 0;
+	uint64_t sum = 0;
+	char name[16];
+	size_t n;
+
+	assert_int_equal(ag_metrics_create(dir, "iam", "iam", &iam), AG_OK);
+	calls = ag_metrics_define(iam, "calls_total", "Calls", 0);
+	ag_metrics_define(iam, "others_total", "Not of them", 0);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 100; i++) {
+			snprintf(name, sizeof(name), "t%d", i);
+			iam->metrics[ag_metrics_of_tenant(iam, calls, name)]
+			    .value++;
+		}
+	assert_int_equal(ag_metrics_of_tenant(iam, calls, "t0"),
+	    ag_metrics_of_tenant(iam, calls, "t0"));
+	assert_int_equal(ag_metrics_read(dir, &all, &n), AG_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(all[0].count, 2 + AG_METRIC_TENANTS_MAX);
+	for (unsigned i = 2; i < all[0].count; i++) {
+		assert_string_equal(all[0].metrics[i].name, "calls_total");
+		sum += all[0].metrics[i].value;
+		if (strcmp(all[0].metrics[i].tenant, "other") == 0)
+			other++;
+		else
+			named += all[0].metrics[i].value == 3;
+	}
+	assert_int_equal(sum, 300);
+	assert_int_equal(other, 1);
+	assert_int_equal(named, AG_METRIC_TENANTS_MAX - 1);
+	assert_int_equal(all[0].metrics[calls].value, 0);
+	free(all);
+	ag_metrics_close(&iam);
+}
+
 static void
 buckets(void **state)
 {
@@ -124,6 +164,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(written_here_read_there, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(tenants_are_bounded, setup,
 		    teardown),
 		cmocka_unit_test(buckets),
 		cmocka_unit_test_setup_teardown(nothing_there, setup, teardown),
