@@ -98,7 +98,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_TOOL_SERVER_ACCEPT, on_tool_accept },
 };
 
-static const char *const tables[] = { "pins", "servers", NULL };
+static const char *const tables[] = { "pins", "servers", "suspended", NULL };
 
 static const struct ag_metric_row metrics[] = {
 	[GM_CALLS] = { "gateway_calls_total", "Calls that were sent to a tool server", AG_COUNTER },

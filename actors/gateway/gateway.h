@@ -146,7 +146,7 @@ struct gateway {
 };
 
 enum { GM_CALLS, GM_REDACTED, GM_FAILED, GM_BREAKERS, GM_CHANGED, GM_TOOLS };
-enum { GATEWAY_T_PINS, GATEWAY_T_SERVERS };
+enum { GATEWAY_T_PINS, GATEWAY_T_SERVERS, GATEWAY_T_SUSPENDED };
 
 /* Who a server is, for what waits while servers come and go. */
 struct server_key {
@@ -222,8 +222,10 @@ void listing_due(struct gateway *gateway); /* asks whom it is time to ask */
 ag_err made_apply(struct gateway *gateway, const Ag__ToolServerFact *fact,
     uint64_t version) AG_MUST;
 ag_err made_load(struct gateway *gateway) AG_MUST;
-/* One that ends takes its servers with it. */
+/* One that ends takes its servers with it; of one that is suspended nobody is
+ * asked. */
 ag_err made_tenant(struct gateway *gateway, const Ag__TenantFact *fact) AG_MUST;
+bool made_is_suspended(struct gateway *gateway, const char *tenant);
 /* Where the secret of that name of that tenant is; false: too long. */
 bool made_secret_path(struct gateway *gateway, const char *tenant,
     const char *secret, char out[GATEWAY_PATHS]);

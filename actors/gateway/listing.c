@@ -315,7 +315,8 @@ listing_due(struct gateway *gateway)
 
 		/* One that forgot us is asked again at once. */
 		if (server->listed == NULL && (now >= server->list_due_ms ||
-		    (!server->modern && !server->own.begun && server->up)))
+		    (!server->modern && !server->own.begun && server->up)) &&
+		    !made_is_suspended(gateway, server->tenant))
 			begin(server);
 	}
 }

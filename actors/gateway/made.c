@@ -394,6 +394,29 @@ on_ended(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	return ended->count < DROP_MAX;
 }
 
+bool
+made_is_suspended(struct gateway *gateway, const char *tenant)
+{
+	const uint8_t *value;
+	size_t len;
+
+	return ag_store_get(gateway->ctx, GATEWAY_T_SUSPENDED, tenant,
+	    strlen(tenant), &value, &len) == AG_OK;
+}
+
+static ag_err
+suspend(struct gateway *gateway, const char *tenant, bool yes)
+{
+	ag_err err;
+
+	if (yes)
+		return ag_store_put(gateway->ctx, GATEWAY_T_SUSPENDED, tenant,
+		    strlen(tenant), "", 1);
+	err = ag_store_del(gateway->ctx, GATEWAY_T_SUSPENDED, tenant,
+	    strlen(tenant));
+	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+}
+
 ag_err
 made_tenant(struct gateway *gateway, const Ag__TenantFact *fact)
 {
@@ -404,7 +427,8 @@ made_tenant(struct gateway *gateway, const Ag__TenantFact *fact)
 
 	if (strcmp(fact->state, "deleting") != 0 &&
 	    strcmp(fact->state, "deleted") != 0)
-		return AG_OK;
+		return suspend(gateway, fact->name,
+		    strcmp(fact->state, "suspended") == 0);
 	if ((ended = ag_alloc(ctx, sizeof(*ended))) == NULL)
 		return AG_NO_MEMORY;
 	snprintf(ended->prefix, sizeof(ended->prefix), "%s/", fact->name);

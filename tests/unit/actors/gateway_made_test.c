@@ -540,6 +540,28 @@ test_a_tenant_that_ends_takes_its_servers(void **state)
 	free((char *)(uintptr_t)tenant);
 }
 
+/* And asked again when it is back. */
+static void
+test_a_suspended_tenants_servers_are_left_alone(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	char *tenant;
+
+	(void)state;
+	add(&ask);
+	tenant = strdup(gateway->servers[0]->tenant);
+	tenant_is(tenant, "suspended");
+	ag_kit_advance(kit, 3600 * 1000);
+	assert_false(is_asked("tools/list"));
+	tenant_is("another", "active");
+	ag_kit_advance(kit, 1000);
+	assert_false(is_asked("tools/list"));
+	tenant_is(tenant, "active");
+	ag_kit_advance(kit, 1000);
+	assert_true(is_asked("tools/list"));
+	free(tenant);
+}
+
 /* W17: switched off, the list is as little there as what it would list. */
 static void
 test_nothing_is_discovered(void **state)
@@ -566,6 +588,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_tenant_that_ends_takes_its_servers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_suspended_tenants_servers_are_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_is_discovered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_at_once_are_not_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_without_room_is_taken_away, setup, teardown),
