@@ -129,6 +129,22 @@ check_tool(struct ag_ctx *ctx, const struct tool *tool)
 	    "The tool is not to be called: %s.", why);
 }
 
+/* Where others have servers, too, none may take all the room that there is for
+ * calls: theirs would wait for its servers' slowness. */
+static bool
+has_its_share(const struct gateway *gateway, const char *tenant)
+{
+	unsigned i, calls = 0;
+	bool others = false;
+
+	for (i = 0; i < gateway->server_count && !others; i++)
+		others = strcmp(gateway->servers[i]->tenant, tenant) != 0;
+	for (i = 0; others && i < GATEWAY_CALLS_MAX; i++)
+		calls += gateway->jobs[i].used &&
+		    strcmp(gateway->jobs[i].server->tenant, tenant) == 0;
+	return calls >= GATEWAY_TENANT_CALLS_MAX;
+}
+
 static ag_err
 check_server(struct ag_ctx *ctx, struct server *server)
 {
@@ -143,6 +159,9 @@ check_server(struct ag_ctx *ctx, struct server *server)
 	if (server->calls >= server->concurrency)
 		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
 		    "The tool's server has as many calls as it may have.");
+	if (has_its_share(server->gateway, server->tenant))
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "The tenant has as many calls of tools as it may have.");
 	return AG_OK;
 }
 

@@ -17,6 +17,7 @@ enum {
 	GATEWAY_TOOLS_MAX = 64,        /* of one server; more are not looked at */
 	GATEWAY_PAGES_MAX = 8,         /* of one list of tools */
 	GATEWAY_CALLS_MAX = 256,       /* under way, of all servers */
+	GATEWAY_TENANT_CALLS_MAX = GATEWAY_CALLS_MAX / 4, /* where there are several */
 	GATEWAY_DESCRIPTION_MAX = 4096,
 	GATEWAY_SCHEMA_MAX = 32 << 10, /* bytes of one tool's */
 	GATEWAY_CATALOG_MAX = 2 << 20,
@@ -108,6 +109,7 @@ struct server {
 	bool up;
 	int64_t listed_at;
 	uint64_t list_due_ms;
+	uint64_t retry_ms; /* how long it was left alone after the last failure */
 
 	unsigned calls, failures; /* in a row */
 	uint64_t open_until_ms;   /* its breaker; 0: closed */
@@ -143,6 +145,8 @@ struct gateway {
 	unsigned breaker_failures;
 	uint64_t breaker_ms, refresh_ms;
 	bool block; /* what looks like a secret keeps the result back */
+	uint8_t said[32]; /* digest of the catalogue that the planes have */
+	uint64_t said_ms;
 };
 
 enum { GM_CALLS, GM_REDACTED, GM_FAILED, GM_BREAKERS, GM_CHANGED, GM_TOOLS };

@@ -207,6 +207,15 @@ take_list(struct server *server, const json_t *list)
 	free(before);
 }
 
+/* Twice as long each time, up to as long as one that answers is left alone. */
+static uint64_t
+next_retry(const struct server *server)
+{
+	uint64_t ms = server->retry_ms == 0 ? RETRY_MS : 2 * server->retry_ms;
+
+	return ms < server->gateway->refresh_ms ? ms : server->gateway->refresh_ms;
+}
+
 static void
 end_list(struct server *server, const char *why)
 {
@@ -219,8 +228,9 @@ end_list(struct server *server, const char *why)
 		json_decref(list);
 		return;
 	}
+	server->retry_ms = whole ? 0 : next_retry(server);
 	server->list_due_ms = ag_mono_ms(gateway->ctx) +
-	    (whole ? gateway->refresh_ms : RETRY_MS);
+	    (whole ? gateway->refresh_ms : server->retry_ms);
 	if (server->up != whole)
 		ag_log(gateway->ctx, whole ? AG_INFO : AG_WARN, whole ? "GATEWAY-UP" :
 		    "GATEWAY-DOWN", "server=%s why=%s", server->name,

@@ -256,31 +256,63 @@ is_of_tools(struct ag_ctx *ctx, unsigned slot)
 	    (strncmp(name, "mcp", 3) == 0 || strncmp(name, "agent", 5) == 0);
 }
 
+static void
+send_to(struct gateway *gateway, unsigned slot,
+    const Ag__ToolCatalogEvent *event)
+{
+	if (ag_send(gateway->ctx, slot, AG_MSG_TOOL_CATALOG_EVENT, event) == AG_OK)
+		return;
+	gateway->said_ms = 0;
+	ag_log(gateway->ctx, AG_WARN, "GATEWAY-CATALOG", "to=%s why=not sent",
+	    ag_slot_name(gateway->ctx, slot));
+}
+
 void
 catalog_send(struct gateway *gateway, unsigned slot)
 {
 	const Ag__ToolCatalogEvent *event;
 
-	if (!is_of_tools(gateway->ctx, slot) ||
-	    (event = catalog(gateway)) == NULL ||
-	    ag_send(gateway->ctx, slot, AG_MSG_TOOL_CATALOG_EVENT, event) == AG_OK)
-		return;
-	ag_log(gateway->ctx, AG_WARN, "GATEWAY-CATALOG", "to=%s why=not sent",
-	    ag_slot_name(gateway->ctx, slot));
+	if (is_of_tools(gateway->ctx, slot) &&
+	    (event = catalog(gateway)) != NULL)
+		send_to(gateway, slot, event);
+}
+
+/* Nothing else, and not long ago: a server that fails says nothing new. */
+static bool
+was_said(struct gateway *gateway, const Ag__ToolCatalogEvent *event)
+{
+	uint64_t now = ag_mono_ms(gateway->ctx);
+	uint8_t digest[32];
+	size_t len;
+	const uint8_t *bytes = ag_pack(gateway->ctx, event, &len);
+
+	if (bytes == NULL)
+		return false;
+	ag_sha256(bytes, len, digest);
+	if (gateway->said_ms != 0 && now - gateway->said_ms < gateway->refresh_ms &&
+	    memcmp(digest, gateway->said, sizeof(digest)) == 0)
+		return true;
+	memcpy(gateway->said, digest, sizeof(digest));
+	gateway->said_ms = now;
+	return false;
 }
 
 void
 catalog_publish(struct gateway *gateway)
 {
 	unsigned n = ag_slot_count(gateway->ctx, AG_ROLE_PLANE), i, slot;
+	const Ag__ToolCatalogEvent *event = catalog(gateway);
 	unsigned tools = 0;
 
 	for (i = 0; i < gateway->server_count; i++)
 		tools += gateway->servers[i]->tool_count;
 	ag_metric_set(gateway->ctx, GM_TOOLS, tools);
+	if (event == NULL || was_said(gateway, event))
+		return;
 	for (i = 0; i < n; i++) {
 		slot = ag_slot(gateway->ctx, AG_ROLE_PLANE, i);
-		if (slot != AG_SLOT_NONE && ag_slot_up(gateway->ctx, slot))
-			catalog_send(gateway, slot);
+		if (slot != AG_SLOT_NONE && ag_slot_up(gateway->ctx, slot) &&
+		    is_of_tools(gateway->ctx, slot))
+			send_to(gateway, slot, event);
 	}
 }

@@ -562,6 +562,87 @@ test_a_suspended_tenants_servers_are_left_alone(void **state)
 	free(tenant);
 }
 
+static unsigned
+catalogs(void)
+{
+	unsigned count = 0;
+
+	while (ag_kit_find(kit, AG_MSG_TOOL_CATALOG_EVENT) != NULL)
+		count++;
+	return count;
+}
+
+/* Its failures cost the planes nothing, and itself less each time. */
+static void
+test_one_that_fails_is_left_alone_longer(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	struct asked a;
+
+	(void)state;
+	put("box", &ask);
+	assert_true(ag_kit_journal(kit));
+	ag_kit_advance(kit, 250);
+	a = take("tools/list");
+	(void)catalogs();
+	die(&a);
+	ag_kit_advance(kit, 1300);
+	a = take("tools/list");
+	die(&a);
+	ag_kit_advance(kit, 1500);
+	assert_false(is_asked("tools/list"));
+	ag_kit_advance(kit, 800);
+	a = take("tools/list");
+	assert_int_equal(catalogs(), 0);
+	answer(&a, TOOLS, "");
+	assert_true(ag_kit_journal(kit));
+	assert_int_equal(gateway->servers[0]->retry_ms, 0);
+	assert_true(catalogs() > 0);
+	for (unsigned i = 0; i < 9; i++) {
+		gateway->servers[0]->list_due_ms = 0;
+		ag_kit_advance(kit, 250);
+		a = take("tools/list");
+		die(&a);
+	}
+	assert_int_equal(gateway->servers[0]->retry_ms, gateway->refresh_ms);
+	assert_int_equal(catalogs(), 0);
+}
+
+/* Slow servers of one tenant leave room for another's. */
+static void
+test_a_tenant_has_its_share_of_calls(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	struct server other = { .name = "box", .tenant = "other",
+		.list_due_ms = UINT64_MAX, .modern = true };
+	struct asked a;
+	unsigned i;
+
+	(void)state;
+	add(&ask);
+	for (i = 0; i < GATEWAY_TENANT_CALLS_MAX; i++) {
+		gateway->jobs[i].used = true;
+		gateway->jobs[i].server = gateway->servers[0];
+	}
+	call("box/get", NULL); /* nobody else is there */
+	a = take("tools/call");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	gateway->servers[gateway->server_count++] = &other;
+	call("box/get", NULL);
+	assert_string_equal(outcome("tool.call")->refusal->reason_code,
+	    "overloaded");
+	assert_false(is_asked("tools/call"));
+	gateway->jobs[0].server = &other; /* one less of its own */
+	call("box/get", NULL);
+	a = take("tools/call");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	gateway->server_count--;
+	memset(gateway->jobs, 0, GATEWAY_TENANT_CALLS_MAX *
+	    sizeof(gateway->jobs[0]));
+}
+
 /* W17: switched off, the list is as little there as what it would list. */
 static void
 test_nothing_is_discovered(void **state)
@@ -589,6 +670,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_one_is_added_and_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_tenant_that_ends_takes_its_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_suspended_tenants_servers_are_left_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_that_fails_is_left_alone_longer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_tenant_has_its_share_of_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_is_discovered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_at_once_are_not_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_without_room_is_taken_away, setup, teardown),
