@@ -110,6 +110,13 @@ check_url(struct ag_ctx *ctx, const char *url, const char *field)
 	if (!far && !ag_is_loopback(url + scheme))
 		return bad(ctx, "unknown_value", field,
 		    "Plain HTTP is for loopback only.");
+	/* What listens here is the operator's: it is for gateway.origins to say
+	 * that others may have it asked. */
+	if (!far && strcmp(ag_grant(ctx)->tenant, "default") != 0 &&
+	    ag_config_get_item(ag_config(ctx), "gateway.origins", 0, 0) == NULL)
+		return bad(ctx, "unknown_value", field,
+		    "Nothing on this machine is for this tenant: gateway.origins "
+		    "does not name it.");
 	if (!is_allowed(ctx, url, scheme + host))
 		return bad(ctx, "unknown_value", field,
 		    "No server may be added there: it is not in gateway.origins.");

@@ -78,11 +78,28 @@ say_fields(struct server *server, const struct session *session,
 
 /* -------------------------------------------------------------------- answered */
 
+/* Who added a server chose its address, and is not told by its failures what
+ * is at that address: the log has it whole. */
 static const char *
-status_text(long status, char out[32])
+status_text(const struct server *server, long status, char out[32])
 {
-	snprintf(out, 32, "HTTP %ld", status);
+	if (server->made == NULL)
+		snprintf(out, 32, "HTTP %ld", status);
+	else
+		snprintf(out, 32, "it answered with HTTP %cxx",
+		    (char)('0' + status / 100 % 10));
 	return out;
+}
+
+static const char *
+failure_text(const struct server *server, const struct fetch_answer *got)
+{
+	if (got->failure == NULL || server->made == NULL)
+		return got->failure;
+	ag_log(server->gateway->ctx, AG_WARN, "GATEWAY-UPSTREAM", "server=%s why=%s",
+	    server->name, got->failure);
+	return got->timed_out ? "it did not answer in time" :
+	    got->cut ? "its answer is too long" : "it cannot be reached";
 }
 
 /* An error of JSON-RPC is an answer, whatever status it came with. */
@@ -102,7 +119,7 @@ read_answer(struct exchange *x, const struct fetch_answer *got,
 	} else if (json_is_object(error)) {
 		answer->is_error = true;
 	} else if (got->status != 200) {
-		answer->why = status_text(got->status, text);
+		answer->why = status_text(x->server, got->status, text);
 	} else if (!json_is_object(result)) {
 		answer->why = "its answer is not one of MCP";
 	} else if (x->begins) {
@@ -114,9 +131,10 @@ read_answer(struct exchange *x, const struct fetch_answer *got,
 static void
 on_answer(void *arg, const struct fetch_answer *got)
 {
-	struct upstream_answer answer = { .why = got->failure,
-		.timed_out = got->timed_out, .cut = got->cut, .bytes = got->len };
 	struct exchange *x = arg;
+	struct upstream_answer answer = {
+		.why = failure_text(x->server, got),
+		.timed_out = got->timed_out, .cut = got->cut, .bytes = got->len };
 	json_t *root = NULL;
 	char text[32];
 

@@ -356,6 +356,66 @@ test_what_is_refused(void **state)
 	assert_int_equal(ask_count, 0);
 }
 
+static int
+setup_anywhere(void **state)
+{
+	(void)state;
+	ask_count = 0;
+	kit = ag_kit_new(&ag_actor_gateway, "gateway:\n  enabled: true\n", NULL);
+	gateway = ag_kit_state(kit);
+	return 0;
+}
+
+static const Ag__Refusal *
+put_of(const char *tenant, const char *url)
+{
+	Ag__ToolServerSetAsk ask = plain(url);
+	Ag__Grant grant = AG__GRANT__INIT;
+
+	grant.tenant = (char *)(uintptr_t)tenant;
+	grant.resource_id = (char *)(uintptr_t)"box";
+	ag_kit_operate(kit, AG_MSG_TOOL_SERVER_SET, &grant, &ask);
+	while (ag_kit_journal(kit))
+		continue;
+	return outcome("tool.update")->refusal;
+}
+
+/* Without gateway.origins: what listens on loopback is the operator's. */
+static void
+test_loopback_is_not_every_tenants(void **state)
+{
+	const Ag__Refusal *refusal;
+
+	(void)state;
+	assert_null(put_of("default", "http://127.0.0.1:1/mcp"));
+	refusal = put_of("acme", "http://127.0.0.1:1/mcp");
+	assert_non_null(refusal);
+	assert_string_equal(refusal->field, "/url");
+	assert_null(put_of("acme", "https://tools.example/mcp"));
+}
+
+/* Whoever chose the address learns nothing of what is there. */
+static void
+test_failures_are_told_as_classes(void **state)
+{
+	Ag__ToolServerSetAsk ask = plain("https://tools.example/mcp");
+	struct fetch_answer got = { .status = 503, .bytes = "", .session = "" };
+	struct asked a;
+
+	(void)state;
+	put("box", &ask);
+	assert_true(ag_kit_journal(kit));
+	ag_kit_advance(kit, 250);
+	a = take("tools/list");
+	die(&a); /* Connection refused */
+	assert_string_equal(gateway->servers[0]->error, "it cannot be reached");
+	ag_kit_advance(kit, 1300);
+	a = take("tools/list");
+	a.done(a.arg, &got);
+	assert_string_equal(gateway->servers[0]->error,
+	    "it answered with HTTP 5xx");
+}
+
 /* The replica of a session, by the url that its call went to. */
 static struct asked
 begin_at(const char *session)
@@ -676,6 +736,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_many_at_once_are_not_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_without_room_is_taken_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_loopback_is_not_every_tenants, setup_anywhere, teardown),
+		cmocka_unit_test_setup_teardown(test_failures_are_told_as_classes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_that_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_begins_once, setup, teardown),
