@@ -26,7 +26,7 @@ def mock():
 
 
 def test_a_member_that_dies_forgets_nothing(nodes):  # noqa: F811
-    id, (here, there) = service(nodes, "spread")
+    id, (here, there) = service(nodes, "dies")
     refused(here, QUIET)
     before = sum(metric(n, "across_events_total") for n in nodes)
     wait_for(lambda: sum(metric(n, "across_events_total") for n in nodes) >= before, 60, 0.1, "them to be counted")
