@@ -92,7 +92,7 @@ on_called(void *arg, const struct upstream_answer *answer)
 	server->calls--;
 	job->lost = server->stateful && answer->lost;
 	if (job->lost)
-		job->session->lost = true;
+		job->session->lost = job->session->told = true;
 	if (answer->cut) /* the caller's doing, who is not to close it for others */
 		server->trying = false;
 	else if (answer->lost && server->replica_count > 1 &&
@@ -265,7 +265,6 @@ start(struct gateway *gateway, struct server *server, struct session *session,
 	snprintf(job->tool, sizeof(job->tool), "%s", tool->name);
 	job->params = json_pack("{s:s, s:O}", "name", tool->name, "arguments",
 	    arguments);
-	server_secret(server);
 	err = job->params == NULL ? AG_NO_MEMORY :
 	    session == &server->own || session->begun ? send_call(job) :
 	    begin_session(job, timeout_ms);
@@ -291,6 +290,7 @@ start_at(struct gateway *gateway, struct server *server, const struct tool *tool
 	if (timeout_ms == 0)
 		return ag_refuse(gateway->ctx, AG_DEADLINE_EXCEEDED, NULL, NULL,
 		    "No time is left to ask the tool's server.");
+	server_secret(server); /* another one ends its sessions */
 	if (server->stateful && (err = session_of(server, &session)) != AG_OK)
 		return err;
 	if (session->beginning)

@@ -69,7 +69,8 @@ struct session {
 	unsigned replica;
 	bool begun;     /* initialized; of the older revision */
 	bool beginning;
-	bool lost;      /* with its replica: its client is to be told */
+	bool lost;      /* what it held: its client is to be told, once */
+	bool told;
 	unsigned calls; /* under way */
 	uint64_t used_ms;
 	char id[FETCH_SESSION_SIZE];
@@ -216,6 +217,10 @@ void session_key(const Ag__Grant *grant, char out[SESSION_KEY_SIZE]);
  * who has lost one. */
 ag_err session_of(struct server *server, struct session **out) AG_MUST;
 ag_err session_refuse_lost(struct ag_ctx *ctx) AG_MUST;
+/* All of them: the server is not the one that they began with. */
+void sessions_lose(struct server *server);
+/* Of one that is in the old one's place: who had a session there is told. */
+void sessions_inherit(struct server *server, const struct server *old);
 void session_hold(struct session *session);
 void session_release(struct session *session);
 

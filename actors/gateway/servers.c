@@ -84,6 +84,11 @@ server_secret(struct server *server)
 		return;
 	}
 	server->secret_seen = seen;
+	if (server->secret != NULL && (ag_secret_len(server->secret) !=
+	    ag_secret_len(fresh) || !ag_secret_equal(
+	    ag_secret_bytes(server->secret), ag_secret_bytes(fresh),
+	    ag_secret_len(fresh))))
+		sessions_lose(server);
 	ag_secret_free(&server->secret);
 	server->secret = fresh;
 	server->own.begun = false; /* whoever it was to the server is somebody else */
@@ -312,8 +317,10 @@ server_make(struct gateway *gateway, Ag__ToolServerFact *fact)
 		return AG_FULL;
 	}
 	server_secret(server);
-	if (old != NULL)
+	if (old != NULL) {
+		sessions_inherit(server, old);
 		server_leave(old);
+	}
 	server->made = fact;
 	gateway->servers[gateway->server_count++] = server;
 	return AG_OK;

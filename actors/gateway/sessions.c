@@ -3,7 +3,8 @@
  * Which replica of a server is asked, and whose session is at which. A stateful
  * server has a session for each session of a client, at one replica as long as
  * that answers (rendezvous hashing: a replica that goes moves nobody else's).
- * What such a session held cannot be moved: its client is told, once.
+ * What such a session held cannot be moved: its client is told, once. Nor does
+ * it outlive a change of the server, or of the secret that it began with.
  */
 #include "gateway.h"
 
@@ -147,7 +148,7 @@ session_of(struct server *server, struct session **out)
 	session_key(ag_grant(ctx), key);
 	if ((s = find(server, key)) != NULL &&
 	    (s->lost || !is_live(server, s->replica))) {
-		s->lost = true;
+		s->lost = s->told = true;
 		if (s->calls == 0)
 			memset(s, 0, sizeof(*s));
 		return session_refuse_lost(ctx);
@@ -167,6 +168,36 @@ session_of(struct server *server, struct session **out)
 }
 
 void
+sessions_lose(struct server *server)
+{
+	unsigned i;
+
+	for (i = 0; server->sessions != NULL && i < GATEWAY_SESSIONS_MAX; i++)
+		if (server->sessions[i].key[0] != '\0')
+			server->sessions[i].lost = true;
+}
+
+void
+sessions_inherit(struct server *server, const struct server *old)
+{
+	struct session *to = server->sessions;
+	unsigned i;
+
+	if (to == NULL || old->sessions == NULL)
+		return;
+	for (i = 0; i < GATEWAY_SESSIONS_MAX; i++) {
+		const struct session *from = &old->sessions[i];
+
+		if (from->key[0] == '\0' || from->told)
+			continue;
+		memcpy(to->key, from->key, sizeof(to->key));
+		to->used_ms = from->used_ms;
+		to->lost = true;
+		to++;
+	}
+}
+
+void
 session_hold(struct session *session)
 {
 	session->calls++;
@@ -175,6 +206,6 @@ session_hold(struct session *session)
 void
 session_release(struct session *session)
 {
-	if (--session->calls == 0 && session->lost)
+	if (--session->calls == 0 && session->told)
 		memset(session, 0, sizeof(*session));
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -505,6 +506,105 @@ test_a_session_that_is_forgotten(void **state)
 	assert_null(outcome("tool.call")->refusal);
 }
 
+/* One call of a session that is there, and what is refused to one that is not. */
+static void
+called(const char *session)
+{
+	struct asked a;
+
+	call("box/get", session);
+	a = take("tools/call");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+}
+
+static void
+assert_lost_once(const char *session)
+{
+	struct asked a;
+
+	call("box/get", session);
+	assert_string_equal(outcome("tool.call")->refusal->reason_code,
+	    "session_lost");
+	a = begin_at(session);
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	called(session);
+}
+
+/* What it held is not with the server that is there now. */
+static void
+test_a_changed_server_has_lost_its_sessions(void **state)
+{
+	char *replicas[2];
+	Ag__ToolServerSetAsk ask = three(replicas);
+	struct asked a;
+
+	(void)state;
+	add(&ask);
+	a = begin_at("s1");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	called("s1");
+	ask.has_timeout_ms = true;
+	ask.timeout_ms = 1000;
+	put("box", &ask);
+	assert_true(ag_kit_journal(kit));
+	assert_null(outcome("tool.update")->refusal);
+	ag_kit_advance(kit, 250);
+	a = take("initialize");
+	answer(&a, "\"result\":{}", "own");
+	a = take("notifications/initialized");
+	answer(&a, "\"x\":0", "");
+	a = take("tools/list");
+	answer(&a, TOOLS, "");
+	assert_lost_once("s1");
+	a = begin_at("s2"); /* had none */
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+}
+
+static void
+put_secret(const char *secret)
+{
+	char path[600], next[608];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/tool-secrets", ag_kit_state_dir(kit));
+	(void)mkdir(path, 0700);
+	strcat(path, "/default");
+	(void)mkdir(path, 0700);
+	strcat(path, "/its");
+	snprintf(next, sizeof(next), "%s.next", path);
+	assert_non_null(file = fopen(next, "w"));
+	assert_int_equal(chmod(next, 0600), 0);
+	assert_true(fputs(secret, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(rename(next, path), 0);
+}
+
+/* Who speaks to the server is somebody else then; the same secret, written
+ * anew, is the same. */
+static void
+test_another_secret_has_lost_the_sessions(void **state)
+{
+	char *replicas[2];
+	Ag__ToolServerSetAsk ask = three(replicas);
+	struct asked a;
+
+	(void)state;
+	put_secret("the first secret of all");
+	ask.secret = (char *)(uintptr_t)"its";
+	add(&ask);
+	a = begin_at("s1");
+	answer(&a, "\"result\":{\"content\":[]}", "");
+	assert_null(outcome("tool.call")->refusal);
+	put_secret("the first secret of all");
+	called("s1");
+	put_secret("the other secret of all");
+	assert_lost_once("s1");
+}
+
 /* Two calls of a session that has not begun: it begins once. */
 static void
 test_a_session_begins_once(void **state)
@@ -740,6 +840,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_failures_are_told_as_classes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_stays_until_its_replica_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_that_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_changed_server_has_lost_its_sessions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_secret_has_lost_the_sessions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_session_begins_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_are_spread, setup, teardown),
 	};
