@@ -247,7 +247,15 @@
 	" SELECT seq INTO h FROM head;" \
 	" RETURN h;" \
 	"END $$;" \
-	"REVOKE ALL ON FUNCTION aegis_journal.hear(text, bigint) FROM PUBLIC;"
+	"REVOKE ALL ON FUNCTION aegis_journal.hear(text, bigint) FROM PUBLIC;" \
+	/* Whoever may enter may hear: no grant is to be repeated for an upgrade. */ \
+	"DO $$ DECLARE r regrole; BEGIN" \
+	" FOR r IN SELECT a.grantee::regrole FROM pg_proc p, aclexplode(p.proacl) a" \
+	"  WHERE p.oid = 'aegis_journal.enter(text)'::regprocedure" \
+	"  AND a.privilege_type = 'EXECUTE' AND a.grantee <> 0" \
+	" LOOP EXECUTE format('GRANT EXECUTE ON FUNCTION" \
+	"  aegis_journal.hear(text, bigint) TO %s', r); END LOOP;" \
+	"END $$;"
 
 static const char *const migrations[] = {
 	/* 1 */ TABLES,

@@ -277,8 +277,8 @@ pg_number(struct pg_link *link, const char *sql, unsigned timeout_ms,
 
 enum { SQL_MAX = 512 };
 
-static ag_err
-schema_at(struct pg_link *link, const struct pg_schema *schema,
+ag_err
+pg_schema_at(struct pg_link *link, const struct pg_schema *schema,
     unsigned timeout_ms, int64_t *at)
 {
 	char sql[SQL_MAX];
@@ -327,14 +327,14 @@ pg_migrate(struct pg_link *link, const struct pg_schema *schema,
 {
 	char sql[SQL_MAX];
 	int64_t at;
-	ag_err err = schema_at(link, schema, timeout_ms, &at);
+	ag_err err = pg_schema_at(link, schema, timeout_ms, &at);
 
 	if (err == AG_OK && at < schema->version) {
 		snprintf(sql, sizeof(sql),
 		    "BEGIN; SELECT pg_advisory_xact_lock(%lld)",
 		    (long long)schema->lock);
 		if ((err = pg_run(link, sql, timeout_ms, NULL)) == AG_OK &&
-		    (err = schema_at(link, schema, timeout_ms, &at)) == AG_OK &&
+		    (err = pg_schema_at(link, schema, timeout_ms, &at)) == AG_OK &&
 		    (err = migrate_from(link, schema, timeout_ms, at)) == AG_OK)
 			err = pg_run(link, "COMMIT", timeout_ms, NULL);
 	}

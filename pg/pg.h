@@ -78,5 +78,8 @@ struct pg_schema {
  */
 ag_err pg_migrate(struct pg_link *link, const struct pg_schema *schema,
     unsigned timeout_ms) AG_MUST;
+/* Which version is there; 0: no such schema. Changes nothing. */
+ag_err pg_schema_at(struct pg_link *link, const struct pg_schema *schema,
+    unsigned timeout_ms, int64_t *at) AG_MUST;
 
 #endif

@@ -407,7 +407,7 @@ move_there(struct move *m, const char *state_dir, const struct pg_server *server
 	if (err == AG_OK && of[0] != '\0')
 		return move_wrong(m, AG_CONFLICT, "this state directory has a copy of "
 		    "the journal %s in PostgreSQL already", of);
-	if (err != AG_OK || (err = there_connect(m, server)) != AG_OK ||
+	if (err != AG_OK || (err = there_connect(m, server, true)) != AG_OK ||
 	    (err = look_there(m, &head)) != AG_OK)
 		return err;
 	if (head.seq > 0 || head.nodes > 0 || head.moved[0] != '\0') {
@@ -506,7 +506,7 @@ move_here(struct move *m, const char *state_dir, const struct pg_server *server)
 	if (err == AG_OK && (of[0] == '\0' || m->node[0] == '\0'))
 		return move_wrong(m, AG_CONFLICT, "this state directory has a "
 		    "journal of its own, not a copy of one in PostgreSQL");
-	if (err != AG_OK || (err = there_connect(m, server)) != AG_OK ||
+	if (err != AG_OK || (err = there_connect(m, server, false)) != AG_OK ||
 	    (err = look_there(m, &head)) != AG_OK ||
 	    (err = check_back(m, &head, of)) != AG_OK ||
 	    (err = fill_here(m)) != AG_OK || (err = end_there(m)) != AG_OK ||

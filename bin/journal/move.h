@@ -112,7 +112,10 @@ ag_err here_clear(struct move *m) AG_MUST;
 ag_err here_number_authors(struct move *m) AG_MUST;
 
 /* ---- there.c: PostgreSQL's tables */
-ag_err there_connect(struct move *m, const struct pg_server *server) AG_MUST;
+/* make: a schema that is not there yet. One that is there stays as it is: it may
+ * be in use by programs of its version. */
+ag_err there_connect(struct move *m, const struct pg_server *server, bool make)
+    AG_MUST;
 /* One statement with parameters as text, its result in binary; out may be NULL. */
 ag_err there_ask(struct move *m, const char *sql, unsigned count,
     const char *const *values, PGresult **out) AG_MUST;

@@ -10,13 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+static ag_err
+find_schema(struct move *m, bool make)
+{
+	int64_t at;
+	ag_err err = pg_schema_at(&m->link, &journal_schema, m->timeout_ms, &at);
+
+	if (err != AG_OK || at == journal_schema.version)
+		return err;
+	if (at == 0 && make)
+		return pg_migrate(&m->link, &journal_schema, m->timeout_ms);
+	if (at == 0)
+		return move_wrong(m, AG_CONFLICT, "the database has no journal");
+	return move_wrong(m, AG_CONFLICT, "schema %s is at version %lld, this program's is %d: its owner runs "
+	    "aegis init with the program that its nodes run", journal_schema.name,
+	    (long long)at, journal_schema.version);
+}
+
 ag_err
-there_connect(struct move *m, const struct pg_server *server)
+there_connect(struct move *m, const struct pg_server *server, bool make)
 {
 	ag_err err = pg_connect(&m->link, server);
 
-	if (err == AG_OK)
-		err = pg_migrate(&m->link, &journal_schema, m->timeout_ms);
+	if (err == AG_OK && (err = find_schema(m, make)) == AG_CONFLICT)
+		return err;
 	/* Statements here take as long as the journal is large. */
 	if (err == AG_OK)
 		err = pg_run(&m->link, "SET statement_timeout = 0",

@@ -191,11 +191,11 @@ class Switch:
     def metric(self, name):
         data = open(self.dir + "/run/metrics/broker", "rb").read()
         count = struct.unpack_from("<I", data, 8 + 32 + 16 + 8 + 64 + 24)[0]
-        size = 48 + 80 + 8 + 16 + 16 * 8
+        size = 48 + 80 + 64 + 8 + 16 + 16 * 8
         for i in range(count):
             at = 8 + 32 + 16 + 8 + 64 + 32 + i * size
             if data[at:at + 48].split(b"\0")[0] == ("broker_%s_total" % name).encode():
-                return struct.unpack_from("<Q", data, at + 136)[0]
+                return struct.unpack_from("<Q", data, at + 200)[0]
         raise AssertionError(name)
 
     def alive(self):

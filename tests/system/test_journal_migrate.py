@@ -151,14 +151,20 @@ def test_what_is_refused(fleet, settings, postgres):
     assert "was moved" in migrate(fleet, "postgres", 6)
     postgres.run("DROP SCHEMA aegis_journal CASCADE")
     there = fleet.run("journal", "migrate", "--to", "lmdb", "--config", fleet.config_file, "--state", other)
-    assert there.returncode == 6 and "the database has" in there.stderr
+    assert there.returncode == 6 and "the database has no journal" in there.stderr
+    assert postgres.rows("SELECT count(*) FROM pg_namespace WHERE nspname = 'aegis_journal'") == [["0"]]
     shutil.rmtree(other)
+    fleet.run("init", "--config", fleet.config_file, check=0)
     postgres.run("SELECT aegis_journal.enter('busy')")
     assert "not empty" in migrate(fleet, "postgres", 6)
     # A schema that a newer program made.
     postgres.run("INSERT INTO aegis_journal.migration VALUES (99, now())")
-    assert "newer than this program" in migrate(fleet, "postgres", 8)
+    assert "is at version 99" in migrate(fleet, "postgres", 6)
     postgres.run("DELETE FROM aegis_journal.migration WHERE version = 99")
+    # One that older programs may be using: it is not brought up behind their backs.
+    postgres.run("DELETE FROM aegis_journal.migration WHERE version = 5")
+    assert "is at version 4" in migrate(fleet, "postgres", 6)
+    postgres.run("INSERT INTO aegis_journal.migration VALUES (5, now())")
     # A state directory of a newer program, no such direction, no database.
     version = open(fleet.state + "/VERSION").read()
     for line, word in (("99.0\n", "which is older"), (version, "not empty")):
