@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "across/heard.h"
 #include "across/stream.h"
 #include "anomaly/assess.h"
 
@@ -30,7 +31,7 @@ static const struct ag_metric_row metrics[] = {
 	{ "across_events_total", "Events of all nodes looked at", AG_COUNTER },
 	{ "across_detections_total", "Recommendations made", AG_COUNTER },
 	{ "across_pending", "Findings that are not settled", AG_GAUGE },
-	{ "across_unreadable_total", "Records that are no events", AG_COUNTER },
+	{ "across_unreadable_total", "Records that are no events, or none that a node would write", AG_COUNTER },
 	{ "across_repeated_total", "Records seen before", AG_COUNTER },
 	{ "across_partitions", "Partitions that this node reads", AG_GAUGE },
 };
@@ -98,11 +99,9 @@ look(struct across *across, struct ag_ctx *ctx)
 static void
 take(struct across *across, struct ag_ctx *ctx, const uint8_t *value, size_t len)
 {
-	Ag__Event *event = ag__event__unpack(NULL, len, value);
+	Ag__Event *event = heard_event(value, len);
 
-	if (event == NULL || event->event_id == NULL || event->tenant == NULL) {
-		if (event != NULL)
-			ag__event__free_unpacked(event, NULL);
+	if (event == NULL) {
 		ag_metric_add(ctx, UNREADABLE, 1);
 	} else if (seen_before(across, event->event_id)) {
 		ag__event__free_unpacked(event, NULL);

@@ -379,17 +379,35 @@ step(struct responder *responder, struct ag_ctx *ctx, const Ag__AssessAsk *ask,
 	return err == AG_OK ? rule(ctx, ask, progress) : err;
 }
 
+/* What is kept under it, or asked for by it, has its bounds. */
+static bool
+is_short(const char *text, size_t max)
+{
+	return text == NULL || strlen(text) <= max;
+}
+
+static bool
+can_be_kept(const Ag__Recommendation *r)
+{
+	return r->event_id != NULL && is_short(r->event_id, AG_ID_SIZE - 1) &&
+	    r->tenant != NULL && is_short(r->tenant, AG_NAME_MAX) &&
+	    r->id[0] != '\0' && is_short(r->id, AG_ID_SIZE - 1) &&
+	    is_short(r->actor, AG_ID_SIZE - 1) &&
+	    is_short(r->key_id, AG_ID_SIZE - 1) &&
+	    is_short(r->top_agent, AG_ID_SIZE - 1);
+}
+
 static ag_err
 on_assess_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	const Ag__AssessAsk *ask = msg;
 	struct progress progress = { 0 };
 
-	if (ask->n_recommendations > RECOMMENDATIONS_MAX)
+	if (ask->n_recommendations > RECOMMENDATIONS_MAX ||
+	    !is_short(ask->tenant, AG_NAME_MAX))
 		return AG_BAD_MESSAGE;
 	for (size_t i = 0; i < ask->n_recommendations; i++)
-		if (ask->recommendations[i]->event_id == NULL ||
-		    ask->recommendations[i]->tenant == NULL)
+		if (!can_be_kept(ask->recommendations[i]))
 			return AG_BAD_MESSAGE;
 	return step(state, ctx, ask, &progress);
 }

@@ -54,8 +54,13 @@ book_apply(struct ag_ctx *ctx, const Ag__Recommendation *r, uint64_t version)
 	size_t len;
 	ag_err err;
 
-	if (!order_key_of(&key, r))
-		return AG_CORRUPT;
+	/* The journal has it for ever: what cannot be kept must not stop us. */
+	if (!order_key_of(&key, r)) {
+		ag_log(ctx, AG_ERROR, "BOOK-SKIPPED", "version=%llu "
+		    "why=\"its tenant or id is missing or too long\"",
+		    (unsigned long long)version);
+		return AG_OK;
+	}
 	if ((packed = ag_pack(ctx, r, &len)) == NULL ||
 	    (value = ag_alloc(ctx, len + 8)) == NULL)
 		return AG_NO_MEMORY;

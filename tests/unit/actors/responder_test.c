@@ -378,6 +378,26 @@ nothing_found_is_ruled(void **state)
 	ag_kit_free(&kit);
 }
 
+static const char long_name[] = HEX HEX HEX HEX "f"; /* 125 bytes */
+
+/* A journal that has one from before goes on. */
+static void
+skips_what_it_cannot_keep(void **state)
+{
+	struct ag_kit *kit = ag_kit_new(&ag_actor_responder, NULL, NULL);
+	Ag__RecommendationFact fact = AG__RECOMMENDATION_FACT__INIT;
+	struct ag_fact_record record = { .type = AG_MSG_RECOMMENDATION_FACT,
+	    .version = 1, .fact = &fact };
+	struct ask a;
+
+	ask_init(&a, 1, "scope_violation", AG__SEVERITY__V__critical);
+	a.r.tenant = (char *)long_name;
+	fact.recommendation = &a.r;
+	assert_int_equal(ag_actor_responder.apply(ag_kit_state(kit),
+	    ag_kit_ctx(kit), &record), AG_OK);
+	ag_kit_free(&kit);
+}
+
 static void
 hostile_asks(void **state)
 {
@@ -397,6 +417,14 @@ hostile_asks(void **state)
 	a.ask.n_recommendations = 20;
 	did = respond(kit, &a);
 	assert_false(did.done || did.ruled);
+	for (unsigned i = 0; i < 5; i++) { /* longer than can be kept */
+		ask_init(&a, 10 + i, "scope_violation", AG__SEVERITY__V__critical);
+		*(i == 0 ? &a.r.tenant : i == 1 ? &a.ask.tenant :
+		    i == 2 ? &a.r.id : i == 3 ? &a.r.actor : &a.r.key_id) =
+		    (char *)long_name;
+		did = respond(kit, &a);
+		assert_false(did.done || did.ruled);
+	}
 	ask_init(&a, 3, "no_such_detector", AG__SEVERITY__V__critical);
 	did = respond(kit, &a);
 	assert_true(did.done && did.ruled);
@@ -698,6 +726,7 @@ main(void)
 		cmocka_unit_test(failures),
 		cmocka_unit_test(nothing_found_is_ruled),
 		cmocka_unit_test(hostile_asks),
+		cmocka_unit_test(skips_what_it_cannot_keep),
 		cmocka_unit_test(pages),
 		cmocka_unit_test(filters_and_tenants),
 		cmocka_unit_test(reads_and_hides),
