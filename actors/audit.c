@@ -142,9 +142,10 @@ append(struct audit *a, struct ag_ctx *ctx, Ag__Event *e)
 	ag_err err = chain_append(a, ctx, e);
 
 	if (err != AG_OK) {
-		/* Not recorded, so not answered: the plane's deadline says 503. */
+		/* Not recorded, so not answered: the plane's deadline says 503.
+		 * AG_FULL is the disk's; who names no tenant fills nothing. */
 		a->full = a->full || err == AG_FULL;
-		ag_metric_add(ctx, M_FULL, 1);
+		ag_metric_add(ctx, err == AG_BAD_MESSAGE ? M_REFUSED : M_FULL, 1);
 		return err;
 	}
 	if (e->author != NULL && e->has_journal_seq)

@@ -239,13 +239,15 @@ scratch(struct audit *a, size_t need)
 ag_err
 chain_append(struct audit *a, struct ag_ctx *ctx, Ag__Event *event)
 {
-	struct tenant *t = chain_tenant(a, event->tenant, true);
+	bool named = ag_name_valid(event->tenant);
+	struct tenant *t = chain_tenant(a, event->tenant, named);
 	uint8_t leaf[AG_HASH_BYTES], *p;
 	size_t len;
 	ag_err err;
 
+	/* Neither is the disk's fault: nobody waits for room. */
 	if (t == NULL)
-		return AG_FULL;
+		return named ? AG_NO_MEMORY : AG_BAD_MESSAGE;
 	if ((err = redact_event(&a->redact, ctx, event)) != AG_OK)
 		return err;
 	event->seq = t->seq + 1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "audit/audit.h"
 #include "audit_log.h"
 
 #include <aegis/seglog.h>
@@ -368,6 +369,33 @@ detections_are_idempotent(void **state)
 	assert_int_equal(head(f), 1);
 }
 
+/* A tenant that cannot be one is its sender's fault, not the disk's. */
+static void
+a_bad_tenant_fills_nothing(void **state)
+{
+	static const char *const bad[] = { "", "A", "../up", "a\nb",
+		"0123456789012345678901234567890123456789012345678901234567890123" };
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o = AG__OUTCOME_EVENT__INIT;
+
+	o.event_type = AG__EVENT_TYPE__V__detection;
+	o.outcome = AG__OUTCOME_KIND__V__allowed;
+	o.operation = (char *)"detection.scope_violation";
+	o.event_id = (char *)"evt_01890000000070008000000000000009";
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		o.tenant = (char *)bad[i];
+		ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0,
+		    AG_MSG_OUTCOME_EVENT, NULL, &o);
+		assert_int_equal(head(f), 0);
+	}
+	ag_kit_advance(f->log.kit, 2000);
+	assert_false(((struct audit *)ag_kit_state(f->log.kit))->full);
+	o.tenant = (char *)"default";
+	ag_kit_deliver(f->log.kit, AG_ROLE_ANOMALY, 0, AG_MSG_OUTCOME_EVENT,
+	    NULL, &o);
+	assert_int_equal(head(f), 1);
+}
+
 static void
 marks_follow_the_journal(void **state)
 {
@@ -734,6 +762,7 @@ main(void)
 		TEST(gaps_become_unaccounted),
 		TEST(a_slow_request_is_waited_for),
 		TEST(detections_are_idempotent),
+		TEST(a_bad_tenant_fills_nothing),
 		TEST(marks_follow_the_journal),
 		TEST(a_mark_does_not_pass_a_gap),
 		TEST(pokes_only_who_waits),
