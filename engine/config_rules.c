@@ -425,6 +425,34 @@ check_shared(const struct ag_config *c, const struct complaint *to)
 	return AG_OK;
 }
 
+/* What it reads there has people's agents revoked: off this machine only over
+ * TLS. One name an item: librdkafka splits them at commas. */
+static ag_err
+check_across(const struct ag_config *c, const struct complaint *to)
+{
+	static const char brokers[] = "across.brokers";
+	bool tls = has(c, "across.ca_file", 0) || has(c, "across.user", 0);
+	const char *broker;
+	unsigned n = 0;
+
+	if (ag_config_get_int(c, "across.enabled", 0) == 0)
+		return AG_OK;
+	for (; (broker = ag_config_get_item(c, brokers, 0, n)) != NULL; n++)
+		if (broker[0] == '\0' || strpbrk(broker, ", \t") != NULL ||
+		    (!tls && !ag_is_loopback(broker)))
+			return complain(to, ag_config_get_where(c, brokers, 0),
+			    brokers, "host:port each; off loopback with "
+			    "across.ca_file or across.user (TLS)");
+	if (n == 0)
+		return complain(to, ag_config_get_where(c, "across.enabled", 0),
+		    brokers, "given with across.enabled: true");
+	if (has(c, "across.user", 0) != has(c, "across.password_file", 0))
+		return complain(to, ag_config_get_where(c, has(c, "across.user",
+		    0) ? "across.user" : "across.password_file", 0),
+		    "across.user", "given with across.password_file");
+	return AG_OK;
+}
+
 static ag_err
 check_issuers(const struct ag_config *c, const struct complaint *to)
 {
@@ -626,8 +654,8 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 static ag_err (*const checks[])(const struct ag_config *,
     const struct complaint *) = {
 	check_needed, check_redact, check_retention, check_sinks, check_gateway,
-	check_opa, check_journal, check_shared, check_issuers, check_planes,
-	check_risk, check_detectors, check_prod,
+	check_opa, check_journal, check_shared, check_across, check_issuers,
+	check_planes, check_risk, check_detectors, check_prod,
 };
 
 ag_err

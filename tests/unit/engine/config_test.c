@@ -48,6 +48,14 @@ defaults(void **state)
 	ag_config_free(&c);
 	c = good("---\nrest:\nlog: ~\n");
 	ag_config_free(&c);
+	c = good("across: {enabled: true, brokers: ['127.0.0.1:1', '[::1]:2', "
+	    "'localhost:3']}\n");
+	ag_config_free(&c);
+	c = good("across: {enabled: true, brokers: ['b:9093'], ca_file: /c}\n");
+	ag_config_free(&c);
+	c = good("across: {enabled: true, brokers: ['b:9093'], user: me, "
+	    "password_file: /p}\n");
+	ag_config_free(&c);
 }
 
 static const char all[] =
@@ -208,6 +216,18 @@ static const struct { const char *text, *want; } bad[] = {
 	{ "shared: {redis: 'unix:/r'}\n",
 	  "c.yaml:1: shared.redis: only together with shared.enabled: true" },
 	{ "shared: {nodes: 0}\n", "c.yaml:1: shared.nodes: " },
+	{ "across: {enabled: true}\n",
+	  "c.yaml:1: across.brokers: given with across.enabled: true" },
+	{ "across: {enabled: true, brokers: []}\n",
+	  "c.yaml:1: across.brokers: given with across.enabled: true" },
+	{ "across: {enabled: true, brokers: ['127.0.0.1:1', 'b:9092']}\n",
+	  "c.yaml:1: across.brokers: host:port each; off loopback with" },
+	{ "across: {enabled: true, brokers: ['127.0.0.1:1,b:9092']}\n",
+	  "c.yaml:1: across.brokers: host:port each; off loopback with" },
+	{ "across: {enabled: true, brokers: ['127.evil.example:1']}\n",
+	  "c.yaml:1: across.brokers: host:port each; off loopback with" },
+	{ "across: {enabled: true, brokers: ['b:9092'], user: me}\n",
+	  "c.yaml:1: across.user: given with across.password_file" },
 	{ "sinks: [{}]\n", "c.yaml: sinks[].name: row 1 needs it" },
 	{ "sinks:\n- {name: a, kind: stdout}\n- {name: a, kind: stdout}\n",
 	  "c.yaml:3: sinks[].name: a name that no other sink has" },
