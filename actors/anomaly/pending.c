@@ -54,6 +54,29 @@ settle(struct pending_ring *ring, struct ag_ctx *ctx, struct pending *p)
 		ring->head++;
 }
 
+/* What the same question will never be answered otherwise. */
+static bool
+is_permanent(ag_err err)
+{
+	return err == AG_BAD_MESSAGE || err == AG_REQUEST_TOO_LARGE ||
+	    err == AG_INVALID_FIELD;
+}
+
+/* One that nobody takes must not keep its place, and in the end the ring, from
+ * those that come after it. */
+static void
+give_up(struct pending_ring *ring, struct ag_ctx *ctx, struct pending *p,
+    ag_err err)
+{
+	ag_log(ctx, AG_ERROR, "ASSESS-REFUSED",
+	    "pos=%llu detection=%s code=%s why=\"it is given up\"",
+	    (unsigned long long)p->pos, p->detections[0],
+	    ag_err_row(err)->name);
+	p->answered = true;
+	p->missing = p->no_response = 0;
+	settle(ring, ctx, p);
+}
+
 static ag_err
 on_answer(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
@@ -70,6 +93,8 @@ on_answer(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		p->answered = true;
 		p->answered_ms = ag_mono_ms(ctx);
 		settle(ring, ctx, p);
+	} else if (is_permanent(status)) {
+		give_up(ring, ctx, p, status);
 	} else {
 		ag_log(ctx, AG_WARN, "ASSESS-RETRY", "pos=%llu code=%s",
 		    (unsigned long long)pos, ag_err_row(status)->name);
@@ -78,7 +103,8 @@ on_answer(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 }
 
 static void
-ask(struct ag_ctx *ctx, struct pending *p, const Ag__AssessAsk *what)
+ask(struct pending_ring *ring, struct ag_ctx *ctx, struct pending *p,
+    const Ag__AssessAsk *what)
 {
 	ag_err err = ag_ask(ctx, ag_slot(ctx, AG_ROLE_RESPONDER, 0),
 	    AG_MSG_ASSESS_ASK, what, AG_MSG_DONE_REPLY, PENDING_ANSWER_MS,
@@ -86,6 +112,8 @@ ask(struct ag_ctx *ctx, struct pending *p, const Ag__AssessAsk *what)
 
 	p->in_flight = err == AG_PENDING;
 	p->asked = (uint8_t)(p->asked + (p->asked < UINT8_MAX));
+	if (is_permanent(err))
+		give_up(ring, ctx, p, err);
 }
 
 static void
@@ -137,7 +165,7 @@ pending_add(struct pending_ring *ring, struct ag_ctx *ctx, uint64_t pos,
 		return err;
 	p = place(ring, pos, what);
 	record(ctx, p, what);
-	ask(ctx, p, what->ask);
+	ask(ring, ctx, p, what->ask);
 	return AG_OK;
 }
 
@@ -226,6 +254,6 @@ pending_retry(struct pending_ring *ring, struct ag_ctx *ctx)
 		if (again)
 			record(ctx, p, what);
 		if (!p->answered && !p->in_flight)
-			ask(ctx, p, what->ask);
+			ask(ring, ctx, p, what->ask);
 	}
 }

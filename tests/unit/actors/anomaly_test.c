@@ -247,6 +247,33 @@ asks_again(void **state)
 	ag_kit_free(&kit);
 }
 
+/* What will never be taken is not said for ever. */
+static void
+gives_up_what_is_refused(void **state)
+{
+	static const ag_err permanent[] = { AG_BAD_MESSAGE,
+		AG_REQUEST_TOO_LARGE, AG_INVALID_FIELD };
+	struct ag_kit *kit = ag_kit_new(&ag_actor_anomaly, NULL, NULL);
+	const struct ag_kit_sent *sent;
+	struct event e;
+
+	for (unsigned i = 0; i < 3; i++) {
+		event_init(&e, i + 1);
+		violate(&e);
+		assert_int_equal(ag_kit_audit(kit, &e.event, i + 1), AG_OK);
+		sent = ag_kit_find(kit, AG_MSG_ASSESS_ASK);
+		assert_non_null(sent);
+		assert_int_equal(pending(kit), 1);
+		ag_kit_answer_error(kit, sent, permanent[i], NULL);
+		assert_int_equal(pending(kit), 0);
+	}
+	while (ag_kit_next(kit) != NULL)
+		continue;
+	ag_kit_advance(kit, 10000);
+	assert_null(ag_kit_find(kit, AG_MSG_ASSESS_ASK));
+	ag_kit_free(&kit);
+}
+
 /* The response was done, but its record was lost with audit: asked again. */
 static void
 asks_again_for_a_lost_response(void **state)
@@ -580,6 +607,7 @@ main(void)
 		cmocka_unit_test(rules_on_late_refusals),
 		cmocka_unit_test(never_by_its_own),
 		cmocka_unit_test(asks_again),
+		cmocka_unit_test(gives_up_what_is_refused),
 		cmocka_unit_test(asks_again_for_a_lost_response),
 		cmocka_unit_test(same_after_restarts),
 		cmocka_unit_test(same_habits_after_random_restarts),
