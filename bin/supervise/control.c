@@ -44,8 +44,11 @@ ag_control_open(struct supervisor *sup)
 static bool
 is_ours(const struct supervisor *sup, pid_t pid)
 {
+	/* 0: who asks is of another pid namespace; so is a child that is not
+	 * running. */
 	for (unsigned i = 0; i < sup->count; i++)
-		if (!sup->children[i].is_local && sup->children[i].pid == pid)
+		if (pid > 0 && !sup->children[i].is_local &&
+		    sup->children[i].pid == pid)
 			return true;
 	return false;
 }

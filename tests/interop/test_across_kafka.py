@@ -27,9 +27,9 @@ def mock():
 
 def test_a_member_that_dies_forgets_nothing(nodes):  # noqa: F811
     id, (here, there) = service(nodes, "dies")
-    refused(here, QUIET)
     before = sum(metric(n, "across_events_total") for n in nodes)
-    wait_for(lambda: sum(metric(n, "across_events_total") for n in nodes) >= before, 60, 0.1, "them to be counted")
+    refused(here, QUIET)
+    wait_for(lambda: sum(metric(n, "across_events_total") for n in nodes) >= before + QUIET, 60, 0.1, "them to be counted")
     for node in nodes:
         pid = node.processes()["across"]
         os.kill(pid, signal.SIGKILL)
