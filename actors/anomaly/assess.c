@@ -495,6 +495,7 @@ assess_init(struct assessor *assessor, struct ag_ctx *ctx, bool stored)
 
 		anomaly_limits_read(ag_config(ctx), anomaly_detectors[d]->name,
 		    &assessor->limits[d]);
+		assessor->limits[d].shared = !stored;
 		if (size == 0)
 			continue;
 		assessor->rows[d] = rows_new(ACTORS_MAX, size);

@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How far behind an event of another node may be and still mean nothing for
+ * the window; beyond it a clock was set back. */
+enum { BEHIND_MAX_MS = 3600000 };
+
 static void
 window_forward(struct anomaly_window *window, int64_t bucket)
 {
@@ -30,12 +34,18 @@ window_forward(struct anomaly_window *window, int64_t bucket)
 }
 
 uint32_t
-anomaly_window_add(struct anomaly_window *window, int64_t window_ms,
-    int64_t at_ms, uint32_t n)
+anomaly_window_add(struct anomaly_window *window,
+    const struct anomaly_limits *limits, int64_t at_ms, uint32_t n)
 {
-	int64_t bucket_ms = window_ms / ANOMALY_BUCKETS;
-	int64_t bucket = at_ms > 0 ? at_ms / (bucket_ms > 0 ? bucket_ms : 1) : 0;
+	int64_t bucket_ms = limits->window_ms >= ANOMALY_BUCKETS ?
+	    limits->window_ms / ANOMALY_BUCKETS : 1;
+	int64_t bucket = at_ms > 0 ? at_ms / bucket_ms : 0;
+	int64_t behind = window->last - bucket;
 
+	/* A node that lags must not empty what the others filled. */
+	if (limits->shared && behind >= ANOMALY_BUCKETS &&
+	    behind <= BEHIND_MAX_MS / bucket_ms)
+		return window->sum;
 	window_forward(window, bucket);
 	/* An event that comes late goes where it belongs. */
 	window->buckets[bucket % ANOMALY_BUCKETS] += n;

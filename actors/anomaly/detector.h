@@ -21,6 +21,8 @@ struct anomaly_limits {
 	int64_t cooldown_ms;
 	int64_t window_ms;
 	int64_t history_ms;
+	/* The events are of many nodes, whose clocks and logs are not in step. */
+	bool shared;
 	/* Requests a window that the principal limit allows; 0: no limit. */
 	double ordinary;
 };
@@ -98,8 +100,8 @@ struct anomaly_window {
 	uint32_t unused;
 	uint32_t buckets[ANOMALY_BUCKETS];
 };
-uint32_t anomaly_window_add(struct anomaly_window *window, int64_t window_ms,
-    int64_t at_ms, uint32_t n);
+uint32_t anomaly_window_add(struct anomaly_window *window,
+    const struct anomaly_limits *limits, int64_t at_ms, uint32_t n);
 
 /*
  * A burst begins when the factor meets `low` and ends when it falls under half

@@ -144,7 +144,7 @@ novelty_see(struct novelty *n, const struct anomaly_limits *limits,
 		return false;
 	out->same = false;
 	judged = is_history_over(n, limits, at_ms);
-	*count = anomaly_window_add(&n->window, limits->window_ms, at_ms, 1);
+	*count = anomaly_window_add(&n->window, limits, at_ms, 1);
 	if (*count == 1)
 		n->burst.level = 0; /* nothing new for a whole window */
 	factor = *count / (1 + (n->usual >= (float)USUAL_PERCENT / 100 ?

@@ -85,7 +85,7 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
 {
 	struct row *row = memory;
 	uint32_t n = event->has_items && event->items > 0 ? event->items : 1;
-	uint32_t done = anomaly_window_add(&row->window, limits->window_ms,
+	uint32_t done = anomaly_window_add(&row->window, limits,
 	    event->occurred_at, n);
 	double least = least_usual(row, limits);
 	double usual = row->usual > least ? row->usual : least;

@@ -27,7 +27,7 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
     struct anomaly_finding *out)
 {
 	struct row *row = memory;
-	uint32_t count = anomaly_window_add(&row->window, limits->window_ms,
+	uint32_t count = anomaly_window_add(&row->window, limits,
 	    event->occurred_at, 1);
 
 	if (!anomaly_burst_step(&row->burst, limits, count, event, out))

@@ -338,6 +338,40 @@ refusals(void **state)
 	end(&f);
 }
 
+/* A node whose clock or log lags empties no window that others filled; its own
+ * node's clock, set back, does; and whoever is more than an hour behind. */
+static void
+laggards(void **state)
+{
+	static const struct {
+		bool shared;
+		int64_t behind_ms;
+		int severity; /* of the tenth at the time of the first nine */
+	} cases[] = {
+		{ true, 600000, AG__SEVERITY__V__low },
+		{ true, 3600000, AG__SEVERITY__V__low },
+		{ true, 3661000, 0 },
+		{ false, 600000, 0 },
+	};
+	struct fixture f;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin(&f, &anomaly_refusal_burst);
+		f.limits.low = 10;
+		f.limits.medium = 20;
+		f.limits.high = 40;
+		f.limits.shared = cases[i].shared;
+		f.event.outcome = AG__OUTCOME_KIND__V__denied;
+		f.event.code = (char *)"PermissionDenied";
+		assert_int_equal(burst_of(&f, 9), 0);
+		f.event.occurred_at -= cases[i].behind_ms;
+		assert_int_equal(see(&f), 0);
+		f.event.occurred_at += cases[i].behind_ms;
+		assert_int_equal(see(&f), cases[i].severity);
+		end(&f);
+	}
+}
+
 static void
 honey(void **state)
 {
@@ -932,6 +966,7 @@ main(void)
 		cmocka_unit_test(scope_tier_and_cooldown),
 		cmocka_unit_test(scope_not_wanted),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(laggards),
 		cmocka_unit_test(honey),
 		cmocka_unit_test(hostile_times_and_names),
 		cmocka_unit_test(each_within_one_event),
