@@ -97,18 +97,55 @@ import_document(struct importing *im)
 	return check_order(im);
 }
 
+/* libyaml takes time that grows with the square of the depth: half a minute for
+ * 100 kB of "[". A document of rules is five deep. */
+enum { DEPTH_MAX = 32 };
+
+/* False: no memory. Mistakes are left to whoever reads it for good. */
+static bool
+is_shallow(struct importing *im, const char *text, size_t len, bool *shallow)
+{
+	yaml_parser_t parser;
+	yaml_event_t event = { .type = YAML_NO_EVENT };
+	unsigned depth = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		return false;
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	for (bool end = false; !end && depth <= DEPTH_MAX;) {
+		if (!yaml_parser_parse(&parser, &event))
+			break;
+		if (event.type == YAML_SEQUENCE_START_EVENT ||
+		    event.type == YAML_MAPPING_START_EVENT)
+			depth++;
+		else if (event.type == YAML_SEQUENCE_END_EVENT ||
+		    event.type == YAML_MAPPING_END_EVENT)
+			depth--;
+		end = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	*shallow = depth <= DEPTH_MAX || import_wrong(im, &parser.mark,
+	    "it is nested more than %d deep", DEPTH_MAX);
+	yaml_parser_delete(&parser);
+	return true;
+}
+
 bool
 ag_import_yaml(const char *text, size_t len, struct ag_import *out)
 {
 	struct importing im = { .out = out };
 	yaml_document_t document;
 	yaml_parser_t parser;
-	bool good = true;
+	bool good = true, shallow;
 
 	memset(out, 0, sizeof(*out));
 	if (len > AG_RULES_TEXT_MAX)
 		return !import_wrong(&im, &(yaml_mark_t){ 0 },
 		    "it is too long; it has at most 262144 bytes");
+	if (!is_shallow(&im, text, len, &shallow))
+		return false;
+	if (!shallow)
+		return true;
 	if (!yaml_parser_initialize(&parser))
 		return false;
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

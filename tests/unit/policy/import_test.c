@@ -211,6 +211,7 @@ test_hostile(void **state)
 	memset(deep, '[', 100000);
 	assert_true(ag_import_yaml(deep, 100000, &out));
 	assert_null(out.text);
+	assert_non_null(strstr(out.problem, "nested more than 32 deep"));
 	memset(long_text, ' ', 299999);
 	assert_true(ag_import_yaml(long_text, 299999, &out));
 	assert_null(out.text);
