@@ -55,10 +55,11 @@ keys_rot_failed(struct ag_ctx *ctx, ag_err status)
 	if (status == AG_INVALID_FIELD || status == AG_CRYPTOGRAPHIC_FAILURE)
 		return ag_refuse(ctx, status, said->reason_code, said->field, "%s",
 		    said->detail == NULL ? "The root of trust refuses it." : said->detail);
+	ag_log(ctx, keys_elsewhere(ctx, status) ? AG_WARN : AG_ERROR,
+	    "KEY-MATERIAL", "err=%s", ag_err_row(status)->name);
 	if (keys_elsewhere(ctx, status))
 		return ag_refuse(ctx, AG_UNAVAILABLE, "rot", NULL, "This node's root "
 		    "of trust does not have this key; the node that made it has.");
-	ag_log(ctx, AG_ERROR, "KEY-MATERIAL", "err=%s", ag_err_row(status)->name);
 	return status == AG_FEATURE_NOT_SUPPORTED ? ag_refuse(ctx, status, "key_spec",
 	    "/key_spec", "The root of trust does not make such keys.") :
 	    AG_GENERAL_FAILURE;

@@ -110,12 +110,13 @@ static bool
 still_stands(struct call *c)
 {
 	const Ag__Grant *g = &c->grant;
-	const struct iam_token *token = g->jti == NULL ? NULL :
+	bool ours = g->jti != NULL && g->issuer == NULL; /* others' we keep none of */
+	const struct iam_token *token = !ours ? NULL :
 	    iam_token_find(c->iam, g->jti);
 
 	c->node = iam_node_find(c->iam, g->actor_id);
 	return c->node != NULL && c->node->hold == NULL &&
-	    iam_standing(c->node, c->now) == IAM_STANDS && (g->jti == NULL ||
+	    iam_standing(c->node, c->now) == IAM_STANDS && (!ours ||
 	    (token != NULL && token->revoked_at == 0 &&
 	    c->now < token->expires_at));
 }

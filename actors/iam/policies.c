@@ -238,9 +238,10 @@ struct job {
 	char *signature;     /* NULL: none */
 	uint64_t restored_from; /* 0: it is a new text */
 	struct ag_rules_findings found;
-	/* What the set is to be made of; none: only the text is checked. The
-	 * directory's, under the tenant's lock. */
+	/* What the set is to be made of; none: only the text is checked. Copies:
+	 * what another node changes is taken while the worker reads. */
 	struct ag_rules_doc docs[AG_RULES_DOCS_MAX];
+	char *copies;
 	size_t doc_count;
 	bool compiles;
 	struct ag_rules *rules;
@@ -256,6 +257,7 @@ job_free(struct job *job)
 	free(job->text);
 	free(job->reason);
 	free(job->signature);
+	free(job->copies);
 	free(job);
 }
 
@@ -425,6 +427,41 @@ check_room(const struct iam *iam, struct ag_ctx *ctx,
 	return all > IAM_RULES_BYTES_MAX ? AG_FULL : AG_OK;
 }
 
+static char *
+copy(char **to, const char *bytes, size_t len)
+{
+	char *at = memcpy(*to, bytes, len);
+
+	at[len] = '\0';
+	*to += len + 1;
+	return at;
+}
+
+/* The documents that are in force, but for the one that changes. */
+static bool
+copy_docs(struct job *job, const struct iam_rulebook *book,
+    const struct iam_doc *but)
+{
+	const struct iam_doc *first = book == NULL ? NULL : book->docs, *d;
+	size_t bytes = 1;
+	char *to;
+
+	for (d = first; d != NULL; d = d->next)
+		if (d != but && d->text != NULL)
+			bytes += strlen(d->name) + d->len + 2;
+	if ((to = job->copies = malloc(bytes)) == NULL)
+		return false;
+	for (d = first; d != NULL; d = d->next)
+		if (d != but && d->text != NULL) {
+			struct ag_rules_doc *doc = &job->docs[job->doc_count++];
+
+			doc->name = copy(&to, d->name, strlen(d->name));
+			doc->text = copy(&to, d->text, d->len);
+			doc->len = d->len;
+		}
+	return true;
+}
+
 static ag_then on_checked;
 
 /* To the worker, with the other documents that are in force. */
@@ -432,20 +469,17 @@ static ag_err
 change(struct iam *iam, struct ag_ctx *ctx, const struct iam_tenant *tenant,
     const struct iam_doc *doc, struct job *job)
 {
-	const struct iam_doc *d = tenant->book == NULL ? NULL :
-	    tenant->book->docs;
 	ag_err err;
 
 	if (job == NULL)
 		return AG_NO_MEMORY;
-	if ((err = check_room(iam, ctx, tenant, doc, job)) != AG_OK) {
+	err = check_room(iam, ctx, tenant, doc, job);
+	if (err == AG_OK && !copy_docs(job, tenant->book, doc))
+		err = AG_NO_MEMORY;
+	if (err != AG_OK) {
 		job_free(job);
 		return err;
 	}
-	for (; d != NULL; d = d->next)
-		if (d != doc && d->text != NULL)
-			job->docs[job->doc_count++] = (struct ag_rules_doc){
-				d->name, d->text, d->len };
 	job->compiles = true;
 	return start(ctx, job, on_checked);
 }

@@ -243,7 +243,9 @@ all_signed(const struct iam *iam, struct ag_ctx *ctx,
 	if (!iam->signers.enforce)
 		return true;
 	for (const struct iam_doc *d = tenant->book->docs; d != NULL; d = d->next)
-		good = (d->text == NULL ||
+		/* A deletion of what was signed is signed, too: a forbid does
+		 * not just vanish. */
+		good = ((d->text == NULL && d->signed_version == 0) ||
 		    iam_signed_stands(iam, ctx, tenant, d)) && good;
 	return good;
 }

@@ -102,12 +102,29 @@ resolve_tool(struct call *c)
 	c->target.label_count = 1;
 }
 
+/* A batch is what its items are; NULL: they are nothing that may be batched. */
+static const char *
+name_op(const struct call *c)
+{
+	static const char *const batched[] = { "sign", "verify", "encrypt",
+		"decrypt" };
+
+	if ((c->op->flags & AG_OP_EITEM) == 0)
+		return c->op->op;
+	for (size_t i = 0; i < sizeof(batched) / sizeof(batched[0]); i++)
+		if (c->rq->scope_op != NULL &&
+		    strcmp(c->rq->scope_op, batched[i]) == 0)
+			return batched[i];
+	return NULL;
+}
+
 static void
 resolve(struct call *c)
 {
 	const struct ag_operation *op = c->op;
 	const char *selector = c->rq->selector;
 
+	c->scope_op = name_op(c);
 	c->grant.resource_type = op->kind == AG_KIND_ANY ? NULL :
 	    (char *)ag_kind_name(op->kind);
 	if ((op->flags & AG_OP_ALL) != 0 || op->kind == AG_KIND_ANY) {
@@ -258,18 +275,8 @@ check_quota(struct call *c)
 static ag_err
 check_op(struct call *c)
 {
-	static const char *const batched[] = { "sign", "verify", "encrypt",
-		"decrypt" };
-
-	c->scope_op = c->op->op;
-	if ((c->op->flags & AG_OP_EITEM) == 0)
+	if (c->scope_op != NULL)
 		return AG_OK;
-	for (size_t i = 0; i < sizeof(batched) / sizeof(batched[0]); i++)
-		if (c->rq->scope_op != NULL &&
-		    strcmp(c->rq->scope_op, batched[i]) == 0) {
-			c->scope_op = batched[i];
-			return AG_OK;
-		}
 	return REFUSE(c, AG_INVALID_FIELD, "unknown_value", "/operation",
 	    "The operation of a batch is sign, verify, encrypt or decrypt.");
 }

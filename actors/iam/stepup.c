@@ -274,7 +274,8 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 
 	if (challenge->spent)
 		ag_metric_add(c->ctx, IAM_M_REPLAYS, 1);
-	if (challenge->spent || challenge->tries >= IAM_CHALLENGE_TRIES)
+	if (challenge->spent || (!challenge->answered &&
+	    challenge->tries >= IAM_CHALLENGE_TRIES))
 		return failed(c, "challenge_spent",
 		    "The challenge was answered, or tried too often.");
 	if (memcmp(challenge->digest, c->step_up_digest, 32) != 0)

@@ -104,9 +104,10 @@ keys_rotate_counted(struct ag_ctx *ctx, struct hot *hot)
 /* ------------------------------------------------------------------ one turn */
 
 static void
-failed(struct ag_ctx *ctx, const struct turn *turn, ag_err err)
+failed(struct ag_ctx *ctx, const struct turn *turn, const struct hot *hot,
+    ag_err err)
 {
-	if (keys_elsewhere(ctx, err))
+	if (hot != NULL && hot->stored->elsewhere && keys_elsewhere(ctx, err))
 		return; /* the turn of the node that made it */
 	ag_log(ctx, AG_ERROR, "KEY-ROTATE-FAILED", "key=%s version=%u err=%s again_ms=%d",
 	    turn->id, turn->version, ag_err_row(err)->name, ROTATE_AGAIN_MS);
@@ -125,7 +126,7 @@ on_rotated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	if (status == AG_CONFLICT) /* somebody else changed it first: look again */
 		return AG_OK;
 	if (status != AG_OK) {
-		failed(ctx, turn, status);
+		failed(ctx, turn, hot, status);
 		return AG_OK;
 	}
 	ag_metric_add(ctx, METRIC_ROTATED, 1);
@@ -187,7 +188,7 @@ on_made(void *state, struct ag_ctx *ctx, ag_err status, const void *msg, void *m
 	if (err == AG_PENDING)
 		return err;
 	hot->rotating = false;
-	failed(ctx, turn, err);
+	failed(ctx, turn, hot, err);
 	return AG_OK;
 }
 
@@ -216,7 +217,7 @@ begin(struct keys *k, struct ag_ctx *ctx, const char *id)
 	    sizeof(turn));
 	hot->rotating = err == AG_PENDING;
 	if (err != AG_PENDING)
-		failed(ctx, &turn, err);
+		failed(ctx, &turn, hot, err);
 }
 
 void

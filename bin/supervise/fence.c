@@ -88,6 +88,11 @@ add(struct fence *out, unsigned how, const char *path)
 {
 	size_t size = strlen(path) + 1;
 
+	for (unsigned i = 0; i < out->count; i++)
+		if (strcmp(out->rows[i].path, path) == 0) {
+			out->rows[i].how |= how;
+			return AG_OK;
+		}
 	if (out->count == FENCE_ROWS_MAX || used + size > sizeof(paths))
 		return AG_FULL;
 	memcpy(paths + used, path, size);

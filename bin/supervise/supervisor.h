@@ -231,7 +231,7 @@ void ag_child_level(struct supervisor *sup, struct child *child,
 ag_err ag_random_bytes(void *out, size_t len) AG_MUST;
 
 /* ---- fence.c: what a process may see of the file system */
-enum { FENCE_ROWS_MAX = 96 };
+enum { FENCE_ROWS_MAX = 256 }; /* a file may have a folder of its own */
 struct fence {
 	struct ag_fence rows[FENCE_ROWS_MAX];
 	size_t count;
