@@ -143,12 +143,12 @@ write_file(struct audit *a, struct ag_ctx *ctx)
 
 /* ------------------------------------------------------------------- asking */
 
-/* Ready means that verify finds its keys, and that what is redacted can be
- * joined. */
+/* Ready means that verify finds its keys, that what is redacted can be joined,
+ * and that there is room. */
 static void
 set_ready(const struct audit *a, struct ag_ctx *ctx)
 {
-	if (a->keys_written && a->redact.key != NULL)
+	if (a->keys_written && a->redact.key != NULL && !a->full)
 		ag_set_ready(ctx, true, NULL);
 }
 

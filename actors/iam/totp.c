@@ -256,10 +256,10 @@ iam_totp_claimed(struct iam *iam, ag_err status, const void *msg,
 }
 
 static bool
-is_claimed(const struct iam_totp *totp, const uint8_t *request, uint64_t step)
+is_claimed(const struct iam_totp *of, const uint8_t *request, uint64_t step)
 {
-	return totp->claim_step == step && memcmp(totp->claim_of, request,
-	    sizeof(totp->claim_of)) == 0;
+	return of->claim_step == step && memcmp(of->claim_of, request,
+	    sizeof(of->claim_of)) == 0;
 }
 
 ag_err
