@@ -42,7 +42,7 @@ struct link {
 	char prefix[LINK_PREFIX_MAX + 1];
 	const char *address, *user;
 	struct ag_secret *password; /* NULL: none */
-	TAILQ_HEAD(, pending) calls;
+	TAILQ_HEAD(pendings, pending) calls;
 	unsigned calls_count;
 };
 

@@ -30,7 +30,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FILES = {
     "policy/scope.c": ["policy/scope_test"],
     "policy/roles.c": ["policy/scope_test"],
-    "policy/signed.c": ["policy/statement_test"],
     "policy/weigh.c": ["actors/risk_score_test", "actors/risk_test"],
     "actors/approvals/state.c": ["actors/approvals_test"],
     "actors/iam/check.c": ["actors/iam_check_test", "actors/iam_agents_test"],

@@ -253,6 +253,17 @@ test_one_form(void **state)
 }
 
 static void
+test_no_statement(void **state)
+{
+	static const char *const texts[] = { "", ".", "..", "a", "a.b", "a.b.c",
+		"eyJhIjoxfQ.eyJhIjoxfQ." };
+	struct ag_signed said;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_false(ag_signed_read(texts[i], &said));
+}
+
+static void
 test_keys(void **state)
 {
 	char id[AG_SIGNED_HEX_SIZE], *pem;
@@ -293,6 +304,9 @@ test_unsayable(void **state)
 	NOT(odd.expires_at = 0);
 	NOT(odd.signer[0] = 'X');
 	NOT(odd.sha256[63] = '\0');
+	odd = base;
+	odd.version = 1; /* the first of a document */
+	assert_true(ag_signed_make(&odd, key, text));
 }
 
 int
@@ -302,7 +316,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_round_trip), T(test_what_is_bound), T(test_signers),
 		T(test_gone), T(test_no_byte_is_free), T(test_one_form),
-		T(test_keys), T(test_unsayable),
+		T(test_no_statement), T(test_keys), T(test_unsayable),
 	};
 
 	return cmocka_run_group_tests_name("policy_signed", tests, NULL, NULL);
