@@ -347,6 +347,17 @@ on_refused(void *state, struct ag_ctx *ctx, const void *msg)
 
 /* ---------------------------------------------------------------- the disk */
 
+/* A spare came, or a record found room for a segment by itself. */
+static void
+look_for_room(struct audit *a, struct ag_ctx *ctx)
+{
+	if (!a->full || !ag_seglog_is_roomy(a->log))
+		return;
+	a->full = false;
+	ag_set_ready(ctx, true, "");
+	ag_log(ctx, AG_WARN, "AUDIT-ROOM", "full=no");
+}
+
 static ag_err
 spare_work(void *job)
 {
@@ -361,14 +372,10 @@ spare_done(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 
 	(void)msg;
 	ag_seglog_spare_done(a->log, memo, status);
-	if (status == AG_OK && a->full) {
-		a->full = false;
-		ag_set_ready(ctx, true, "");
-		ag_log(ctx, AG_WARN, "AUDIT-ROOM", "full=no");
-	} else if (status != AG_OK) {
+	look_for_room(a, ctx);
+	if (status != AG_OK)
 		ag_log(ctx, AG_ERROR, "AUDIT-NO-SPARE", "error=%s",
 		    ag_err_row(status)->name);
-	}
 	free(memo);
 	return AG_OK;
 }
@@ -440,6 +447,7 @@ on_second(void *state, struct ag_ctx *ctx)
 	ag_metric_set(ctx, M_REDACTED, a->redact.count);
 	seen_tick(a, ctx);
 	retain_tick(a, ctx);
+	look_for_room(a, ctx);
 	if (a->full) {
 		ag_set_ready(ctx, false, "no space for the audit log");
 		make_spare(a, ctx);

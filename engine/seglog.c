@@ -112,11 +112,16 @@ ag_seglog_spare_make(const struct ag_seglog_spare *spare)
 }
 
 bool
+ag_seglog_is_roomy(const struct ag_seglog *log)
+{
+	return log->spare_bytes != 0 ||
+	    log->offset + log->len < log->size / SPARE_AT_DIVISOR;
+}
+
+bool
 ag_seglog_spare_due(struct ag_seglog *log, struct ag_seglog_spare *spare)
 {
-	if (log->spare_bytes != 0 || log->spare_making)
-		return false;
-	if (log->offset + log->len < log->size / SPARE_AT_DIVISOR)
+	if (log->spare_making || ag_seglog_is_roomy(log))
 		return false;
 	spare->bytes = log->size * GROWTH;
 	if (spare->bytes > log->segment_bytes)

@@ -161,6 +161,9 @@ struct ag_seglog_spare {
 	char path[AG_SEG_PATH_MAX];
 	uint64_t bytes;
 };
+/* Nothing has to be made for what comes next: a spare is there, or most of the
+ * segment. */
+bool ag_seglog_is_roomy(const struct ag_seglog *log);
 /* True if it is time to make one: fills in what ag_seglog_spare_make needs. */
 bool ag_seglog_spare_due(struct ag_seglog *log, struct ag_seglog_spare *spare);
 /* Blocks; touches nothing but the file. AG_FULL: no space on the device. */
