@@ -172,6 +172,8 @@ test_no_byte_is_free(void **state)
 		assert_int_not_equal(check(text, &wanted), AG_SIGNED_OK);
 		text[i] = '\0';
 		assert_int_not_equal(check(text, &wanted), AG_SIGNED_OK);
+		text[i] = '!'; /* no base64 at all */
+		assert_int_not_equal(check(text, &wanted), AG_SIGNED_OK);
 		text[i] = was;
 	}
 	assert_int_equal(check(text, &wanted), AG_SIGNED_OK);
