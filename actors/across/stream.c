@@ -130,6 +130,18 @@ set_security(struct ag_ctx *ctx, rd_kafka_conf_t *conf)
 
 /* ------------------------------------------------------------- its callbacks */
 
+/* Where the partition ends now. "latest" would be looked up later, and what comes
+ * until then would be passed over. */
+static int64_t
+end_of(const struct stream *stream, const rd_kafka_topic_partition_t *part)
+{
+	int64_t low, high;
+
+	return rd_kafka_query_watermark_offsets(stream->consumer, part->topic,
+	    part->partition, &low, &high, TIMES_MS) ==
+	    RD_KAFKA_RESP_ERR_NO_ERROR ? high : RD_KAFKA_OFFSET_INVALID;
+}
+
 /* Back by the longest window, so that what is counted in it is whole; not
  * ahead of what is settled. */
 static void
@@ -154,7 +166,7 @@ set_back(struct stream *stream, rd_kafka_topic_partition_list_t *parts)
 		if (at >= 0 && (*from < 0 || at < *from))
 			*from = at;
 		else if (*from < 0)
-			*from = RD_KAFKA_OFFSET_INVALID; /* committed, or the end */
+			*from = end_of(stream, &parts->elems[i]);
 	}
 	rd_kafka_topic_partition_list_destroy(settled);
 }
