@@ -131,15 +131,18 @@ set_security(struct ag_ctx *ctx, rd_kafka_conf_t *conf)
 /* ------------------------------------------------------------- its callbacks */
 
 /* Where the partition ends now. "latest" would be looked up later, and what comes
- * until then would be passed over. */
+ * until then would be passed over. Who does not answer is not asked again for the
+ * next partition: this waits. */
 static int64_t
-end_of(const struct stream *stream, const rd_kafka_topic_partition_t *part)
+end_of(const struct stream *stream, const rd_kafka_topic_partition_t *part,
+    bool *answers)
 {
 	int64_t low, high;
 
-	return rd_kafka_query_watermark_offsets(stream->consumer, part->topic,
-	    part->partition, &low, &high, TIMES_MS) ==
-	    RD_KAFKA_RESP_ERR_NO_ERROR ? high : RD_KAFKA_OFFSET_INVALID;
+	*answers = *answers && rd_kafka_query_watermark_offsets(
+	    stream->consumer, part->topic, part->partition, &low, &high,
+	    TIMES_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	return *answers ? high : RD_KAFKA_OFFSET_INVALID;
 }
 
 /* Back by the longest window, so that what is counted in it is whole; not
@@ -151,7 +154,7 @@ set_back(struct stream *stream, rd_kafka_topic_partition_list_t *parts)
 	    rd_kafka_topic_partition_list_copy(parts);
 	int64_t since = ag_now_ms(stream->ctx) - stream->rewind_ms;
 	bool known = rd_kafka_committed(stream->consumer, settled, TIMES_MS) ==
-	    RD_KAFKA_RESP_ERR_NO_ERROR;
+	    RD_KAFKA_RESP_ERR_NO_ERROR, answers = true;
 
 	for (int i = 0; i < parts->cnt; i++)
 		parts->elems[i].offset = since;
@@ -166,7 +169,7 @@ set_back(struct stream *stream, rd_kafka_topic_partition_list_t *parts)
 		if (at >= 0 && (*from < 0 || at < *from))
 			*from = at;
 		else if (*from < 0)
-			*from = end_of(stream, &parts->elems[i]);
+			*from = end_of(stream, &parts->elems[i], &answers);
 	}
 	rd_kafka_topic_partition_list_destroy(settled);
 }
