@@ -123,6 +123,8 @@ deliver(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	if (g != NULL) {
 		event.rate = g->rate;
 		event.n_rate = g->n_rate;
+		event.has_under_way = g->has_under_way;
+		event.under_way = g->under_way;
 	}
 	if (b->slot != AG_SLOT_NONE) {
 		deliver_to(ctx, b->slot, &event);

@@ -2,7 +2,7 @@
 /*
  * iam: who is asking, for whom, and whether they may.
  * Hears operations (plane), its own operations judged and challenge_ask (risk),
- * ruling_order and act_ask (responder), jwks_ask (plane), standing_ask (history), policy_offer_ask (watcher). Says
+ * ruling_order and act_ask (responder), jwks_ask and request_ended_event (plane), standing_ask (history), policy_offer_ask (watcher). Says
  * operations with a grant (risk), evaluate_ask (evaluator),
  * facts (journal), outcomes (audit).
  * Keeps the directory of tenants, principals, agents, tokens and keys in
@@ -12,6 +12,7 @@
 #include "iam/iam.h"
 #include "iam/rates.h"
 #include "iam/shares.h"
+#include "iam/under_way.h"
 
 #include <aegis/event.h>
 
@@ -50,6 +51,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_signers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_regions_init(iam, ctx)) != AG_OK ||
 	    (err = iam_agreed_init(iam)) != AG_OK ||
+	    (err = iam_under_way_new(&iam->under_way)) != AG_OK ||
 	    (err = iam_load(iam, ctx)) != AG_OK ||
 	    (err = ag_every(ctx, SWEEP_MS, iam_sweep)) != AG_OK ||
 	    (err = ag_every(ctx, CLOCK_LOOK_MS, iam_clock_look)) != AG_OK)
@@ -85,6 +87,7 @@ fini(void *state, struct ag_ctx *ctx)
 	iam_signers_fini(iam);
 	iam_regions_fini(iam);
 	free(iam->agreed);
+	iam_under_way_free(&iam->under_way);
 	iam_cache_fini(&iam->cache);
 	iam_keyring_fini(&iam->ring);
 	iam_directory_fini(iam);
@@ -156,6 +159,7 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_CHALLENGE_ANSWER, iam_on_challenge_answer },
 	{ AG_MSG_JWKS_ASK, iam_on_jwks },
 	{ AG_MSG_STANDING_ASK, iam_on_standing },
+	{ AG_MSG_REQUEST_ENDED_EVENT, iam_on_request_ended },
 	{ AG_MSG_SHARED_GOT_EVENT, iam_on_shared_got },
 	{ AG_MSG_SHARED_STATE_EVENT, iam_on_shared_state },
 };

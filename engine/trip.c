@@ -330,6 +330,16 @@ expired(struct ag_ctx *ctx, const struct ag_trip *trip)
 	    trip->grant->deadline_ms < now);
 }
 
+/* Its time is over by a policy, and its asker still waits to hear of it. */
+static bool
+is_short(struct ag_ctx *ctx, const struct ag_trip *trip)
+{
+	return trip->grant != NULL && trip->grant->has_short_deadline &&
+	    trip->grant->short_deadline && ag_is_operation(trip->type) &&
+	    (trip->env->deadline_ms == 0 ||
+	    ag_mono_ms(ctx) <= trip->env->deadline_ms);
+}
+
 void
 trip_start(struct ag_ctx *ctx, struct ag_trip *trip)
 {
@@ -342,6 +352,12 @@ trip_start(struct ag_ctx *ctx, struct ag_trip *trip)
 		    trip->type, ag_slot_name(ctx, trip->from));
 		trip->ended = true;
 		trip_end(ctx, trip);
+		return;
+	}
+	if (expired(ctx, trip) && is_short(ctx, trip)) {
+		trip_leave(ctx, ag_refuse(ctx, AG_DEADLINE_EXCEEDED,
+		    "constraint_timeout", NULL,
+		    "it took longer than a policy lets it take"));
 		return;
 	}
 	if (expired(ctx, trip)) {

@@ -63,6 +63,8 @@ ag_recorded_ask(const Ag__Event *e, struct ag_recorded_room *room,
 	out->stepped_up = in->stepped_up;
 	out->break_glass = in->has_break_glass && in->break_glass;
 	out->items = in->items;
+	out->bytes = in->bytes;
+	out->under_way = in->under_way;
 	out->has_since_step_up = in->has_since_step_up_ms;
 	out->since_step_up_ms = in->since_step_up_ms;
 	out->has_since_approval = in->has_since_approval_ms;
@@ -78,7 +80,8 @@ ag_recorded_whole(const Ag__Event *e, const struct ag_rules *rules)
 {
 	const Ag__PolicyInput *in = e->policy;
 
-	if (in == NULL || (in->recent == NULL && ag_rules_wants_recent(rules)))
+	if (in == NULL || (in->recent == NULL && ag_rules_wants_recent(rules)) ||
+	    (!in->has_under_way && ag_rules_wants_under_way(rules)))
 		return false;
 	return in->about != AG_RULES_KEY || (in->has_unknown && in->unknown) ||
 	    in->state != NULL;

@@ -48,6 +48,12 @@ name_policy(struct ag_rules *rules, size_t i)
 	if (ag_cedar_policy_annotation(rules->set, i, "approval", &value) &&
 	    !ag_rules_need_parse(value.p, value.len, &p->need))
 		return AG_CEDAR_INVALID;
+	if (ag_cedar_policy_annotation(rules->set, i, "constraint", &value) &&
+	    (p->constraint = ag_rules_constraint(value.p, value.len)) == NULL)
+		return AG_CEDAR_INVALID;
+	if (ag_cedar_policy_annotation(rules->set, i, "timeout", &value) &&
+	    !ag_rules_timeout_parse(value.p, value.len, &p->timeout_ms))
+		return AG_CEDAR_INVALID;
 	p->need.rule = p->name;
 	if (ag_cedar_policy_annotation(rules->set, i, "reason", &value) &&
 	    (p->reason = strndup(value.p, value.len)) == NULL)
@@ -108,6 +114,7 @@ fill(struct ag_rules *rules, const struct ag_rules_doc *docs, size_t count)
 	    (err = ag_cedar_set_compile(rules->set)) != AG_CEDAR_OK)
 		return err;
 	rules->wants_recent = any_looks_at(rules->set, "recent");
+	rules->wants_under_way = any_looks_at(rules->set, "under_way");
 	rules->count = ag_cedar_set_count(rules->set);
 	rules->policies = calloc(rules->count + 1, sizeof(*rules->policies));
 	if (rules->policies == NULL)
@@ -179,6 +186,12 @@ ag_rules_wants_recent(const struct ag_rules *rules)
 	return rules->wants_recent;
 }
 
+bool
+ag_rules_wants_under_way(const struct ag_rules *rules)
+{
+	return rules->wants_under_way;
+}
+
 /* ----------------------------------------------------------------- decide */
 
 /* Of the same group the stricter word counts. False: there are too many. */
@@ -245,6 +258,11 @@ weigh_permits(const struct ag_rules *rules, bool break_glass,
 			strictest = strictness(p, lifted);
 		}
 		out->step_up |= p->step_up;
+		if (p->timeout_ms > 0 && (out->timeout_ms == 0 ||
+		    p->timeout_ms < out->timeout_ms)) {
+			out->timeout_ms = p->timeout_ms;
+			out->timeout_rule = p->name;
+		}
 		out->overridden |= lifted && p->need.quorum > 0;
 		if (p->need.quorum > 0 && !lifted && !add_need(out, &p->need)) {
 			out->rule = p->name; /* more than anybody can ask for */
@@ -266,6 +284,7 @@ weigh(const struct ag_rules *rules, bool break_glass,
     struct ag_rules_answer *out)
 {
 	const struct ag_cedar_answer *said = &out->said;
+	const struct ag_rules_policy *by;
 
 	if (said->allow) {
 		weigh_permits(rules, break_glass, said->reasons,
@@ -276,8 +295,11 @@ weigh(const struct ag_rules *rules, bool break_glass,
 		weigh_permits(rules, true, said->permits, said->permit_count,
 		    out);
 	} else if (said->reason_count > 0) {
-		out->rule = rules->policies[said->reasons[0]].name;
-		out->reason = rules->policies[said->reasons[0]].reason;
+		by = &rules->policies[said->reasons[0]];
+		out->rule = by->name;
+		out->reason = by->reason;
+		if (by->constraint != NULL)
+			out->reason_code = by->constraint;
 	}
 }
 
@@ -290,8 +312,8 @@ ag_rules_decide(const struct ag_rules *rules, const struct ag_rules_ask *ask,
 
 	memset(out, 0, sizeof(*out));
 	out->decision = AG_RULES_DENY;
-	if (!rules_request_make(&r, ask, rules->wants_recent, scratch,
-	    AG_RULES_SCRATCH / 2))
+	out->reason_code = "no_matching_rule";
+	if (!rules_request_make(&r, ask, rules, scratch, AG_RULES_SCRATCH / 2))
 		return;
 	ag_cedar_arena_over(&arena, (uint8_t *)scratch + AG_RULES_SCRATCH / 2,
 	    AG_RULES_SCRATCH / 2);

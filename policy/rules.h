@@ -26,6 +26,8 @@ enum {
 	AG_RULES_NEEDS_MAX = 4,              /* groups that one request can need */
 	AG_RULES_QUORUM_MAX = 10,
 	AG_RULES_WINDOW_S_MAX = 86400,
+	AG_RULES_TIMEOUT_MS_MIN = 10,        /* of @timeout */
+	AG_RULES_TIMEOUT_MS_MAX = 60000,
 };
 
 /* ----------------------------------------------------------------- schema */
@@ -97,8 +99,9 @@ bool ag_rules_overridable(const struct ag_rules *rules);
 /* Where the i-th policy begins in its document, and whether it forbids. */
 void ag_rules_place(const struct ag_rules *rules, size_t i, bool *forbid,
     const char **reason, uint32_t *line, uint32_t *column);
-/* Does any policy look at context.recent? */
+/* Does any policy look at context.recent, at context.under_way? */
 bool ag_rules_wants_recent(const struct ag_rules *rules);
+bool ag_rules_wants_under_way(const struct ag_rules *rules);
 /* "<document>/<@id or number>" of the i-th policy. */
 const char *ag_rules_name(const struct ag_rules *rules, size_t i);
 
@@ -161,6 +164,8 @@ struct ag_rules_ask {
 	bool stepped_up; /* it came with a second factor */
 	bool break_glass; /* what is @overridable gives way */
 	uint32_t items;  /* of a batch; 1 */
+	int64_t bytes;   /* of its body, as it travels inside */
+	int64_t under_way; /* the same that have not ended, with this one */
 	bool has_since_step_up;
 	int64_t since_step_up_ms; /* its last second factor that is remembered */
 	bool has_since_approval;
@@ -179,6 +184,14 @@ struct ag_rules_need {
 bool ag_rules_need_parse(const char *text, size_t len,
     struct ag_rules_need *out);
 
+/* Reads the value of @timeout, "200ms" or "2s". False: it is none. */
+bool ag_rules_timeout_parse(const char *text, size_t len, unsigned *ms);
+/* The reason_code of a forbid with @constraint of this value; NULL: there is
+ * no such constraint. */
+const char *ag_rules_constraint(const char *value, size_t len);
+/* Is it the reason_code of what policies denied? NULL is none. */
+bool ag_rules_is_denial(const char *reason_code);
+
 /* In the order of the lattice: of several, the first wins. */
 enum ag_rules_decision {
 	AG_RULES_DENY, AG_RULES_APPROVAL, AG_RULES_STEP_UP, AG_RULES_ALLOW,
@@ -189,6 +202,9 @@ struct ag_rules_answer {
 	enum ag_rules_decision decision;
 	const char *rule;   /* the one that decided; NULL: none matched */
 	const char *reason; /* its @reason, or NULL */
+	const char *reason_code; /* of a deny: "no_matching_rule", or a constraint's */
+	unsigned timeout_ms; /* it is to be over by then; 0: as ever */
+	const char *timeout_rule;
 	/* AG_RULES_APPROVAL: all of these, one a group; and a second factor
 	 * besides where a permit that matched says so. */
 	struct ag_rules_need needs[AG_RULES_NEEDS_MAX];

@@ -165,6 +165,38 @@ check_overridable(struct checking *c, size_t i, struct ag_cedar_str value)
 		    "with @approval; there is nothing else to override");
 }
 
+static void
+check_constraint(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (!info.forbid)
+		add_policy(c, i, "@constraint stands at a forbid: it says what "
+		    "its refusal is about");
+	else if (ag_rules_constraint(value.p, value.len) == NULL)
+		add_policy(c, i, "@constraint is \"rate\", \"bytes\", "
+		    "\"operations\" or \"concurrency\", not \"%.*s\"",
+		    (int)(value.len > 40 ? 40 : value.len), value.p);
+}
+
+static void
+check_timeout(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+	unsigned ms;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (info.forbid)
+		add_policy(c, i, "@timeout stands at a permit; a forbid lets "
+		    "nothing take any time");
+	else if (!ag_rules_timeout_parse(value.p, value.len, &ms))
+		add_policy(c, i, "@timeout is \"200ms\" or \"2s\", from %dms to "
+		    "%ds, not \"%.*s\"", AG_RULES_TIMEOUT_MS_MIN,
+		    AG_RULES_TIMEOUT_MS_MAX / 1000,
+		    (int)(value.len > 40 ? 40 : value.len), value.p);
+}
+
 static const struct {
 	const char *name;
 	void (*check)(struct checking *c, size_t i, struct ag_cedar_str value);
@@ -176,6 +208,8 @@ static const struct {
 	{ "step_up", check_step_up, NULL },
 	{ "approval", check_approval, NULL },
 	{ "overridable", check_overridable, NULL },
+	{ "constraint", check_constraint, NULL },
+	{ "timeout", check_timeout, NULL },
 	{ "max_ttl", NULL, "nothing looks at @max_ttl yet" },
 };
 
@@ -191,7 +225,7 @@ check_annotation(struct checking *c, size_t i, struct ag_cedar_str name,
 	if (at == count)
 		add_policy(c, i, "@%.*s means nothing here; known are @id, "
 		    "@reason, @description, @step_up, @approval, "
-		    "@overridable",
+		    "@overridable, @constraint, @timeout",
 		    (int)(name.len > 40 ? 40 : name.len), name.p);
 	else if (annotations[at].refused != NULL)
 		add_policy(c, i, "@%s: %s", annotations[at].name,

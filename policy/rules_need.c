@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What @approval says: "<role>[, quorum N][, window D]". */
+/* What annotations say: @approval "<role>[, quorum N][, window D]", @timeout
+ * "200ms", @constraint "rate". */
 #include "rules.h"
 
 #include <stdint.h>
@@ -32,24 +33,84 @@ number(const char *text, unsigned long max, unsigned *out, const char **end)
 	return n > 0 && n <= max;
 }
 
+struct unit {
+	const char *name;
+	unsigned times;
+};
+
+/* A number with one of these units, all of it at most max. */
+static bool
+measure(const char *text, const struct unit *units, unsigned long max,
+    unsigned *out)
+{
+	const char *end;
+
+	if (!number(text, max, out, &end))
+		return false;
+	for (; units->name != NULL; units++)
+		if (strcmp(end, units->name) == 0) {
+			uint64_t all = (uint64_t)*out * units->times;
+
+			*out = (unsigned)all;
+			return all <= max;
+		}
+	return false;
+}
+
 /* 90s 15m 1h 1d */
 static bool
 window(const char *text, unsigned *out)
 {
-	static const struct { char unit; unsigned seconds; } units[] = {
-		{ 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	const char *end;
+	static const struct unit units[] = { { "s", 1 }, { "m", 60 },
+		{ "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
 
-	if (!number(text, AG_RULES_WINDOW_S_MAX, out, &end))
+	return measure(text, units, AG_RULES_WINDOW_S_MAX, out);
+}
+
+bool
+ag_rules_timeout_parse(const char *text, size_t len, unsigned *ms)
+{
+	static const struct unit units[] = { { "ms", 1 }, { "s", 1000 },
+		{ NULL, 0 } };
+	char copy[16];
+
+	if (len == 0 || len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
 		return false;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (end[0] == units[i].unit && end[1] == '\0') {
-			uint64_t s = (uint64_t)*out * units[i].seconds;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return measure(copy, units, AG_RULES_TIMEOUT_MS_MAX, ms) &&
+	    *ms >= AG_RULES_TIMEOUT_MS_MIN;
+}
 
-			*out = (unsigned)s;
-			return s <= AG_RULES_WINDOW_S_MAX;
-		}
-	return false;
+static const struct {
+	const char *value, *reason_code;
+} constraints[] = {
+	{ "rate", "constraint_rate" },
+	{ "bytes", "constraint_bytes" },
+	{ "operations", "constraint_operations" },
+	{ "concurrency", "constraint_concurrency" },
+};
+enum { CONSTRAINTS = sizeof(constraints) / sizeof(constraints[0]) };
+
+const char *
+ag_rules_constraint(const char *value, size_t len)
+{
+	for (size_t i = 0; i < CONSTRAINTS; i++)
+		if (strlen(constraints[i].value) == len &&
+		    memcmp(constraints[i].value, value, len) == 0)
+			return constraints[i].reason_code;
+	return NULL;
+}
+
+bool
+ag_rules_is_denial(const char *reason_code)
+{
+	if (reason_code == NULL)
+		return false;
+	for (size_t i = 0; i < CONSTRAINTS; i++)
+		if (strcmp(constraints[i].reason_code, reason_code) == 0)
+			return true;
+	return strcmp(reason_code, "no_matching_rule") == 0;
 }
 
 static const char *

@@ -6,11 +6,13 @@
  */
 #include "rules_request.h"
 
+#include "rules_set.h"
+
 #include <string.h>
 
 #define DAY_MS INT64_C(86400000)
 
-enum { FIELDS_MAX = 12, PARENTS_MAX = 64 /* roles, or the one above */ };
+enum { FIELDS_MAX = 16, PARENTS_MAX = 64 /* roles, or the one above */ };
 
 struct fields {
 	struct ag_cedar_field at[FIELDS_MAX];
@@ -202,7 +204,7 @@ recent(struct rules_request *r, const struct ag_rules_recent *n,
 
 static bool
 context(struct rules_request *r, const struct ag_rules_ask *ask,
-    bool with_recent)
+    const struct ag_rules *rules)
 {
 	struct fields f = { .count = 0 };
 	struct ag_cedar_value source, counts;
@@ -213,7 +215,7 @@ context(struct rules_request *r, const struct ag_rules_ask *ask,
 		    AG_CEDAR_OK)
 			return false;
 	}
-	if (with_recent && !recent(r, &ask->recent, &counts))
+	if (rules->wants_recent && !recent(r, &ask->recent, &counts))
 		return false;
 	put(&f, "at", ag_cedar_datetime(ask->at_ms));
 	put_text(&f, "weekday", weekday(ask->at_ms));
@@ -222,14 +224,17 @@ context(struct rules_request *r, const struct ag_rules_ask *ask,
 	put(&f, "credential_age", ag_cedar_duration(ask->credential_age_ms));
 	put(&f, "stepped_up", ag_cedar_bool(ask->stepped_up));
 	put(&f, "items", ag_cedar_long(ask->items));
+	put(&f, "bytes", ag_cedar_long(ask->bytes));
 	if (ask->has_since_step_up)
 		put(&f, "since_step_up",
 		    ag_cedar_duration(ask->since_step_up_ms));
 	if (ask->has_since_approval)
 		put(&f, "since_approval",
 		    ag_cedar_duration(ask->since_approval_ms));
-	if (with_recent)
+	if (rules->wants_recent)
 		put(&f, "recent", counts);
+	if (rules->wants_under_way)
+		put(&f, "under_way", ag_cedar_long(ask->under_way));
 	return record(r, &f, &r->request.context);
 }
 
@@ -249,14 +254,14 @@ action(struct rules_request *r, const struct ag_rules_ask *ask)
 
 bool
 rules_request_make(struct rules_request *r, const struct ag_rules_ask *ask,
-    bool with_recent, void *bytes, size_t size)
+    const struct ag_rules *rules, void *bytes, size_t size)
 {
 	memset(r, 0, sizeof(*r));
 	if ((r->entities = ag_cedar_entities_over(bytes, size)) == NULL)
 		return false;
 	r->arena = ag_cedar_entities_arena(r->entities);
 	if (!add_party(r, ask, &ask->principal) || !action(r, ask) ||
-	    !resource(r, ask) || !context(r, ask, with_recent))
+	    !resource(r, ask) || !context(r, ask, rules))
 		return false;
 	r->request.principal = link_uid(&ask->principal.links[0]);
 	return ag_cedar_entities_close(r->entities, NULL) == AG_CEDAR_OK;

@@ -11,9 +11,9 @@ struct rules_request {
 	struct ag_cedar_arena *arena;
 };
 
-/* False: the memory is too small for it. Borrows the ask's texts. Counts are
- * left out where no policy looks at them. */
+/* False: the memory is too small for it. Borrows the ask's texts. What is
+ * counted is left out where the set does not look at it. */
 bool rules_request_make(struct rules_request *r, const struct ag_rules_ask *ask,
-    bool with_recent, void *bytes, size_t size);
+    const struct ag_rules *rules, void *bytes, size_t size);
 
 #endif

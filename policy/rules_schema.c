@@ -55,7 +55,11 @@ static const char head[] =
     "    since_approval?: duration, // since people last agreed to the same, in\n"
     "                              // the last day: principal, action, resource\n"
     "    recent: Recent,\n"
-    "    items: Long               // of a batch, else 1\n"
+    "    items: Long,              // of a batch, else 1\n"
+    "    bytes: Long,              // of the request's body, without names and\n"
+    "                              // base64\n"
+    "    under_way: Long           // requests of this principal, action and\n"
+    "                              // resource that have not ended, with this one\n"
     "  };\n"
     "\n"
     "  action \"read\", \"use\", \"manage\", \"destroy\";\n";

@@ -10,6 +10,8 @@ struct ag_rules_policy {
 	char *reason; /* NULL: none */
 	bool step_up;
 	bool overridable;
+	const char *constraint; /* the reason_code of its deny; NULL: none of its own */
+	unsigned timeout_ms;    /* 0: none */
 	struct ag_rules_need need; /* quorum 0: none */
 };
 /* Counts it, and keeps it if there is room; the last place is for an error: it
@@ -21,7 +23,7 @@ struct ag_rules {
 	struct ag_cedar_set *set;
 	struct ag_rules_policy *policies; /* by the set's index */
 	size_t count;
-	bool wants_recent;
+	bool wants_recent, wants_under_way;
 };
 
 #endif

@@ -193,11 +193,12 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 {
 	static const char *const known[] = { "at", "source", "plane",
 		"credential_age_s", "stepped_up", "items", "since_step_up_s",
-		"since_approval_s", "recent", NULL };
+		"since_approval_s", "recent", "bytes", "under_way", NULL };
 	const json_t *age = json_object_get(said, "credential_age_s"),
 	    *since = json_object_get(said, "since_step_up_s"),
 	    *agreed = json_object_get(said, "since_approval_s"),
-	    *items = json_object_get(said, "items");
+	    *items = json_object_get(said, "items"),
+	    *under_way = json_object_get(said, "under_way");
 	const char *at = text_of(said, "at");
 	struct ag_cedar_arena arena;
 	struct ag_cedar_value time;
@@ -222,6 +223,8 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	    INT64_C(1000);
 	out->stepped_up = json_is_true(json_object_get(said, "stepped_up"));
 	out->items = items == NULL ? 1 : (uint32_t)json_integer_value(items);
+	out->bytes = json_integer_value(json_object_get(said, "bytes"));
+	out->under_way = under_way == NULL ? 1 : json_integer_value(under_way);
 	out->has_since_step_up = since != NULL;
 	out->since_step_up_ms = json_integer_value(since) * INT64_C(1000);
 	out->has_since_approval = agreed != NULL;
@@ -229,12 +232,30 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	recent_of(r, json_object_get(said, "recent"), out);
 }
 
+/* What a refusal says, and by when it is to be over, where the test says it. */
+static void
+check_obligations(struct running *r, const json_t *request,
+    const struct ag_rules_answer *answer)
+{
+	const char *code = text_of(request, "reason_code");
+	const json_t *timeout = json_object_get(request, "timeout_ms");
+
+	if (code != NULL && (answer->decision != AG_RULES_DENY ||
+	    strcmp(code, answer->reason_code) != 0))
+		trouble(r, "the reason_code is %s, not %.40s", answer->decision !=
+		    AG_RULES_DENY ? "none" : answer->reason_code, code);
+	if (timeout != NULL && json_integer_value(timeout) !=
+	    (json_int_t)answer->timeout_ms)
+		trouble(r, "timeout_ms is %u, not %lld", answer->timeout_ms,
+		    (long long)json_integer_value(timeout));
+}
+
 static void
 ask(struct running *r, const json_t *request, struct ag_vector_result *out,
     struct ag_rules_answer *answer)
 {
 	static const char *const known[] = { "principal", "action", "resource",
-		"context", "expect", "rule", NULL };
+		"context", "expect", "rule", "reason_code", "timeout_ms", NULL };
 	const char *principal = text_of(request, "principal"),
 	    *action = text_of(request, "action"), *group,
 	    *roles[ROLES_MAX], *their_roles[ROLES_MAX];
@@ -261,6 +282,8 @@ ask(struct running *r, const json_t *request, struct ag_vector_result *out,
 	out->got_rule = answer->rule;
 	out->good = strcmp(out->want, out->got) == 0 && (out->want_rule == NULL ||
 	    (out->got_rule != NULL && strcmp(out->want_rule, out->got_rule) == 0));
+	if (out->good)
+		check_obligations(r, request, answer);
 }
 
 static void

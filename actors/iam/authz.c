@@ -124,7 +124,12 @@ form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 	out->set = iam_rules_of(iam, ctx, tenant);
 	if (!q->rules.has_since_approval)
 		iam_rules_agreed(iam, q->node, about_id(q), &out->ask);
-	iam_rules_recent(iam, out->set, q->node, about_id(q), false, &out->ask);
+	if (!q->rules.has_recent)
+		iam_rules_recent(iam, out->set, q->node, about_id(q), false,
+		    &out->ask);
+	if (!q->rules.has_under_way)
+		iam_rules_under_way(iam, ctx, out->set, q->node, about_id(q),
+		    &out->ask);
 	if (out->set != NULL)
 		ag_rules_decide(out->set, &out->ask, iam->rules_scratch,
 		    &out->answer);
@@ -132,7 +137,8 @@ form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 	out->rule = out->answer.rule;
 	if (out->decision != AG_RULES_DENY)
 		return;
-	out->reason_code = "no_matching_rule";
+	out->reason_code = out->set == NULL ? "no_matching_rule" :
+	    out->answer.reason_code;
 	if (out->rule == NULL)
 		out->rule = "default-deny";
 }
@@ -220,6 +226,21 @@ principal_of(struct iam *iam, struct ag_ctx *ctx,
 	    "There is no such principal or agent; agents go by their id.");
 }
 
+/* What is not said is as of a first request. */
+static void
+recent_of(const Ag__AuthzRecent *said, struct iam_rules_query *out)
+{
+	int64_t n = out->items;
+
+	out->has_recent = true;
+	out->recent = (struct ag_rules_recent){
+		said->has_second ? said->second : n,
+		said->has_minute ? said->minute : n,
+		said->has_hour ? said->hour : n, said->has_day ? said->day : n,
+		said->has_keys_hour ? said->keys_hour : 1,
+		said->has_keys_day ? said->keys_day : 1 };
+}
+
 void
 iam_question_context(struct ag_ctx *ctx, const struct iam_caller *caller,
     const Ag__AuthzContext *said, struct iam_rules_query *out)
@@ -238,6 +259,11 @@ iam_question_context(struct ag_ctx *ctx, const struct iam_caller *caller,
 	    caller->now - grant->credential_issued_at;
 	out->stepped_up = said->has_stepped_up && said->stepped_up;
 	out->items = said->has_items ? said->items : 1;
+	if (said->recent != NULL)
+		recent_of(said->recent, out);
+	out->bytes = said->has_bytes ? said->bytes : 0;
+	out->has_under_way = said->has_under_way;
+	out->under_way = said->under_way;
 	if (said->has_since_step_up_s) {
 		out->has_since_step_up = true;
 		out->since_step_up_ms = (int64_t)said->since_step_up_s * 1000;
@@ -290,6 +316,8 @@ iam_opinion_say(struct ag_ctx *ctx, const struct iam_tenant *tenant,
 	out->rule = (char *)o->rule;
 	if (!o->asked)
 		return AG_OK;
+	out->has_timeout_ms = o->answer.timeout_ms > 0;
+	out->timeout_ms = o->answer.timeout_ms;
 	out->policy_version = ag_printf(ctx, "%llu",
 	    (unsigned long long)tenant->book->version);
 	out->reasons = iam_array(ctx, said->reason_count);

@@ -30,6 +30,7 @@ struct call {
 	bool free; /* everybody may: no scope is needed */
 	bool wants_step_up; /* a policy does */
 	const struct ag_rules_ask *counted; /* NULL: policies look at no counts */
+	const struct ag_rules_ask *tracked; /* NULL: nor at what is under way */
 	const char *scope_op;
 	uint32_t items;
 	Ag__Grant grant;

@@ -171,6 +171,9 @@ explain_attributes(struct ag_ctx *ctx, const struct opinion *o,
 		    r->labels[i].key), r->labels[i].value);
 	if (o->set != NULL && ag_rules_wants_recent(o->set))
 		said = said && explain_recent(ctx, &ask->recent, reply);
+	if (o->set != NULL && ag_rules_wants_under_way(o->set))
+		said = said && made(ctx, reply, "context.under_way",
+		    ag_printf(ctx, "%lld", (long long)ask->under_way));
 	if (ask->has_since_step_up)
 		said = said && made(ctx, reply, "context.since_step_up",
 		    ag_printf(ctx, "%lldms", (long long)ask->since_step_up_ms));
@@ -187,7 +190,9 @@ explain_attributes(struct ag_ctx *ctx, const struct opinion *o,
 	    (long long)ask->credential_age_ms)) &&
 	    attribute(ctx, reply, "context.stepped_up", ask->stepped_up ? "true" :
 	    "false") &&
-	    made(ctx, reply, "context.items", ag_printf(ctx, "%u", ask->items));
+	    made(ctx, reply, "context.items", ag_printf(ctx, "%u", ask->items)) &&
+	    made(ctx, reply, "context.bytes", ag_printf(ctx, "%lld",
+	    (long long)ask->bytes));
 }
 
 ag_err

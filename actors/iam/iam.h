@@ -380,6 +380,7 @@ struct iam {
 	uint8_t *rules_scratch;         /* AG_RULES_SCRATCH bytes */
 	struct zones zones;
 	struct iam_node *recent_dirty;
+	struct iam_under_way *under_way;
 	uint8_t recent_at[AG_ID_SIZE + 24]; /* the next row to look at */
 	size_t recent_at_len;
 	size_t rules_bytes;             /* of all documents in force */
@@ -577,6 +578,10 @@ struct iam_rules_query {
 	int64_t since_step_up_ms;
 	bool has_since_approval;
 	int64_t since_approval_ms;
+	int64_t bytes; /* of the body */
+	bool has_under_way; /* else it is what it is */
+	int64_t under_way;
+	bool has_recent; /* the same */
 	struct ag_rules_recent recent;
 };
 struct iam_rules_room { /* what the ask borrows */
@@ -597,6 +602,11 @@ void iam_rules_step_up(const struct iam_node *node, int64_t now,
 void iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
     struct iam_node *node, const char *resource, bool real,
     struct ag_rules_ask *ask);
+/* The same of what is under way. */
+void iam_rules_under_way(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_rules *rules, const struct iam_node *node,
+    const char *resource, struct ag_rules_ask *ask);
+ag_err iam_on_request_ended(void *state, struct ag_ctx *ctx, const void *msg);
 
 /* ---- strings.c: scopes, addresses and other small texts; pure */
 ag_err iam_scopes_make(char *const *texts, size_t count, struct iam_scopes *out)

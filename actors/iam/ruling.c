@@ -10,6 +10,7 @@
  * waits for them: that would need an approval itself.
  */
 #include "call.h"
+#include "under_way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -126,6 +127,8 @@ iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 	out->since_step_up_ms = q->since_step_up_ms;
 	out->has_since_approval = q->has_since_approval;
 	out->since_approval_ms = q->since_approval_ms;
+	out->bytes = q->bytes;
+	out->under_way = q->under_way;
 	out->recent = q->recent;
 	return true;
 }
@@ -151,6 +154,41 @@ iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
 
 	if (rules != NULL && ag_rules_wants_recent(rules))
 		iam_recent_look(iam, &q, &ask->recent);
+}
+
+static void
+under_way_query(struct ag_ctx *ctx, const struct iam_node *node,
+    const struct ag_rules_ask *ask, const char *resource,
+    struct iam_under_way_query *out)
+{
+	*out = (struct iam_under_way_query){ .who = node->id,
+		.action = ask->action, .resource = ask->resource.about ==
+		AG_RULES_TENANT ? NULL : resource, .now_ms = ag_mono_ms(ctx) };
+}
+
+void
+iam_rules_under_way(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_rules *rules, const struct iam_node *node,
+    const char *resource, struct ag_rules_ask *ask)
+{
+	struct iam_under_way_query q;
+
+	if (rules == NULL || !ag_rules_wants_under_way(rules))
+		return;
+	under_way_query(ctx, node, ask, resource, &q);
+	ask->under_way = iam_under_way_look(iam->under_way, &q);
+	if (ask->under_way < 0)
+		ask->under_way = AG_RULES_MANY;
+}
+
+ag_err
+iam_on_request_ended(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	struct iam *iam = state;
+	const Ag__RequestEndedEvent *event = msg;
+
+	iam_under_way_end(iam->under_way, event->under_way, ag_from(ctx));
+	return AG_OK;
 }
 
 /* ------------------------------------------------ what the event remembers */
@@ -276,6 +314,12 @@ said(struct call *c, const struct ag_rules *rules,
 	if (rules != NULL && ag_rules_wants_recent(rules) &&
 	    (out->recent = recent_said(c->ctx, &ask->recent)) == NULL)
 		return false;
+	out->has_bytes = true;
+	out->bytes = ask->bytes;
+	out->has_under_way = rules != NULL && ag_rules_wants_under_way(rules);
+	out->under_way = ask->under_way;
+	out->has_timeout_ms = a->timeout_ms > 0;
+	out->timeout_ms = a->timeout_ms;
 	out->roles = (char **)ask->principal.roles;
 	out->n_roles = ask->principal.role_count;
 	out->models = models_said(c->ctx, &ask->principal, &out->n_models);
@@ -302,7 +346,7 @@ denied(struct call *c, const struct ag_rules_ask *ask,
 	if (a->rule == NULL)
 		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
 		    "No policy permits %s here.", ask->action);
-	return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
+	return REFUSE(c, AG_PERMISSION_DENIED, a->reason_code, NULL,
 	    "The policy %s forbids this%s%s", a->rule,
 	    a->reason == NULL ? "." : ": ", a->reason == NULL ? "" : a->reason);
 }
@@ -329,12 +373,28 @@ resource_name(const struct call *c)
 	    c->rq->selector;
 }
 
+static void
+take_place(struct call *c)
+{
+	struct iam_under_way_query q;
+	uint64_t place;
+
+	under_way_query(c->ctx, c->node, c->tracked, resource_name(c), &q);
+	place = iam_under_way_take(c->iam->under_way, &q, ag_from(c->ctx),
+	    c->grant.deadline_ms != 0 ? c->grant.deadline_ms :
+	    c->mono + AG_DEADLINE_MS);
+	c->grant.has_under_way = place != 0;
+	c->grant.under_way = place;
+}
+
 void
 iam_policies_take(struct call *c)
 {
 	struct iam_recent_query q = { .node = c->node, .now = c->now,
 		.items = c->items };
 
+	if (c->tracked != NULL)
+		take_place(c);
 	if (c->counted == NULL)
 		return;
 	q.action = c->counted->action;
@@ -355,10 +415,13 @@ iam_rules_about(struct call *c, struct ag_rules_ask **out)
 		.break_glass = c->grant.break_glass != NULL };
 	struct iam_rules_room *room = ag_alloc(c->ctx, sizeof(*room));
 	struct ag_rules_ask *ask = ag_alloc(c->ctx, sizeof(*ask));
+	size_t bytes;
 
 	if (room == NULL || ask == NULL)
 		return AG_NO_MEMORY;
 	*out = NULL;
+	(void)ag_body(c->ctx, &bytes);
+	q.bytes = (int64_t)bytes;
 	q.plane = plane_of(c->ctx, ag_from(c->ctx));
 	q.credential_age_ms = c->now > c->token->issued_at ?
 	    c->now - c->token->issued_at : 0;
@@ -370,6 +433,25 @@ iam_rules_about(struct call *c, struct ag_rules_ask **out)
 		    AG_GENERAL_FAILURE;
 	*out = ask;
 	return AG_OK;
+}
+
+/* @timeout counts from when the request was received. */
+static ag_err
+shorten(struct call *c, const struct ag_rules_answer *a)
+{
+	uint64_t due = c->rq->received_us / 1000 + a->timeout_ms;
+
+	if (a->timeout_ms == 0 || (c->grant.deadline_ms != 0 &&
+	    due >= c->grant.deadline_ms))
+		return AG_OK;
+	c->grant.deadline_ms = due;
+	c->grant.has_short_deadline = c->grant.short_deadline = true;
+	if (c->mono <= due)
+		return AG_OK;
+	ag_refuse_rule(c->ctx, a->timeout_rule);
+	return REFUSE(c, AG_DEADLINE_EXCEEDED, "constraint_timeout", NULL,
+	    "The policy %s lets this take %u ms.", a->timeout_rule,
+	    a->timeout_ms);
 }
 
 ag_err
@@ -388,7 +470,10 @@ iam_check_policies(struct call *c)
 	rules = iam_rules_of(c->iam, c->ctx, tenant);
 	iam_rules_agreed(c->iam, c->node, resource_name(c), ask);
 	iam_rules_recent(c->iam, rules, c->node, resource_name(c), true, ask);
+	iam_rules_under_way(c->iam, c->ctx, rules, c->node, resource_name(c), ask);
 	c->counted = rules != NULL && ag_rules_wants_recent(rules) ? ask : NULL;
+	c->tracked = rules != NULL && ag_rules_wants_under_way(rules) ? ask :
+	    NULL;
 	if (rules != NULL)
 		ag_rules_decide(rules, ask, c->iam->rules_scratch, &answer);
 	ag_metric_add(c->ctx, IAM_M_RULED, 1);
@@ -400,6 +485,8 @@ iam_check_policies(struct call *c)
 	if (answer.decision == AG_RULES_DENY)
 		return denied(c, ask, &answer);
 	c->wants_step_up = answer.step_up;
+	if ((err = shorten(c, &answer)) != AG_OK)
+		return err;
 	return iam_needs_ruled(c, &answer);
 }
 

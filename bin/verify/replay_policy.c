@@ -177,8 +177,7 @@ replay_policy(struct replay_books *b, const Ag__Event *e,
 	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
 	struct ag_rules_ask ask;
 	struct ag_recorded_room room;
-	bool denied = e->reason_code != NULL &&
-	    strcmp(e->reason_code, "no_matching_rule") == 0;
+	bool denied = ag_rules_is_denial(e->reason_code);
 
 	out->policy = REPLAY_NONE;
 	if (in == NULL) {

@@ -10,6 +10,21 @@
 
 enum { KEY_SIZE = 64 };
 
+/* Before the answer: whatever its client asks next comes behind it. */
+static void
+say_ended(struct ag_ctx *ctx, const Ag__DeliverEvent *deliver)
+{
+	Ag__RequestEndedEvent event = AG__REQUEST_ENDED_EVENT__INIT;
+	unsigned iam = ag_slot(ctx, AG_ROLE_IAM, 0);
+
+	event.under_way = deliver->under_way;
+	if (deliver->has_under_way && deliver->boot == ag_boot(ctx) &&
+	    iam != AG_SLOT_NONE && ag_send(ctx, iam,
+	    AG_MSG_REQUEST_ENDED_EVENT, &event) != AG_OK)
+		ag_log(ctx, AG_WARN, "ENDED-UNSAID", "n=%llu",
+		    (unsigned long long)deliver->n);
+}
+
 ag_err
 plane_on_deliver(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -19,6 +34,7 @@ plane_on_deliver(void *state, struct ag_ctx *ctx, const void *msg)
 	    request_find(plane, deliver->n) : NULL;
 
 	plane->audit_seen = true;
+	say_ended(ctx, deliver);
 	if (conn == NULL ||
 	    (conn->state != CONN_ASKED && conn->state != CONN_ASKED_SLOW &&
 	    conn->state != CONN_TOLD))

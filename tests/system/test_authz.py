@@ -83,7 +83,9 @@ def test_golden_vectors(fleet, tenant, golden):
             said = {"occurred_at": context.get("at", "2026-01-05T12:00:00Z"),
                     "source_address": context.get("source", "10.0.0.1"), "plane": context.get("plane", "rest"),
                     "credential_age_s": context.get("credential_age_s", 60),
-                    "stepped_up": context.get("stepped_up", False), "items": context.get("items", 1)}
+                    "stepped_up": context.get("stepped_up", False), "items": context.get("items", 1),
+                    "bytes": context.get("bytes", 0), "under_way": context.get("under_way", 1),
+                    "recent": context.get("recent", {})}
             item = {"principal": ids[r["principal"]], "action": r["action"], "context": said}
             if "resource" in r:
                 item["resource"] = ids.get(r["resource"], r["resource"])
@@ -94,6 +96,7 @@ def test_golden_vectors(fleet, tenant, golden):
             assert result is not None, (case["name"], r, answer)
             rule = r.get("rule", "default-deny")
             assert (result["decision"], result["rule"]) == (r["expect"], rule), (case["name"], r, result)
+            assert (result["reason_code"], result["timeout_ms"]) == (r.get("reason_code"), r.get("timeout_ms")), (r, result)
             asked += 1
     assert asked >= 300
 
@@ -105,7 +108,7 @@ def test_check(fleet, tenant):
     alice = person(fleet, tenant, "alice", ["key-user"])
     yes = check(tenant, principal="alice", action="key.sign", resource="k")
     assert yes == {"allowed": True, "decision": "allow", "reason_code": None, "rule": None, "reasons": [], "errors": [],
-                   "policy_version": None}
+                   "policy_version": None, "timeout_ms": None}
     no = check(tenant, principal="alice", action="key.destroy", resource="k")
     assert (no["allowed"], no["reason_code"], no["rule"]) == (False, "scope_missing", "scopes")
     put(tenant, "base", "@id(\"use\") permit (principal, action in Aegis::Action::\"use\", resource);"

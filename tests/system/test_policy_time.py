@@ -4,7 +4,7 @@ import datetime
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import wait_for
+from conftest import b64, wait_for
 from test_policy import ALL, person, put, refused, sign, tenant  # noqa: F401 (a fixture)
 from test_stepup import enrol, step_up
 
@@ -49,6 +49,35 @@ def test_concurrent_requests_do_not_slip_through(fleet, tenant):
     why = tenant.ok("POST", "/v1/authz/explain", ask)["attributes"]
     assert why["context.recent.day"] == "6" and why["context.recent.keys_hour"] == "2"
     replayed(fleet, ends)
+
+
+def test_constraints(fleet, tenant):
+    """What is too large, or too many at once, is refused for that reason; what ended is not under way any more."""
+    fleet.key(tenant, "k")
+    put(tenant, "base", "@timeout(\"9s\") " + ALL +
+        "@id(\"small\") @constraint(\"bytes\") " + USE % "context.bytes > 1024" +
+        "@id(\"few\") @constraint(\"concurrency\") " + USE % "context.under_way > 3")
+    ends = [sign(tenant, "k") for _ in range(30)]  # one after the other
+    assert [e.status for e in ends] == [200] * 30
+    clients = [fleet.client(tenant.token) for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        at_once = [e for pair in pool.map(lambda c: [sign(c, "k"), sign(c, "k")], clients) for e in pair]
+    for client in clients:
+        client.close()
+    assert {e.status for e in at_once} <= {200, 403} and sum(e.status == 200 for e in at_once) >= 3
+    for no in at_once:
+        if no.status == 403:
+            refused(no, "constraint_concurrency", "base/few")
+    large = tenant.post("/v1/keys/k/sign", {"message_b64": b64(b"x" * 1025)})
+    refused(large, "constraint_bytes", "base/small")
+    assert tenant.post("/v1/keys/k/sign", {"message_b64": b64(b"x" * 900)}).status == 200
+    ask = {"action": "key.sign", "resource": "k"}
+    no = tenant.ok("POST", "/v1/authz/check", dict(ask, context={"under_way": 4}))
+    assert (no["rule"], no["reason_code"]) == ("base/few", "constraint_concurrency")
+    yes = tenant.ok("POST", "/v1/authz/check", ask)
+    assert (yes["allowed"], yes["timeout_ms"]) == (True, 9000)
+    assert tenant.ok("POST", "/v1/authz/explain", ask)["attributes"]["context.under_way"] == "1"
+    replayed(fleet, ends[:3] + [large])
 
 
 def test_two_windows_and_a_restart(fresh_fleet):

@@ -41,6 +41,9 @@ class Ask:
         self.age = context.get("credential_age_s", 60)
         self.stepped_up = context.get("stepped_up", False)
         self.items = context.get("items", 1)
+        self.bytes = context.get("bytes", 0)
+        self.under_way = context.get("under_way", 1)
+        self.minute = context.get("recent", {}).get("minute", self.items)
 
     def chain(self, who=None):
         who = who or self.who
@@ -78,7 +81,8 @@ def is_key(a):
     return a.what is not None and a.action.startswith("key.")
 
 
-# name → [(cedar, effect, meaning)], effect: permit, forbid, second (a permit that wants a second factor)
+# name → [(cedar, effect, meaning)], effect: permit, forbid, second (a permit that wants a second factor); behind a
+# colon stands what a forbid constrains, and how many ms a permit gives
 SETS = {
     "everything": [("permit (principal, action, resource);", "permit", lambda a: True)],
     "nothing": [("forbid (principal, action, resource);", "forbid", lambda a: True)],
@@ -153,6 +157,20 @@ SETS = {
         ('permit (principal, action == Aegis::Action::"agent.revoke", resource is Aegis::Agent) '
          "when { resource in principal };", "permit",
          lambda a: a.action == "agent.revoke" and a.who in a.chain(a.what))],
+    "constraints": [
+        ('@timeout("2s") permit (principal, action, resource);', "permit:2000", lambda a: True),
+        ('@timeout("200ms") permit (principal is Aegis::Agent, action in Aegis::Action::"use", resource);',
+         "permit:200", lambda a: a.kind("agent") and a.group("use")),
+        ('@constraint("rate") forbid (principal, action, resource == Aegis::Key::"payroll") '
+         "when { context.recent.minute > 10 };", "forbid:rate",
+         lambda a: is_key(a) and a.what == "payroll" and a.minute > 10),
+        ('@constraint("bytes") forbid (principal, action in Aegis::Action::"use", resource) '
+         "when { context.bytes > 4096 };", "forbid:bytes", lambda a: a.group("use") and a.bytes > 4096),
+        ('@constraint("operations") forbid (principal, action, resource == Aegis::Key::"invoice") unless { '
+         '[Aegis::Action::"key.sign", Aegis::Action::"key.read"].contains(action) };', "forbid:operations",
+         lambda a: is_key(a) and a.what == "invoice" and a.action not in ("key.sign", "key.read")),
+        ('@constraint("concurrency") forbid (principal, action, resource) when { context.under_way > 5 };',
+         "forbid:concurrency", lambda a: a.under_way > 5)],
 }
 
 
@@ -180,16 +198,26 @@ def asks():
     yield Ask("alice", "key.sign", "payroll", credential_age_s=3600)
     yield Ask("clerk", "key.sign", "payroll", plane="mcp")
     yield Ask("carol", "key.sign", "payroll", plane="mcp")
+    for minute in (10, 11):
+        yield Ask("alice", "key.sign", "payroll", recent={"minute": minute})
+    for size in (4096, 4097):
+        yield Ask("alice", "key.sign", "payroll", bytes=size)
+    for action in ("key.sign", "key.verify"):
+        yield Ask("alice", action, "invoice")
+    for under_way in (5, 6):
+        yield Ask("clerk", "key.sign", "payroll", under_way=under_way)
 
 
 def expected(policies, ask):
-    """The decision, and the number of the policy that makes it."""
-    meant = [(effect, i) for i, (_, effect, meaning) in enumerate(policies) if meaning(ask)]
+    """The decision, the number of the policy that makes it, why it is a no, and how many ms it may take."""
+    meant = [(*effect.partition(":")[::2], i) for i, (_, effect, meaning) in enumerate(policies) if meaning(ask)]
     for effect, decision in (("forbid", "deny"), ("second", "step_up"), ("permit", "allow")):
-        found = [i for e, i in meant if e == effect]
+        found = [(what, i) for e, what, i in meant if e == effect]
+        if found and decision == "deny":
+            return decision, "p/%d" % found[0][1], "constraint_" + found[0][0] if found[0][0] else "no_matching_rule", 0
         if found:
-            return decision, "p/%d" % found[0]
-    return "deny", None
+            return decision, "p/%d" % found[0][1], None, min((int(w) for e, w, _ in meant if w), default=0)
+    return "deny", None, "no_matching_rule", 0
 
 
 def main():
@@ -197,7 +225,7 @@ def main():
     for name, policies in SETS.items():
         requests = []
         for ask in asks():
-            decision, rule = expected(policies, ask)
+            decision, rule, why, timeout = expected(policies, ask)
             request = {"principal": ask.who, "action": ask.action}
             if ask.what is not None:
                 request["resource"] = ask.what
@@ -206,6 +234,10 @@ def main():
             request["expect"] = decision
             if rule:
                 request["rule"] = rule
+            if why:
+                request["reason_code"] = why
+            if timeout:
+                request["timeout_ms"] = timeout
             requests.append(request)
         cases.append({"name": name, "policies": {"p": "\n".join(p[0] for p in policies) + "\n"}, "requests": requests})
     lines = ['{"world": %s,' % json.dumps({"principals": PEOPLE, "keys": KEYS}), ' "cases": [']

@@ -224,7 +224,7 @@ struct asking {
 	    *step_up, *dev_identity, *prompt;
 	uint32_t items;
 	Ag__Refusal *refusal;
-	unsigned plane;
+	unsigned plane, waited_ms;
 };
 
 static inline void
@@ -242,6 +242,8 @@ deliver(struct fleet *f, uint16_t op, const struct asking *a, const void *body,
 	rq.boot = 1;
 	rq.n = ++n;
 	rq.occurred_at = ag_kit_now(f->kit);
+	rq.received_us = ag_mono_us(ag_kit_ctx(f->kit)) -
+	    UINT64_C(1000) * a->waited_ms;
 	rq.credential = (char *)a->token;
 	rq.selector = (char *)a->selector;
 	rq.source_address = (char *)(a->address == NULL ? "192.0.2.1" :

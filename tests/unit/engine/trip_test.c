@@ -742,6 +742,45 @@ a_grant_kept_beyond_its_deadline_is_not_worked_on(void **state)
 	free(env.grant_mac.data);
 }
 
+/* A policy's deadline is before the asker's, who waits to hear of it. */
+static void
+a_short_deadline_that_is_past_is_said(void **state)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__Verdict verdict = AG__VERDICT__INIT;
+	Ag__Grant grant = AG__GRANT__INIT;
+	Ag__Nothing nothing = AG__NOTHING__INIT;
+	const Ag__OutcomeEvent *out;
+	uint8_t digest[32];
+
+	ag_sha256("", 0, digest);
+	grant.op = AG_MSG_KEY_READ;
+	grant.resource_id = (char *)"key_1";
+	grant.has_body_digest = true;
+	grant.body_digest.data = digest;
+	grant.body_digest.len = sizeof(digest);
+	grant.has_short_deadline = grant.short_deadline = true;
+	grant.deadline_ms = ag_mono_ms(ag_kit_ctx(*state)) + 50;
+	ag_kit_grant(*state, &grant, &env);
+	verdict.decision = AG__DECISION__V__allow;
+	verdict.model_version = (char *)"kit";
+	env.verdict = &verdict;
+	env.deadline_ms += 60000;
+	ag_kit_advance(*state, 50);
+	ag_kit_deliver(*state, AG_ROLE_RISK, 0, AG_MSG_KEY_READ, &env, &nothing);
+	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
+	ag_kit_advance(*state, 1);
+	ag_kit_deliver(*state, AG_ROLE_RISK, 0, AG_MSG_KEY_READ, &env, &nothing);
+	out = outcome(*state);
+	assert_int_equal(out->refusal->err, AG_DEADLINE_EXCEEDED);
+	assert_string_equal(out->refusal->reason_code, "constraint_timeout");
+	ag_kit_advance(*state, 60001); /* nobody waits any more */
+	ag_kit_deliver(*state, AG_ROLE_RISK, 0, AG_MSG_KEY_READ, &env, &nothing);
+	assert_no_outcome(*state);
+	free(env.grant.data);
+	free(env.grant_mac.data);
+}
+
 static void
 answer_ask(struct ag_kit *kit, const struct ag_kit_sent *ask)
 {
@@ -870,6 +909,7 @@ main(void)
 		T(a_parked_trip_runs_again_when_let_go),
 		T(a_parked_trip_loses_patience),
 		T(an_expired_trip_is_not_worked_on),
+		T(a_short_deadline_that_is_past_is_said),
 		T(a_grant_kept_beyond_its_deadline_is_not_worked_on),
 		T(a_trip_may_end_while_it_asks),
 		T(a_trip_may_end_while_it_asks_and_is_parked),
