@@ -117,6 +117,23 @@ set_fields(struct fetch *fetch, const struct fetch_ask *ask)
 	return true;
 }
 
+/* Whom to trust; unless it is said, whom the machine does. */
+static void
+set_ca(CURL *curl, const struct fetch_ask *ask)
+{
+	struct curl_blob pem = { .flags = CURL_BLOB_COPY,
+		.data = (void *)(uintptr_t)ask->ca_pem,
+		.len = ask->ca_pem == NULL ? 0 : strlen(ask->ca_pem) };
+
+	if (ask->ca_file == NULL && ask->ca_pem == NULL)
+		return;
+	/* NULL: not those of the machine, too. */
+	curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
+	if (ask->ca_pem != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &pem);
+}
+
 static void
 set_options(struct fetch *fetch, const struct fetch_ask *ask)
 {
@@ -127,10 +144,7 @@ set_options(struct fetch *fetch, const struct fetch_ask *ask)
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https,http");
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (ask->ca_file != NULL) {
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ask->ca_file);
-		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else that, too */
-	}
+	set_ca(curl, ask);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	/* A lookup that takes too long is left behind: waiting for its thread would
 	 * stop the loop, and with it every other call. */

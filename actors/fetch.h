@@ -21,7 +21,8 @@ enum { FETCH_FIELDS_MAX = 8, FETCH_SESSION_SIZE = 129 };
 
 struct fetch_ask {
 	const char *url;
-	const char *ca_file; /* NULL: the machine's */
+	const char *ca_file; /* NULL: the machine's, unless there is ca_pem */
+	const char *ca_pem;  /* certificates, instead of those of a file */
 	const char *fields[FETCH_FIELDS_MAX]; /* "Name: value"; NULL behind the last */
 	const char *body;
 	size_t body_len;

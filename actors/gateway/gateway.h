@@ -34,6 +34,8 @@ enum {
 	GATEWAY_NAME_SIZE = 21,        /* of a server */
 	GATEWAY_KEY_SIZE = 2 * AG_NAME_MAX + 2,
 	GATEWAY_PATHS = 4096,
+	GATEWAY_REASON_MAX = 256,
+	GATEWAY_CA_MAX = 16 << 10, /* bytes of PEM */
 };
 
 enum risk { RISK_READ, RISK_WRITE, RISK_DESTRUCTIVE };
@@ -235,15 +237,20 @@ ag_err made_load(struct gateway *gateway) AG_MUST;
  * asked. */
 ag_err made_tenant(struct gateway *gateway, const Ag__TenantFact *fact) AG_MUST;
 bool made_is_suspended(struct gateway *gateway, const char *tenant);
-/* Where the secret of that name of that tenant is; false: too long. */
-bool made_secret_path(struct gateway *gateway, const char *tenant,
-    const char *secret, char out[GATEWAY_PATHS]);
 ag_err on_tool_server_set(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err on_tool_server_delete(void *state, struct ag_ctx *ctx, const void *msg);
 
 /* Of its stream, whether it is there or not; 0: it never was. */
 uint64_t made_version(struct gateway *gateway, const char *tenant,
     const char *name);
+
+/* ---- made_check.c */
+/* Where the secret of that name of that tenant is; false: too long. */
+bool made_secret_path(struct gateway *gateway, const char *tenant,
+    const char *secret, char out[GATEWAY_PATHS]);
+/* Refuses what is no server that whoever asks may have. */
+ag_err made_check(struct gateway *gateway, const char *name,
+    const Ag__ToolServerSetAsk *set) AG_MUST;
 
 /* ---- pins.c: which definitions were accepted */
 /* A server's row in both tables. Its length. */

@@ -170,6 +170,8 @@ send_it(struct exchange *x, const char *method, json_t *params,
 
 	if (server->ca_file[0] != '\0')
 		ask.ca_file = server->ca_file;
+	if (server->made != NULL)
+		ask.ca_pem = server->made->set->ca_pem;
 	if (body != NULL) {
 		say_fields(server, x->session, method, name, &f, &ask);
 		ask.body = body;

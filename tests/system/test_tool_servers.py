@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import subprocess
 import threading
 
 import pytest
@@ -165,6 +166,54 @@ def test_who_may_and_what_is_refused(yard):
     assert (got.status, got.code) == (409, "IllegalOperation") and 0 < i <= 16
     for k in range(i):
         assert yard.root.request("DELETE", "/v1/tool-servers/many-%d?reason=x" % k).status == 200
+
+
+def certificate(folder, name):
+    cert, key = str(folder / (name + ".pem")), str(folder / (name + ".key"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                    "-out", cert, "-days", "2", "-subj", "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+    return cert, key
+
+
+def test_a_private_authority_and_rules(yard, tmp_path):
+    """A server whose certificate nobody else trusts is trusted by who names its authority, and by nobody else; what may
+    be done with its tools is said by the command."""
+    ours, strangers = certificate(tmp_path, "ours"), certificate(tmp_path, "strangers")
+    server = ToolServer([tool("get"), tool("wipe"), tool("drop")], version=NOW, tls=ours)
+    try:
+        def add(*more, check=0):
+            return yard.run("tool", "add", "tls", "--url", server.url, "--protocol", NOW, *more, check=check)
+        shown = lambda: yard.root.ok("GET", "/v1/tool-servers/tls")  # noqa: E731
+        for ca in ([], ["--server-ca", strangers[0]]):
+            add(*ca)
+            wait_for(lambda: shown()["last_error"], SOON_S, what="trouble to be told")
+            assert shown()["last_error"] == "it cannot be reached" and server.lists == 0
+        add("--server-ca", ours[0], "--rule", "get read redact=serial,code", "--rule", "wipe destructive",
+            "--rule", " drop  destructive allow timeout_ms=700 ", "--concurrency", "2")
+        wait_callable(yard, "tls", "tls/get")
+        tools = {t["name"]: (t["risk"], t["why"]) for t in shown()["tools"]}
+        assert tools["tls/get"] == ("read", None) and tools["tls/drop"] == ("destructive", None)
+        assert tools["tls/wipe"][0] == "destructive" and tools["tls/wipe"][1]
+        server.answer = lambda name, arguments: text("done", serial="12345", code="67890", size=3)
+        who = Mcp(yard, yard.agent(yard.root, ["tool:label=server=tls:call"]).token)
+        wait_for(lambda: "tls__get" in who.tools(), SOON_S, what="the tool on the plane")
+        content = call(who, "tls__get")["structuredContent"]
+        assert content["size"] == 3 and content["serial"] != "12345" and content["code"] != "67890"
+        server.slow_s = 3
+        assert json.loads(call(who, "tls__drop")["content"][0]["text"])["code"] == "DeadlineExceeded"
+        # What is no rule is said before anything is asked.
+        for bad in ("", "get mild", "get read write", "get timeout_ms=", "get timeout_ms=5s", "get allow=yes"):
+            assert "--rule" in add("--rule", bad, check=2).stderr, bad
+        add("--rule", "get", "--rule", "get", check=2)
+        # Certificates, and nothing else that looks like some.
+        whole = open(ours[0]).read()
+        for pem in ("", "x", open(ours[1]).read(), whole[:200], whole + whole[:200], whole.replace("M", "A", 3), whole * 40):
+            got = yard.root.request("PUT", "/v1/tool-servers/tls", {"url": server.url, "ca_pem": pem})
+            assert (got.status, got.json["field"]) == (400, "/ca_pem"), (got, pem)
+        yard.root.ok("DELETE", "/v1/tool-servers/tls?reason=done")
+    finally:
+        server.leave()
 
 
 class Stateful(ToolServer):

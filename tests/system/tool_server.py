@@ -2,6 +2,7 @@
 """A tool server in a thread, which behaves as the test says: both revisions, JSON or streams, slow, broken, lying."""
 import http.server
 import json
+import ssl
 import threading
 import time
 
@@ -19,7 +20,8 @@ def text(words, **structured):
 
 
 class ToolServer:
-    def __init__(self, tools, version=THEN, secret=None, header="Authorization", prefix="Bearer ", stream=False, port=0):
+    def __init__(self, tools, version=THEN, secret=None, header="Authorization", prefix="Bearer ", stream=False, port=0,
+                 tls=None):
         self.tools, self.version, self.secret, self.stream = tools, version, secret, stream
         self.header, self.prefix = header, prefix
         self.answer = lambda name, arguments: text("done")  # a result, an Exception to raise, or bytes to send raw
@@ -47,7 +49,11 @@ class ToolServer:
 
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_port
-        self.url = "http://127.0.0.1:%d/mcp" % self.port
+        self.url = "http%s://127.0.0.1:%d/mcp" % ("" if tls is None else "s", self.port)
+        if tls is not None:  # its certificate's file, and the key's
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def leave(self):

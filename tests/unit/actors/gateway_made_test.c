@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Servers that come and go by API, and sessions at replicas, in the kit. What is
- * asked of servers waits in a row until the test answers it.
+ * asked of servers waits in a row until the test answers it (gateway_fetch.h).
  */
-#include "gateway.h"
+#include "gateway_fetch.h"
 
-#include <aegis/kit.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
-
-extern const struct ag_actor ag_actor_gateway;
 
 #define CONFIG "gateway:\n" \
 	"  enabled: true\n" \
@@ -25,113 +14,10 @@ extern const struct ag_actor ag_actor_gateway;
 #define TOOLS "\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"D\"," \
 	"\"inputSchema\":{\"type\":\"object\"}}]}"
 
-/* ---------------------------------------------------- instead of fetch.c */
-
-enum { ASKS_MAX = 16 };
-
-static struct asked {
-	char url[128], body[1024], session[64];
-	fetch_done *done;
-	void *arg;
-} asked[ASKS_MAX];
-static unsigned ask_count;
-
-ag_err
-fetcher_new(struct event_base *base, struct fetcher **out)
-{
-	(void)base;
-	*out = NULL;
-	return AG_OK;
-}
-
-void
-fetcher_free(struct fetcher **fetcher)
-{
-	*fetcher = NULL;
-}
-
-ag_err
-fetch_start(struct fetcher *fetcher, const struct fetch_ask *ask,
-    fetch_done *done, void *arg)
-{
-	struct asked *a = &asked[ask_count];
-	unsigned i;
-
-	(void)fetcher;
-	assert_true(ask_count < ASKS_MAX);
-	memset(a, 0, sizeof(*a));
-	snprintf(a->url, sizeof(a->url), "%s", ask->url);
-	snprintf(a->body, sizeof(a->body), "%s", ask->body);
-	for (i = 0; i < FETCH_FIELDS_MAX && ask->fields[i] != NULL; i++)
-		if (strncmp(ask->fields[i], "MCP-Session-Id: ", 16) == 0)
-			snprintf(a->session, sizeof(a->session), "%s",
-			    ask->fields[i] + 16);
-	a->done = done;
-	a->arg = arg;
-	ask_count++;
-	return AG_OK;
-}
-
-static struct ag_kit *kit;
-static struct gateway *gateway;
-
-/* The oldest that holds `what`, which is no longer waited for. */
-static struct asked
-take(const char *what)
-{
-	struct asked found;
-	unsigned i;
-
-	for (i = 0; i < ask_count; i++)
-		if (strstr(asked[i].body, what) != NULL)
-			break;
-	assert_true(i < ask_count);
-	found = asked[i];
-	memmove(&asked[i], &asked[i + 1], (--ask_count - i) * sizeof(asked[0]));
-	return found;
-}
-
-static bool
-is_asked(const char *what)
-{
-	unsigned i;
-
-	for (i = 0; i < ask_count; i++)
-		if (strstr(asked[i].body, what) != NULL)
-			return true;
-	return false;
-}
-
-static void
-answer(const struct asked *a, const char *result, const char *session)
-{
-	const char *id = strstr(a->body, "\"id\":");
-	char body[1024];
-	const struct fetch_answer got = { .status = id == NULL ? 202 : 200,
-		.bytes = body, .session = session,
-		.len = (size_t)snprintf(body, sizeof(body), "{\"jsonrpc\":\"2.0\","
-		    "\"id\":%llu,%s}", id == NULL ? 0 : strtoull(id + 5, NULL, 10),
-		    result) };
-
-	a->done(a->arg, &got);
-	ag_kit_advance(kit, 1);
-}
-
-static void
-die(const struct asked *a)
-{
-	const struct fetch_answer got = { .failure = "Connection refused",
-		.bytes = "", .session = "" };
-
-	a->done(a->arg, &got);
-	ag_kit_advance(kit, 1);
-}
-
 static int
 setup(void **state)
 {
 	(void)state;
-	ask_count = 0;
 	kit = ag_kit_new(&ag_actor_gateway, CONFIG, NULL);
 	gateway = ag_kit_state(kit);
 	return 0;
@@ -140,13 +26,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	struct asked a;
-
 	(void)state;
-	while (ask_count > 0) { /* else nobody frees what waits */
-		a = asked[--ask_count];
-		die(&a);
-	}
+	fetch_drop();
 	ag_kit_free(&kit);
 	return 0;
 }
@@ -353,6 +234,12 @@ test_what_is_refused(void **state)
 	assert_field(&ask, "/secret");
 	ask.secret = (char *)(uintptr_t)"none";
 	assert_field(&ask, "/secret");
+	ask.secret = NULL;
+	ask.ca_pem = (char *)(uintptr_t)"";
+	assert_field(&ask, "/ca_pem");
+	ask.ca_pem = (char *)(uintptr_t)"-----BEGIN CERTIFICATE-----\nAAAA\n"
+	    "-----END CERTIFICATE-----\n";
+	assert_field(&ask, "/ca_pem");
 	assert_int_equal(gateway->server_count, 0);
 	assert_int_equal(ask_count, 0);
 }

@@ -1,18 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gateway in the kit; what it asks of tool servers is answered by hand. */
-#include "gateway.h"
-
-#include <aegis/kit.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-extern const struct ag_actor ag_actor_gateway;
+#include "gateway_fetch.h"
 
 #define CONFIG "gateway:\n" \
 	"  enabled: true\n" \
@@ -25,88 +13,39 @@ extern const struct ag_actor ag_actor_gateway;
 #define TOOL(name) "{\"name\":\"" name "\",\"description\":\"D\"," \
 	"\"inputSchema\":{\"type\":\"object\"}}"
 
-/* ---------------------------------------------------- instead of fetch.c */
-
-static struct {
-	char body[4096];
-	unsigned timeout_ms;
-	fetch_done *done;
-	void *arg;
-} asked;
-static unsigned asks;
-
-ag_err
-fetcher_new(struct event_base *base, struct fetcher **out)
+/* The last question, which is no longer waited for. */
+static struct asked
+last(void)
 {
-	(void)base;
-	*out = NULL;
-	return AG_OK;
-}
-
-void
-fetcher_free(struct fetcher **fetcher)
-{
-	*fetcher = NULL;
-}
-
-ag_err
-fetch_start(struct fetcher *fetcher, const struct fetch_ask *ask,
-    fetch_done *done, void *arg)
-{
-	(void)fetcher;
-	snprintf(asked.body, sizeof(asked.body), "%s", ask->body);
-	asked.timeout_ms = ask->timeout_ms;
-	asked.done = done;
-	asked.arg = arg;
-	asks++;
-	return AG_OK;
-}
-
-/* ------------------------------------------------------------------- the test */
-
-static struct ag_kit *kit;
-static struct gateway *gateway;
-
-static void
-answer_with(const struct fetch_answer *answer)
-{
-	assert_non_null(asked.done);
-	asked.done(asked.arg, answer);
-	asked.done = NULL;
-	ag_kit_advance(kit, 1);
+	assert_true(ask_count > 0);
+	return asked[--ask_count];
 }
 
 static void
-answer(const char *result)
+say(const char *result)
 {
-	unsigned long long id = strtoull(strstr(asked.body, "\"id\":") + 5, NULL, 10);
-	char body[4096];
-	const struct fetch_answer got = { .status = 200, .bytes = body, .session = "",
-		.len = (size_t)snprintf(body, sizeof(body), "{\"jsonrpc\":\"2.0\","
-		    "\"id\":%llu,%s}", id, result) };
+	struct asked a = last();
 
-	answer_with(&got);
+	answer(&a, result, "");
 }
 
 static void
 fail_with(const char *why, bool timed_out)
 {
-	const struct fetch_answer got = { .failure = why, .timed_out = timed_out,
-		.bytes = "", .session = "" };
+	struct asked a = last();
 
-	answer_with(&got);
+	fail_as(&a, why, timed_out);
 }
 
 static int
 setup(void **state)
 {
 	(void)state;
-	asks = 0;
 	kit = ag_kit_new(&ag_actor_gateway, CONFIG, NULL);
 	gateway = ag_kit_state(kit);
 	ag_kit_advance(kit, 250);
-	assert_non_null(strstr(asked.body, "tools/list"));
-	answer("\"result\":{\"tools\":[" TOOL("get") "," TOOL("wipe") "]}");
+	assert_true(is_asked("tools/list"));
+	say("\"result\":{\"tools\":[" TOOL("get") "," TOOL("wipe") "]}");
 	assert_true(ag_kit_journal(kit));
 	assert_non_null(ag_kit_find(kit, AG_MSG_OUTCOME_EVENT)); /* of that */
 	return 0;
@@ -116,6 +55,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	fetch_drop();
 	ag_kit_free(&kit);
 	return 0;
 }
@@ -187,8 +127,8 @@ test_a_call(void **state)
 	(void)state;
 	call("box/get", "{}");
 	assert_int_equal(gateway->servers[0]->calls, 1);
-	assert_non_null(strstr(asked.body, "\"name\":\"get\""));
-	answer("\"result\":{\"content\":[]}");
+	assert_true(is_asked("\"name\":\"get\""));
+	say("\"result\":{\"content\":[]}");
 	o = outcome();
 	assert_null(o->refusal);
 	assert_true(o->has_sealed && o->sealed);
@@ -199,7 +139,7 @@ test_a_call(void **state)
 static void
 test_refused_calls(void **state)
 {
-	unsigned before = asks;
+	unsigned before = asks_ever;
 
 	(void)state;
 	call("box/none", NULL);
@@ -212,7 +152,7 @@ test_refused_calls(void **state)
 	assert_refused(AG_INVALID_FIELD, "wrong_type");
 	call("box/get", "{\"a\":1}");
 	assert_refused(AG_INVALID_FIELD, "unknown_field");
-	assert_int_equal(asks, before);
+	assert_int_equal(asks_ever, before);
 }
 
 static void
@@ -222,7 +162,7 @@ test_one_at_a_time(void **state)
 	call("box/get", NULL);
 	call("box/get", NULL);
 	assert_refused(AG_UNAVAILABLE, "overloaded");
-	answer("\"result\":{\"content\":[]}");
+	say("\"result\":{\"content\":[]}");
 	assert_null(outcome()->refusal);
 }
 
@@ -238,18 +178,18 @@ test_the_breaker(void **state)
 	call("box/get", NULL);
 	fail_with("refused", false);
 	assert_refused(AG_UNAVAILABLE, "tool");
-	before = asks;
+	before = asks_ever;
 	call("box/get", NULL);
 	assert_refused(AG_UNAVAILABLE, "tool");
-	assert_int_equal(asks, before);
+	assert_int_equal(asks_ever, before);
 	/* After its time one may try, and only one. */
 	gateway->servers[0]->open_until_ms = 1;
 	gateway->servers[0]->concurrency = 5;
 	call("box/get", NULL);
-	assert_int_equal(asks, before + 1);
+	assert_int_equal(asks_ever, before + 1);
 	call("box/get", NULL);
 	assert_refused(AG_UNAVAILABLE, "tool");
-	answer("\"result\":{\"content\":[]}");
+	say("\"result\":{\"content\":[]}");
 	assert_null(outcome()->refusal);
 	assert_false(server_is_open(gateway->servers[0]));
 }
@@ -267,7 +207,7 @@ test_hostile_results(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
 		call("box/get", NULL);
-		answer(results[i]);
+		say(results[i]);
 		assert_refused(AG_UNAVAILABLE, "tool");
 		gateway->servers[0]->failures = 0;
 	}
@@ -280,6 +220,7 @@ test_long_answers_leave_the_breaker_alone(void **state)
 	const struct fetch_answer got = { .failure = "its answer is too long",
 		.cut = true, .bytes = "", .session = "" };
 	struct server *server = gateway->servers[0];
+	struct asked a;
 	unsigned i;
 
 	(void)state;
@@ -287,7 +228,8 @@ test_long_answers_leave_the_breaker_alone(void **state)
 	server->open_until_ms = 1; /* the first is the one that may try */
 	for (i = 0; i < 3; i++) {
 		call("box/get", NULL);
-		answer_with(&got);
+		a = last();
+		answer_with(&a, &got);
 		assert_refused(AG_UNAVAILABLE, "tool");
 		assert_int_equal(server->failures, 1);
 		assert_int_equal(server->calls, 0);
@@ -320,18 +262,18 @@ test_errors_are_sieved_before_they_are_cut(void **state)
 	snprintf(text, sizeof(text), "\"error\":{\"message\":\"%*s"
 	    "AKIAIOSFODNN7EXAMPLE\"}", (int)fill, "");
 	call("box/get", NULL);
-	answer(text);
+	say(text);
 	o = outcome();
 	assert_null(o->refusal);
 	assert_string_equal(param(o, "redactions"), "1");
 	call("box/get", NULL);
-	answer("\"error\":{\"message\":\"{\\\"a\\\":\\\"b\\\\nAKIAIOSFODNN7EXAMPLE"
+	say("\"error\":{\"message\":\"{\\\"a\\\":\\\"b\\\\nAKIAIOSFODNN7EXAMPLE"
 	    "\\\"}\"}");
 	o = outcome();
 	assert_null(o->refusal);
 	assert_string_equal(param(o, "redactions"), "1");
 	call("box/get", NULL);
-	answer("\"error\":{\"message\":7}");
+	say("\"error\":{\"message\":7}");
 	o = outcome();
 	assert_null(o->refusal);
 	assert_string_equal(param(o, "tool_error"), "true");
@@ -395,7 +337,7 @@ test_only_what_was_read_is_accepted(void **state)
 
 	(void)state;
 	ag_kit_advance(kit, 61000);
-	answer("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
+	say("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
 	    "\"inputSchema\":{\"type\":\"object\"}}," TOOL("steal") "]}");
 	assert_int_equal(tools[0].state, TOOL_CHANGED);
 	assert_int_equal(tools[1].state, TOOL_NEW);
@@ -420,8 +362,8 @@ test_a_changed_tool_stands_still(void **state)
 
 	(void)state;
 	ag_kit_advance(kit, 61000);
-	assert_non_null(strstr(asked.body, "tools/list"));
-	answer("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
+	assert_true(is_asked("tools/list"));
+	say("\"result\":{\"tools\":[{\"name\":\"get\",\"description\":\"E\","
 	    "\"inputSchema\":{\"type\":\"object\"}}]}");
 	do
 		o = outcome();
