@@ -37,6 +37,9 @@ struct ag_bus {
 	void *socket; /* to the broker */
 	zmq_msg_t in;
 	bool in_open;
+	/* Some call may have eaten the descriptor's signal since it was last seen
+	 * that nothing waits. Each look is a poll and two more system calls. */
+	bool unsure;
 };
 
 static bool
@@ -153,7 +156,8 @@ ag_bus_fd(struct ag_bus *bus)
 bool
 ag_bus_waiting(struct ag_bus *bus)
 {
-	return readable(bus->socket);
+	bus->unsure = bus->unsure && readable(bus->socket);
+	return bus->unsure;
 }
 
 ag_err
@@ -165,8 +169,11 @@ ag_bus_recv(struct ag_bus *bus, const uint8_t **bytes, size_t *len)
 	zmq_msg_init(&bus->in);
 	if (zmq_msg_recv(&bus->in, bus->socket, ZMQ_DONTWAIT) < 0) {
 		zmq_msg_close(&bus->in);
+		/* It looked: what comes from now on signals. */
+		bus->unsure = errno != EAGAIN;
 		return errno == EAGAIN ? AG_ITEM_NOT_FOUND : AG_IO;
 	}
+	bus->unsure = true;
 	bus->in_open = true;
 	*bytes = zmq_msg_data(&bus->in);
 	*len = zmq_msg_size(&bus->in);
@@ -187,6 +194,7 @@ ag_bus_send(struct ag_bus *bus, uint8_t *bytes, size_t len)
 	enum { COPY_MAX = 1024 };
 	zmq_msg_t msg;
 
+	bus->unsure = true;
 	if (len <= COPY_MAX) {
 		int sent = zmq_send(bus->socket, bytes, len, ZMQ_DONTWAIT);
 
