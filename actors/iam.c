@@ -48,6 +48,7 @@ init(void *state, struct ag_ctx *ctx)
 	    (err = iam_duals_init(iam, ctx)) != AG_OK ||
 	    (err = iam_access_init(iam, ctx)) != AG_OK ||
 	    (err = iam_callback_init(iam, ctx)) != AG_OK ||
+	    (err = iam_webauthn_init(iam, ctx)) != AG_OK ||
 	    (err = iam_signers_init(iam, ctx)) != AG_OK ||
 	    (err = iam_regions_init(iam, ctx)) != AG_OK ||
 	    (err = iam_agreed_init(iam)) != AG_OK ||
@@ -143,6 +144,10 @@ static const struct ag_row rows[] = {
 	{ AG_MSG_TOTP_BEGIN, iam_on_totp_begin },
 	{ AG_MSG_TOTP_CONFIRM, iam_on_totp_confirm },
 	{ AG_MSG_TOTP_REMOVE, iam_on_totp_remove },
+	{ AG_MSG_WEBAUTHN_BEGIN, iam_on_webauthn_begin },
+	{ AG_MSG_WEBAUTHN_CONFIRM, iam_on_webauthn_confirm },
+	{ AG_MSG_WEBAUTHN_LIST, iam_on_webauthn_list },
+	{ AG_MSG_WEBAUTHN_REMOVE, iam_on_webauthn_remove },
 	{ AG_MSG_AGENT_ISSUE, iam_on_agent_issue },
 	{ AG_MSG_AGENT_LIST, iam_on_agent_list },
 	{ AG_MSG_AGENT_READ, iam_on_agent_read },
@@ -187,6 +192,7 @@ static const char *const tables[] = {
 	[IAM_T_ACCESS] = "access",
 	[IAM_T_CLIENTS] = "clients",
 	[IAM_T_AGREED] = "agreed",
+	[IAM_T_WEBAUTHN] = "webauthn",
 	NULL,
 };
 

@@ -343,6 +343,8 @@ challenged(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
 		    "A second factor is needed, and nobody can ask for it now");
 	ag_refuse_challenge(ctx, reply->challenge_id, reply->expires_at);
+	if (reply->has_methods)
+		ag_refuse_methods(ctx, reply->methods);
 	ag_note_param(ctx, "challenge_id", reply->challenge_id);
 	return ag_refuse(ctx, AG_STEP_UP_REQUIRED, NULL, NULL,
 	    "This request is unusual for its principal; it needs the second factor");

@@ -117,6 +117,15 @@ ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
 }
 
 void
+ag_refuse_methods(struct ag_ctx *ctx, unsigned methods)
+{
+	if (ctx->trip == NULL)
+		return;
+	ctx->trip->refusal.has_methods = true;
+	ctx->trip->refusal.methods = methods;
+}
+
+void
 ag_refuse_approval(struct ag_ctx *ctx, const char *approval_id,
     int64_t expires_at)
 {

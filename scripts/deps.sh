@@ -10,13 +10,13 @@ declare -A packages=(
 		libc6-dev libzmq3-dev libczmq-dev libprotobuf-c-dev liblmdb-dev libevent-dev
 		libhttp-parser-dev libjansson-dev libyaml-dev libcurl4-openssl-dev
 		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev
-		librdkafka-dev libpq-dev libnats-dev libhiredis-dev"
+		librdkafka-dev libpq-dev libnats-dev libhiredis-dev libfido2-dev"
 	[run]="openssl curl python3 procps tzdata"
 	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
 		git groff mandoc shellcheck zsh fish kcat postgresql nats-server redis-server systemd"
 	[image]="libzmq5 libprotobuf-c1 liblmdb0 libevent-core-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9
-		libjansson4 libyaml-0-2 libcurl4 libssl3 libsodium23 libseccomp2 librdkafka1 libpq5 libnats3.4 libhiredis0.14
+		libjansson4 libyaml-0-2 libcurl4 libssl3 libsodium23 libseccomp2 librdkafka1 libpq5 libnats3.4 libhiredis0.14 libfido2-1
 		ca-certificates"
 	[bench]="wrk python3"
 	[chaos]="faketime iptables iproute2"

@@ -346,6 +346,7 @@ static const struct {
 	{ AG_MSG_ROLE_FACT, on_role },
 	{ AG_MSG_AGENT_USES_FACT, on_uses },
 	{ AG_MSG_TOTP_FACT, iam_totp_apply },
+	{ AG_MSG_WEBAUTHN_FACT, iam_webauthn_apply },
 	{ AG_MSG_CLIENT_SECRET_FACT, iam_client_apply },
 	{ AG_MSG_POLICY_FACT, iam_policy_apply },
 	{ AG_MSG_BREAK_GLASS_FACT, iam_glass_apply },

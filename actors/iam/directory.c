@@ -134,6 +134,7 @@ node_free(struct iam_node *node)
 	free(node->packed);
 	iam_hold_free(node);
 	free(node->totp);
+	iam_webauthn_free(node);
 	free(node->client);
 	iam_external_free(node);
 	iam_scopes_free(&node->scopes);

@@ -13,6 +13,7 @@
 
 #include <openssl/evp.h>
 
+#include "ceremony.h"
 #include "otp.h"
 #include "phc.h"
 #include "recent.h"
@@ -74,6 +75,7 @@ enum {
 	IAM_CHALLENGE_TRIES = 5,
 	IAM_GLASS_MAX = 256,        /* broken glass that is open */
 	IAM_NEEDS_MAX = 8,          /* groups that must agree to one request */
+	IAM_ORIGINS_MAX = 16,       /* from where FIDO2 keys may be used */
 	IAM_CODES_WRONG = 20,       /* wrong codes of one principal … */
 	IAM_CODES_WINDOW_MS = 3600 * 1000, /* … in this time */
 };
@@ -96,6 +98,7 @@ enum iam_table_name {
 	IAM_T_ACCESS,       /* AccessFact, of those that count */
 	IAM_T_CLIENTS,      /* ClientSecretFact, of those that count */
 	IAM_T_AGREED,       /* agreed.c */
+	IAM_T_WEBAUTHN,     /* WebauthnKeys, by principal */
 };
 
 enum iam_metric {
@@ -230,10 +233,14 @@ struct iam_totp {
 struct iam_client {
 	char phc[IAM_PHC_SIZE];
 };
-/* One request that waits for its caller's code; id "": free. */
+struct iam_webauthn; /* webauthn.h: a person's FIDO2 keys */
+/* One request that waits for its caller's second factor, or one key that is
+ * being enrolled; id "": free. */
 struct iam_challenge {
 	char id[AG_ID_SIZE];
 	const struct iam_node *node;
+	char name[AG_NAME_MAX + 1]; /* of the new key; "": a step-up */
+	uint8_t nonce[IAM_FIDO_CHALLENGE]; /* what an authenticator signs */
 	uint8_t digest[32]; /* of the request */
 	int64_t expires_at;
 	unsigned tries;
@@ -270,6 +277,7 @@ struct iam_node {
 	struct iam_window window;
 	struct iam_hold *hold;
 	struct iam_totp *totp; /* people; NULL: none begun */
+	struct iam_webauthn *webauthn; /* people; NULL: never one */
 	struct iam_client *client; /* services; NULL: no secret */
 	int64_t stepped_up_at; /* 0: not since the start */
 	struct iam_recent *recent; /* NULL: nothing was counted */
@@ -391,6 +399,9 @@ struct iam {
 	bool second_factor;             /* who approves needs one */
 	struct iam_callback *callback;  /* callback.c; NULL: no click counts */
 	bool agents_end;                /* agents end things without being asked */
+	struct iam_fido_party party; /* for whom FIDO2 keys are made */
+	const char *party_origins[IAM_ORIGINS_MAX];
+	char party_own[AG_NAME_MAX * 4 + 16]; /* the one if none is configured */
 	struct ag_secret *totp_key; /* wraps the secrets of second factors */
 	bool asking_totp_key;
 	struct ag_secret *prompt_key; /* NULL: nobody has brought a prompt yet */
@@ -831,7 +842,25 @@ ag_err iam_totp_claim(struct iam *iam, struct ag_ctx *ctx,
 void iam_totp_claimed(struct iam *iam, ag_err status, const void *msg,
     const void *memo);
 
-/* ---- stepup.c: requests that wait for a code */
+/* ---- webauthn.c, webauthn_keys.c: FIDO2 keys of people */
+ag_handler iam_on_webauthn_begin, iam_on_webauthn_confirm, iam_on_webauthn_list,
+    iam_on_webauthn_remove;
+ag_err iam_webauthn_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
+ag_err iam_webauthn_apply(struct iam *iam, struct ag_ctx *ctx,
+    const struct ag_fact_record *record) AG_MUST;
+ag_err iam_webauthn_take(struct iam *iam, const void *keys) AG_MUST;
+void iam_webauthn_free(struct iam_node *node);
+/* AG_METHOD_ bits of what it has enrolled; is there any? */
+unsigned iam_methods(const struct iam_node *node);
+bool iam_second_factor(const struct iam_node *node);
+
+/* ---- stepup.c: requests that wait for a second factor */
+/* One for a key of this name that is being enrolled. */
+struct iam_challenge *iam_challenge_enrol(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const char *name);
+/* NULL: none of this node's, or its time is over. */
+struct iam_challenge *iam_challenge_enrolling(struct iam *iam, const char *id,
+    const struct iam_node *node, int64_t now);
 ag_handler iam_on_challenge, iam_on_challenge_read, iam_on_challenge_answer;
 /* An executor of iam that wants a second factor whatever risk says: AG_OK if
  * the request came with one, or its caller has none enrolled. */

@@ -215,6 +215,8 @@ iam_load(struct iam *iam, struct ag_ctx *ctx)
 		{ IAM_T_ACCESS, &ag__access_fact__descriptor, take_access },
 		{ IAM_T_CLIENTS, &ag__client_secret_fact__descriptor,
 		    take_client },
+		{ IAM_T_WEBAUTHN, &ag__webauthn_keys__descriptor,
+		    iam_webauthn_take },
 	};
 	struct loading l = { .iam = iam };
 	ag_err err = AG_OK;

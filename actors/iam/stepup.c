@@ -2,12 +2,15 @@
 /*
  * Step-up: risk (or an operation of iam's own) wants a second factor of a
  * person. The request is refused with a challenge; when the identical request
- * (operation, selector, body) comes back with the challenge and a good code,
- * its grant says so, and it runs once. Challenges are in memory only: one that
+ * (operation, selector, body) comes back with the challenge and a good code, or
+ * with one that was answered by itself (by a code or a FIDO2 key), its grant
+ * says so, and it runs once. Challenges are in memory only: one that
  * a restart of iam forgot is answered as one that expired.
  */
 #include "call.h"
+#include "webauthn.h"
 
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,13 +18,21 @@ enum { METHOD_AT = AG_ID_SIZE - 4 /* of "chl_" + 32 hex */ };
 
 /* ---------------------------------------------------------------- the table */
 
+/* enrols: of a key that is being enrolled, not of a request. */
 static struct iam_challenge *
-challenge_find(struct iam *iam, const char *id)
+find(struct iam *iam, const char *id, bool enrols)
 {
 	for (size_t i = 0; i < IAM_CHALLENGES_MAX; i++)
 		if (strcmp(iam->challenges[i].id, id) == 0)
-			return &iam->challenges[i];
+			return (iam->challenges[i].name[0] != '\0') == enrols ?
+			    &iam->challenges[i] : NULL;
 	return NULL;
+}
+
+static struct iam_challenge *
+challenge_find(struct iam *iam, const char *id)
+{
+	return find(iam, id, false);
 }
 
 /* A free or expired one; else this principal's oldest if it has its share;
@@ -52,20 +63,50 @@ challenge_slot(struct iam *iam, const struct iam_node *node, int64_t now)
 	    free_one != NULL ? free_one : oldest;
 }
 
-static const struct iam_challenge *
-challenge_new(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
-    const uint8_t digest[32])
+static struct iam_challenge *
+challenge_make(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node)
 {
 	int64_t now = ag_now_ms(ctx);
 	struct iam_challenge *c = challenge_slot(iam, node, now);
 
 	memset(c, 0, sizeof(*c));
 	ag_id_new(ctx, "chl", c->id);
+	if (RAND_bytes(c->nonce, sizeof(c->nonce)) != 1)
+		ag_panic("no random bytes");
 	c->node = node;
-	memcpy(c->digest, digest, sizeof(c->digest));
 	c->expires_at = now + IAM_CHALLENGE_MS;
+	return c;
+}
+
+static const struct iam_challenge *
+challenge_new(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
+    const uint8_t digest[32])
+{
+	struct iam_challenge *c = challenge_make(iam, ctx, node);
+
+	memcpy(c->digest, digest, sizeof(c->digest));
 	ag_metric_add(ctx, IAM_M_CHALLENGES, 1);
 	return c;
+}
+
+struct iam_challenge *
+iam_challenge_enrol(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_node *node, const char *name)
+{
+	struct iam_challenge *c = challenge_make(iam, ctx, node);
+
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	return c;
+}
+
+struct iam_challenge *
+iam_challenge_enrolling(struct iam *iam, const char *id,
+    const struct iam_node *node, int64_t now)
+{
+	struct iam_challenge *c = !ag_id_valid(id, "chl") ? NULL :
+	    find(iam, id, true);
+
+	return c != NULL && c->node == node && c->expires_at > now ? c : NULL;
 }
 
 ag_err
@@ -76,12 +117,14 @@ iam_on_challenge(void *state, struct ag_ctx *ctx, const void *msg)
 	const struct iam_node *node = iam_node_find(state, ask->principal_id);
 	const struct iam_challenge *c;
 
-	if (node == NULL || !iam_totp_enrolled(node) || ask->digest.len != 32)
+	if (node == NULL || !iam_second_factor(node) || ask->digest.len != 32)
 		return ag_refuse(ctx, AG_PERMISSION_DENIED,
 		    "step_up_not_enrolled", NULL, "There is no second factor.");
 	c = challenge_new(state, ctx, node, ask->digest.data);
 	reply.challenge_id = (char *)(uintptr_t)c->id;
 	reply.expires_at = c->expires_at;
+	reply.has_methods = true;
+	reply.methods = iam_methods(node);
 	return ag_reply(ctx, AG_MSG_CHALLENGE_REPLY, &reply);
 }
 
@@ -92,12 +135,13 @@ iam_step_up_wanted(struct iam *iam, struct ag_ctx *ctx,
 	const Ag__Grant *grant = ag_grant(ctx);
 	const struct iam_challenge *c;
 
-	if (!iam_totp_enrolled(caller->node) || grant->step_up != NULL)
+	if (!iam_second_factor(caller->node) || grant->step_up != NULL)
 		return AG_OK;
 	if (!grant->has_step_up_digest || grant->step_up_digest.len != 32)
 		return AG_BAD_MESSAGE;
 	c = challenge_new(iam, ctx, caller->node, grant->step_up_digest.data);
 	ag_refuse_challenge(ctx, c->id, c->expires_at);
+	ag_refuse_methods(ctx, iam_methods(caller->node));
 	ag_note_param(ctx, "challenge_id", c->id);
 	return ag_refuse(ctx, AG_STEP_UP_REQUIRED, NULL, NULL,
 	    "This needs your second factor.");
@@ -108,13 +152,14 @@ iam_step_up_asked(struct call *c)
 {
 	const struct iam_challenge *challenge;
 
-	if (c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node))
+	if (c->node->kind != AG__KIND__V__human || !iam_second_factor(c->node))
 		return REFUSE(c, AG_PERMISSION_DENIED, "step_up_not_enrolled", NULL,
 		    c->node->kind == AG__KIND__V__human ?
 		    "This needs a second factor, and you have none." :
 		    "This needs a second factor; only people have one.");
 	challenge = challenge_new(c->iam, c->ctx, c->node, c->step_up_digest);
 	ag_refuse_challenge(c->ctx, challenge->id, challenge->expires_at);
+	ag_refuse_methods(c->ctx, iam_methods(c->node));
 	ag_note_param(c->ctx, "challenge_id", challenge->id);
 	return REFUSE(c, AG_STEP_UP_REQUIRED, NULL, NULL,
 	    "This needs your second factor.");
@@ -123,16 +168,25 @@ iam_step_up_asked(struct call *c)
 /* ------------------------------------------------------------- by itself */
 
 static ag_err
-say_challenge(struct ag_ctx *ctx, const struct iam_challenge *c)
+say_challenge(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    struct iam_challenge *c)
 {
-	char *methods[] = { (char *)(uintptr_t)"totp" };
+	unsigned has = iam_methods(node);
+	char *methods[2];
 	Ag__Challenge reply = AG__CHALLENGE__INIT;
 
 	reply.id = (char *)(uintptr_t)c->id;
 	reply.state = (char *)(uintptr_t)(c->spent ? "spent" : c->answered ?
 	    "answered" : "open");
+	if ((has & AG_METHOD_TOTP) != 0)
+		methods[reply.n_methods++] = (char *)(uintptr_t)"totp";
+	if ((has & AG_METHOD_WEBAUTHN) != 0)
+		methods[reply.n_methods++] = (char *)(uintptr_t)"webauthn";
 	reply.methods = methods;
-	reply.n_methods = 1;
+	if ((has & AG_METHOD_WEBAUTHN) != 0 && !c->spent && !c->answered &&
+	    (reply.webauthn = iam_webauthn_request(iam, ctx, node, c->nonce)) ==
+	    NULL)
+		return AG_NO_MEMORY;
 	reply.tries_left = c->tries < IAM_CHALLENGE_TRIES ?
 	    IAM_CHALLENGE_TRIES - c->tries : 0;
 	reply.expires_at = c->expires_at;
@@ -167,7 +221,8 @@ iam_on_challenge_read(void *state, struct ag_ctx *ctx, const void *msg)
 	struct iam_caller caller;
 	ag_err err = find_own(state, ctx, &caller, &challenge);
 
-	return err != AG_OK ? err : say_challenge(ctx, challenge);
+	return err != AG_OK ? err :
+	    say_challenge(state, ctx, caller.node, challenge);
 }
 
 static ag_err
@@ -184,6 +239,66 @@ answer_again(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	    iam_on_challenge_answer(state, ctx, ask);
 }
 
+static ag_err
+no_factor(struct ag_ctx *ctx)
+{
+	return ag_refuse(ctx, AG_PERMISSION_DENIED, "step_up_not_enrolled", NULL,
+	    "There is no such second factor.");
+}
+
+static ag_err
+answer_totp(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    struct iam_challenge *challenge, const char *code)
+{
+	ag_err err;
+
+	if (!iam_totp_enrolled(node))
+		return no_factor(ctx);
+	if ((err = iam_totp_claim(iam, ctx, node,
+	    ag_grant(ctx)->request_id.data, code, answer_again)) != AG_OK)
+		return err;
+	challenge->tries++;
+	if ((err = iam_totp_take(iam, ctx, node, code)) != AG_OK)
+		return err;
+	challenge->answered = true;
+	return say_challenge(iam, ctx, node, challenge);
+}
+
+static ag_err
+asserted(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct iam_challenge *challenge = challenge_find(state, memo);
+	struct iam_caller caller;
+	ag_err err = status != AG_OK ? status : iam_caller(state, ctx, &caller);
+
+	if (err != AG_OK)
+		return err;
+	if (challenge == NULL || challenge->node != caller.node)
+		return ag_refuse(ctx, AG_STEP_UP_FAILED, "challenge_expired", NULL,
+		    "The challenge has expired.");
+	challenge->answered = true;
+	return say_challenge(state, ctx, caller.node, challenge);
+}
+
+static ag_err
+answer_webauthn(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    struct iam_challenge *challenge, const Ag__WebauthnAssertion *with)
+{
+	char stream[IAM_STREAM_MAX];
+	ag_err err;
+
+	if ((iam_methods(node) & AG_METHOD_WEBAUTHN) == 0)
+		return no_factor(ctx);
+	/* One at a time: each moves the key's counter. */
+	snprintf(stream, sizeof(stream), "principal:%s", node->id);
+	if ((err = ag_enter(ctx, stream, true)) != AG_OK)
+		return err;
+	challenge->tries++;
+	return iam_webauthn_answer(iam, ctx, node, challenge->nonce, with,
+	    asserted, challenge->id, sizeof(challenge->id));
+}
+
 /* The request that it is for then names it and needs no code. */
 ag_err
 iam_on_challenge_answer(void *state, struct ag_ctx *ctx, const void *msg)
@@ -195,24 +310,20 @@ iam_on_challenge_answer(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if (err != AG_OK)
 		return err;
-	if (!iam_otp_valid(ask->totp))
+	if ((ask->totp == NULL) == (ask->webauthn == NULL))
+		return ag_refuse(ctx, AG_INVALID_FIELD, ask->totp == NULL ?
+		    "missing" : "conflicting_fields", "/totp",
+		    "Either totp or webauthn answers it.");
+	if (ask->totp != NULL && !iam_otp_valid(ask->totp))
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/totp",
 		    "A code has six digits.");
 	if (challenge->spent || challenge->answered ||
 	    challenge->tries >= IAM_CHALLENGE_TRIES)
 		return ag_refuse(ctx, AG_STEP_UP_FAILED, "challenge_spent", NULL,
 		    "The challenge was answered, or tried too often.");
-	if (!iam_totp_enrolled(caller.node))
-		return ag_refuse(ctx, AG_PERMISSION_DENIED,
-		    "step_up_not_enrolled", NULL, "There is no second factor.");
-	if ((err = iam_totp_claim(state, ctx, caller.node,
-	    ag_grant(ctx)->request_id.data, ask->totp, answer_again)) != AG_OK)
-		return err;
-	challenge->tries++;
-	if ((err = iam_totp_take(state, ctx, caller.node, ask->totp)) != AG_OK)
-		return err;
-	challenge->answered = true;
-	return say_challenge(ctx, challenge);
+	return ask->totp != NULL ?
+	    answer_totp(state, ctx, caller.node, challenge, ask->totp) :
+	    answer_webauthn(state, ctx, caller.node, challenge, ask->webauthn);
 }
 
 /* ------------------------------------------------------- what came with it */
@@ -284,6 +395,8 @@ answer(struct call *c, struct iam_challenge *challenge, const char *code)
 	if (code == NULL && !challenge->answered)
 		return failed(c, "code_wrong", "The challenge has no answer yet.");
 	/* Counted first, and signed: whatever is refused below has an actor. */
+	if (code != NULL && !iam_totp_enrolled(c->node))
+		return failed(c, "code_wrong", "There is no second factor of codes.");
 	if (code != NULL) {
 		challenge->tries++;
 		if ((err = iam_call_sign(c)) != AG_OK || (err = iam_totp_take(
@@ -339,7 +452,7 @@ iam_check_step_up(struct call *c)
 	const char *code;
 
 	/* Whoever has no second factor gets risk's word as it is. */
-	if (c->node->kind != AG__KIND__V__human || !iam_totp_enrolled(c->node))
+	if (c->node->kind != AG__KIND__V__human || !iam_second_factor(c->node))
 		return AG_OK;
 	digest(c);
 	if (c->rq->step_up == NULL)

@@ -445,6 +445,10 @@ iam_on_totp_begin(void *state, struct ag_ctx *ctx, const void *msg)
 	if (iam_totp_enrolled(node))
 		return illegal(ctx, "There is a second factor; somebody else "
 		    "must take it away first.");
+	/* Who has a key shows it: a stolen credential must not add a code. */
+	if (node == caller.node &&
+	    (err = iam_step_up_wanted(iam, ctx, &caller)) != AG_OK)
+		return err;
 	if (iam->totp_key == NULL)
 		return no_key(ctx);
 	if ((err = make_secret(iam, node, wrapped)) != AG_OK)

@@ -22,7 +22,7 @@ const struct cli_option cli_globals[] = {
 	GLOBAL("--approval", "ID", "people agreed to this request: apr_…"),
 	GLOBAL("--break-glass", "ID", "override, with what break-glass open gave: brk_…"),
 	GLOBAL("--why", "TEXT", "what it is for, in your words; whoever approves reads it"),
-	GLOBAL("--code-file", "FILE", "a second factor's code, if one is asked for; - is stdin"),
+	GLOBAL("--code-file", "FILE", "a second factor's code, or the challenge that a key answered; - is stdin"),
 	GLOBAL("--timeout", "D", "how long to wait; 10s unless given"),
 	{ 0 },
 };

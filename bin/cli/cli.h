@@ -257,7 +257,7 @@ enum cli_exit cli_man_files(const char *dir); /* every page, aegis-NOUN.1 */
 
 /* ---- the verbs' own files */
 extern const struct cli_verb cli_verbs_fleet[], cli_verbs_tls[],
-    cli_verbs_identity[], cli_verbs_keys[], cli_verbs_agents[],
+    cli_verbs_identity[], cli_verbs_webauthn[], cli_verbs_keys[], cli_verbs_agents[],
     cli_verbs_audit[], cli_verbs_sinks[], cli_verbs_tools[], cli_verbs_approvals[],
     cli_verbs_demo[], cli_verbs_mcp[], cli_verbs_system[], cli_verbs_policy[],
     cli_verbs_authz[], cli_verbs_rot[],

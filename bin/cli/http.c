@@ -112,6 +112,20 @@ hint_for(const json_t *problem)
 	return said;
 }
 
+/* Can the challenge be answered by this? */
+static bool
+has_method(const json_t *problem, const char *method)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(problem, "methods"), i, one)
+		if (json_is_string(one) &&
+		    strcmp(json_string_value(one), method) == 0)
+			return true;
+	return false;
+}
+
 /* aegis: <code>/<reason_code>: <detail> (request <id>), and the hint. */
 static enum cli_exit
 refused(const json_t *problem, long status)
@@ -142,6 +156,10 @@ refused(const json_t *problem, long status)
 	fputs(")\n", stderr);
 	if (hint[0] != '\0')
 		cli_hint("%s", hint);
+	if (has_method(problem, "webauthn"))
+		cli_hint("aegis webauthn show %s says what your key is to sign; "
+		    "answer it, and do the same again with a --code-file that "
+		    "holds this id", cli_member_text(problem, "challenge_id"));
 	return result;
 }
 
@@ -230,10 +248,15 @@ is_code(const json_t *problem, const char *code)
 	return strcmp(cli_member_text(problem, "code"), code) == 0;
 }
 
-/* "<challenge> totp=<code>", if it is a code. */
+/* "<challenge> totp=<code>", if it is a code; or a challenge that was answered
+ * by itself. */
 static bool
 take_code(struct cli *cli, const char *challenge, const char *code)
 {
+	if (strncmp(code, "chl_", 4) == 0 && strlen(code) == 36) {
+		(void)snprintf(cli->step_up, sizeof(cli->step_up), "%s", code);
+		return true;
+	}
 	if (strlen(code) != 6 || strspn(code, "0123456789") != 6)
 		return false;
 	(void)snprintf(cli->step_up, sizeof(cli->step_up), "%.48s totp=%s",
@@ -247,7 +270,7 @@ read_code(struct cli *cli, const char *challenge)
 {
 	char *text = NULL;
 	size_t len;
-	bool got = cli_read(cli->code_file, 32, &text, &len) == CLI_OK;
+	bool got = cli_read(cli->code_file, 64, &text, &len) == CLI_OK;
 
 	if (got)
 		text[strcspn(text, " \r\n")] = '\0';
@@ -257,12 +280,14 @@ read_code(struct cli *cli, const char *challenge)
 	return got;
 }
 
-/* Of what the person at the terminal types; false:
- * nobody is there, or nothing like a code came. */
+/* Of what the person at the terminal types; false: nobody is there, or nothing
+ * like a code came. Where a FIDO2 key may answer, an empty line says that it
+ * has (aegis webauthn answer). */
 static bool
-ask_code(struct cli *cli, const char *challenge)
+ask_code(struct cli *cli, const json_t *problem, const char *challenge)
 {
-	char line[32] = "";
+	bool key = has_method(problem, "webauthn");
+	char line[64] = "";
 	FILE *tty;
 	bool got;
 
@@ -270,12 +295,17 @@ ask_code(struct cli *cli, const char *challenge)
 		return read_code(cli, challenge);
 	if (!isatty(STDERR_FILENO) || (tty = fopen("/dev/tty", "r+")) == NULL)
 		return false;
-	fputs("aegis: this needs your second factor. Code: ", tty);
+	fputs("aegis: this needs your second factor.", tty);
+	if (key)
+		fprintf(tty, " Answer %.36s with a key and press Enter%s", challenge,
+		    has_method(problem, "totp") ? ", or give a" : ":");
+	fputs(!key || has_method(problem, "totp") ? " Code: " : " ", tty);
 	(void)fflush(tty);
 	got = fgets(line, sizeof(line), tty) != NULL;
 	(void)fclose(tty);
 	line[strcspn(line, " \r\n")] = '\0';
-	return got && take_code(cli, challenge, line);
+	return got && take_code(cli, challenge, key && line[0] == '\0' ?
+	    challenge : line);
 }
 
 /* The same request again, with a code, where a person can give one. */
@@ -287,14 +317,15 @@ step_up(struct cli *cli, const json_t *problem, unsigned tried)
 	if (tried == CLI_CODES_ASKED)
 		return false;
 	if (is_code(problem, "StepUpRequired"))
-		return ask_code(cli, cli_member_text(problem, "challenge_id"));
+		return ask_code(cli, problem,
+		    cli_member_text(problem, "challenge_id"));
 	if (!is_code(problem, "StepUpFailed") || cli->step_up[0] == '\0' ||
 	    strncmp(cli_member_text(problem, "reason_code"), "code_", 5) != 0)
 		return false;
 	(void)snprintf(challenge, sizeof(challenge), "%.*s",
 	    (int)strcspn(cli->step_up, " "), cli->step_up);
 	fputs("aegis: the code was not accepted\n", stderr);
-	return ask_code(cli, challenge);
+	return ask_code(cli, NULL, challenge);
 }
 
 /* There was no answer: why, and what a person can do. */

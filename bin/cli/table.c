@@ -12,6 +12,7 @@ static const struct cli_verb *const tables[] = {
 	cli_verbs_mcp,
 	cli_verbs_system,
 	cli_verbs_identity,
+	cli_verbs_webauthn,
 	cli_verbs_keys,
 	cli_verbs_agents,
 	cli_verbs_policy,

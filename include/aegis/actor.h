@@ -174,6 +174,9 @@ void ag_refuse_retry(struct ag_ctx *ctx, unsigned retry_after_s);
 /* AG_STEP_UP_REQUIRED: the challenge that the caller is to answer. */
 void ag_refuse_challenge(struct ag_ctx *ctx, const char *challenge_id,
     int64_t expires_at);
+/* And by what it can be answered; without it: a code. */
+enum ag_method { AG_METHOD_TOTP = 1, AG_METHOD_WEBAUTHN = 2 };
+void ag_refuse_methods(struct ag_ctx *ctx, unsigned methods);
 /* AG_APPROVAL_REQUIRED: the request for approval that waits, and until when. */
 void ag_refuse_approval(struct ag_ctx *ctx, const char *approval_id,
     int64_t expires_at);

@@ -130,18 +130,53 @@ answer_send(struct conn *conn, unsigned status, size_t body_at, bool wipe)
 
 /* ----------------------------------------------------------------- errors */
 
+/* By what a challenge can be answered; a code, if nothing is said. */
+static const struct {
+	unsigned method;
+	const char *name;
+} methods[] = {
+	{ AG_METHOD_TOTP, "totp" }, { AG_METHOD_WEBAUTHN, "webauthn" },
+};
+
 static void
-add_challenge(const struct conn *conn, struct text *out, ag_err err,
-    const char *reason)
+print_methods(struct text *out, const Ag__Refusal *refusal, const char *before,
+    const char *between, const char *after)
 {
+	unsigned has = refusal->has_methods ? refusal->methods : AG_METHOD_TOTP;
+	const char *first = "";
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if ((has & methods[i].method) != 0) {
+			text_printf(out, "%s%s%s%s", first, before,
+			    methods[i].name, after);
+			first = between;
+		}
+}
+
+void
+answer_acr(struct text *out, const Ag__Refusal *refusal)
+{
+	text_str(out, "acr_values=\"");
+	print_methods(out, refusal, "urn:aegis:acr:", " ", "");
+	text_str(out, "\"");
+}
+
+static void
+add_challenge(const struct conn *conn, struct text *out,
+    const Ag__Refusal *refusal)
+{
+	ag_err err = (ag_err)refusal->err;
+	const char *reason = refusal->reason_code;
+
 	if (conn->op != NULL && (conn->op->flags & AG_OP_BASIC) != 0)
 		text_str(out, "WWW-Authenticate: Basic realm=\"aegis\", "
 		    "charset=\"UTF-8\"\r\n");
-	else if (err == AG_STEP_UP_REQUIRED || err == AG_STEP_UP_FAILED)
+	else if (err == AG_STEP_UP_REQUIRED || err == AG_STEP_UP_FAILED) {
 		text_str(out, "WWW-Authenticate: Bearer "
-		    "error=\"insufficient_user_authentication\", "
-		    "acr_values=\"urn:aegis:acr:totp\"\r\n");
-	else if (reason != NULL && strcmp(reason, "token_missing") == 0)
+		    "error=\"insufficient_user_authentication\", ");
+		answer_acr(out, refusal);
+		text_str(out, "\r\n");
+	} else if (reason != NULL && strcmp(reason, "token_missing") == 0)
 		text_str(out, "WWW-Authenticate: Bearer realm=\"aegis\"\r\n");
 	else
 		text_str(out, "WWW-Authenticate: Bearer realm=\"aegis\", "
@@ -174,7 +209,9 @@ add_step_up(struct text *out, const Ag__Refusal *refusal)
 	ag_time_text(refusal->expires_at, until);
 	text_str(out, ",\"challenge_id\":");
 	text_json(out, refusal->challenge_id);
-	text_printf(out, ",\"methods\":[\"totp\"],\"expires_at\":\"%s\"", until);
+	text_str(out, ",\"methods\":[");
+	print_methods(out, refusal, "\"", ",", "\"");
+	text_printf(out, "],\"expires_at\":\"%s\"", until);
 }
 
 static void
@@ -252,7 +289,7 @@ answer_problem(struct conn *conn, const Ag__Refusal *refusal,
 	answer_head(conn, out, status);
 	answer_rate(out, deliver);
 	if (status == 401)
-		add_challenge(conn, out, (ag_err)refusal->err, refusal->reason_code);
+		add_challenge(conn, out, refusal);
 	if (status == 405)
 		add_allow(conn, out);
 	answer_retry(conn, out, refusal);

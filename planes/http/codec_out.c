@@ -38,6 +38,7 @@ static const struct quirk omitted[] = {
 static const struct quirk read_only[] = {
 	{ &ag__rotation__descriptor, "next_at" },
 	{ &ag__role_grant_ask__descriptor, "role" },
+	{ &ag__webauthn_remove_ask__descriptor, "credential" },
 	{ &ag__key_update_ask__descriptor, "nulls" },
 	{ &ag__principal_update_ask__descriptor, "nulls" },
 	{ &ag__callback_ask__descriptor, "body" },
@@ -147,6 +148,9 @@ print_one(struct text *out, const ProtobufCFieldDescriptor *field,
 	case PROTOBUF_C_TYPE_UINT32:
 		text_u64(out, *(const uint32_t *)(const void *)at);
 		break;
+	case PROTOBUF_C_TYPE_SINT32:
+		text_i64(out, *(const int32_t *)(const void *)at);
+		break;
 	case PROTOBUF_C_TYPE_UINT64:
 		text_u64(out, *(const uint64_t *)(const void *)at);
 		break;
@@ -199,6 +203,7 @@ element_size(const ProtobufCFieldDescriptor *field)
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_UINT32:
+	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_ENUM:
 		return sizeof(uint32_t);
 	case PROTOBUF_C_TYPE_BYTES:

@@ -305,6 +305,8 @@ bool answer_is_secret(const struct ag_operation *op);
 void answer_problem(struct conn *conn, const Ag__Refusal *refusal,
     const Ag__DeliverEvent *deliver);
 /* The problem alone, as a JSON object. */
+/* acr_values="…" (RFC 9470 §3): what the challenge can be answered by. */
+void answer_acr(struct text *out, const Ag__Refusal *refusal);
 void answer_problem_print(struct conn *conn, struct text *out,
     const Ag__Refusal *refusal);
 const char *answer_id(const struct conn *conn, char out[AG_UUID_TEXT]);

@@ -85,6 +85,9 @@ schema_scalar(struct text *out, const ProtobufCFieldDescriptor *field, bool null
 		else
 			print_type(out, "integer", null, "");
 		break;
+	case PROTOBUF_C_TYPE_SINT32:
+		print_type(out, "integer", null, "");
+		break;
 	case PROTOBUF_C_TYPE_DOUBLE:
 		print_type(out, "number", null, "");
 		break;

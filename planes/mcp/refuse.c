@@ -30,10 +30,10 @@ add_challenge(struct conn *conn, struct text *out, unsigned status,
 	char scope[64];
 
 	text_str(out, "WWW-Authenticate: Bearer realm=\"aegis\"");
-	if (status == 403)
-		text_str(out, ", error=\"insufficient_scope\", "
-		    "acr_values=\"urn:aegis:acr:totp\"");
-	else if (reason == NULL || strcmp(reason, "token_missing") != 0)
+	if (status == 403) {
+		text_str(out, ", error=\"insufficient_scope\", ");
+		answer_acr(out, refusal);
+	} else if (reason == NULL || strcmp(reason, "token_missing") != 0)
 		text_str(out, ", error=\"invalid_token\"");
 	if (tool != NULL && tool_scope(tool, scope) != NULL)
 		text_printf(out, ", scope=\"%s\"", scope);

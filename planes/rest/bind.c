@@ -5,8 +5,11 @@
  */
 #include "rest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SECOND_MAX = 32 }; /* bytes of a path parameter's name */
 
 /* Members from headers: where an event stream goes on, and which query
  * parameters are a stream's alone. */
@@ -90,6 +93,20 @@ bind_input(struct conn *conn, const struct ag_operation *op,
 	return codec_bind_body(pool, op->ask, in->body, in->body_len, batch, refuse);
 }
 
+/* The second name in a path is the member of that name. */
+static void
+set_second(const struct conn *conn, void *msg)
+{
+	const char *at = strrchr(conn->in.match.route->path, '{');
+	char name[SECOND_MAX];
+
+	if (conn->in.match.param_count < 2)
+		return;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 1, "}"),
+	    at + 1);
+	codec_set_string(msg, name, conn->in.match.params[1]);
+}
+
 static void *
 bind_message(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 {
@@ -100,8 +117,7 @@ bind_message(struct conn *conn, Ag__Request *request, struct refuse *refuse)
 	if (msg == NULL || (op->ask == &ag__audit_query_ask__descriptor &&
 	    !bind_stream(conn, op->type, msg, refuse)))
 		return NULL;
-	if (conn->in.match.param_count > 1)
-		codec_set_string(msg, "role", conn->in.match.params[1]);
+	set_second(conn, msg);
 	if (batch.items > 0) {
 		request->has_items = 1;
 		request->items = batch.items;

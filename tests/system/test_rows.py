@@ -292,7 +292,7 @@ def test_everything_that_is_kept_has_its_tenant(pb):
     # A fact that is not told its tenant changes what another told, or is a tenant.
     changes = {"KeyVersionFact", "KeyStateFact", "KeyFrozenFact", "KeyDestroyPlannedFact", "KeyUpdatedFact",
                "KeyCountedFact", "PrincipalStateFact", "TokenRevokedFact", "AgentStateFact", "TenantFact",
-               "TotpFact", "ClientSecretFact", "AgentUsesFact"}
+               "TotpFact", "WebauthnFact", "ClientSecretFact", "AgentUsesFact"}
     rest = set(n for n, m in facts.DESCRIPTOR.message_types_by_name.items() if n.endswith("Fact") and not holds(m))
     assert rest <= changes, rest - changes
     # Wrapped keys and their bytes are bound to the tenant, too.

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FIDO2 keys: the bytes, both ceremonies, and what the journal tells of them. */
+#include "iam_fleet.h"
+
+#include "ceremony.h"
+#include "webauthn.h"
+
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+
+static struct fleet *f;
+
+static int
+setup(void **state)
+{
+	f = fleet_new(NULL);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fleet_free(f);
+	return 0;
+}
+
+/* ------------------------------------------------------------- a software key */
+
+static const char *const origins[] = { "https://localhost" };
+static const struct iam_fido_party party = { "localhost", origins, 1, false };
+
+struct key {
+	EVP_PKEY *pkey;
+	uint8_t id[16];
+	uint32_t count;
+};
+
+static struct key
+key_new(uint8_t id)
+{
+	struct key k = { EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256"), { 0 }, 0 };
+
+	assert_non_null(k.pkey);
+	memset(k.id, id, sizeof(k.id));
+	return k;
+}
+
+static size_t
+auth_data(struct key *k, uint8_t flags, uint32_t count, bool attested,
+    uint8_t *out)
+{
+	static const uint8_t cose_head[] = { 0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21,
+		0x58, 32 }, cose_mid[] = { 0x22, 0x58, 32 };
+	uint8_t point[65], *at = out;
+	size_t len;
+
+	ag_sha256("localhost", 9, at);
+	at += 32;
+	*at++ = (uint8_t)(flags | (attested ? IAM_FIDO_AT : 0));
+	*at++ = (uint8_t)(count >> 24);
+	*at++ = (uint8_t)(count >> 16);
+	*at++ = (uint8_t)(count >> 8);
+	*at++ = (uint8_t)count;
+	if (!attested)
+		return (size_t)(at - out);
+	memset(at, 9, 16);
+	at += 16;
+	*at++ = 0;
+	*at++ = sizeof(k->id);
+	memcpy(at, k->id, sizeof(k->id));
+	at += sizeof(k->id);
+	assert_int_equal(EVP_PKEY_get_octet_string_param(k->pkey,
+	    OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &len), 1);
+	assert_int_equal(len, 65);
+	memcpy(at, cose_head, sizeof(cose_head));
+	memcpy(at + 10, point + 1, 32);
+	memcpy(at + 42, cose_mid, sizeof(cose_mid));
+	memcpy(at + 45, point + 33, 32);
+	return (size_t)(at - out) + 77;
+}
+
+static size_t
+object(const uint8_t *auth, size_t len, uint8_t *out)
+{
+	static const char head[] = "\xa3\x63" "fmt" "\x64" "none" "\x67"
+	    "attStmt" "\xa0" "\x68" "authData" "\x58";
+	size_t n = sizeof(head) - 1;
+
+	assert_in_range(len, 24, 255);
+	memcpy(out, head, n);
+	out[n] = (uint8_t)len;
+	memcpy(out + n + 1, auth, len);
+	return n + 1 + len;
+}
+
+static size_t
+client_data(const char *type, const uint8_t challenge[32], const char *origin,
+    char *out)
+{
+	char text[64];
+
+	ag_base64url(challenge, 32, text);
+	return (size_t)sprintf(out, "{\"type\":\"%s\",\"challenge\":\"%s\","
+	    "\"origin\":\"%s\",\"crossOrigin\":false}", type, text, origin);
+}
+
+static size_t
+sign_it(struct key *k, const uint8_t *auth, size_t auth_len, const char *client,
+    size_t client_len, uint8_t out[80])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	uint8_t all[1200];
+	size_t len = 80;
+
+	memcpy(all, auth, auth_len);
+	ag_sha256(client, client_len, all + auth_len);
+	assert_int_equal(EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL,
+	    k->pkey), 1);
+	assert_int_equal(EVP_DigestSign(md, out, &len, all, auth_len + 32), 1);
+	EVP_MD_CTX_free(md);
+	return len;
+}
+
+#define BYTES(p, n) (struct iam_bytes){ (const uint8_t *)(p), (n) }
+
+/* ------------------------------------------------------------------- the bytes */
+
+static void
+test_cbor_is_strict(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool good;
+	} rows[] = {
+#define ROW(text, good) { text, sizeof(text) - 1, good }
+#define AUTH "\x68" "authData" "\x41" "x"
+#define FMT "\x63" "fmt" "\x64" "none"
+#define STMT "\x67" "attStmt" "\xa0"
+		ROW("\xa3" FMT STMT AUTH, true), ROW("\xa3" AUTH STMT FMT, true),
+		ROW("\xa3" FMT STMT AUTH "\0", false),   /* something is left */
+		ROW("\xa2" FMT STMT, false),             /* two members */
+		ROW("\xa3" FMT FMT AUTH, false),         /* one twice */
+		ROW("\xa3" FMT STMT AUTH "x", false),
+		ROW("\xa4" FMT STMT AUTH "\x61" "x" "\0", false), /* four */
+		ROW("\xbf" FMT STMT AUTH "\xff", false), /* without an end */
+		ROW("\xa3" FMT "\x67" "attStmt" "\x80" AUTH, false), /* a list */
+		ROW("\xa3" "\x63" "fmt" "\x60" STMT AUTH, false), /* no format */
+		ROW("\xa3" "\x63" "fmt" "\x64" "no\0e" STMT AUTH, false),
+		ROW("\xa3" "\x63" "fmt" "\x70" "0123456789abcdef" STMT AUTH, false),
+		/* A list of 2^32 - 1 in nine bytes. */
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\x9a\xff\xff\xff\xff" AUTH, false),
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\x5b\xff\xff\xff\xff\xff\xff\xff\xff" AUTH, false),
+		/* Eight lists in one another, a tag, a reserved head. */
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\x81\x81\x81\x81\x81\x81\x81\x80" AUTH, false),
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\x81\x81\x80" AUTH, true),
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\xc0\x00" AUTH, false),
+		ROW("\xa3" FMT "\x67" "attStmt" "\xa1\x00\x1c" AUTH, false),
+		ROW("", false), ROW("\xa3", false), ROW("x", false),
+	};
+	struct iam_fido_object out;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (iam_fido_object_read(BYTES(rows[i].bytes, rows[i].len), &out) !=
+		    rows[i].good)
+			print_error("row %zu\n", i);
+		assert_int_equal(iam_fido_object_read(BYTES(rows[i].bytes,
+		    rows[i].len), &out), rows[i].good);
+	}
+	assert_true(iam_fido_object_read(BYTES(rows[1].bytes, rows[1].len), &out));
+	assert_string_equal(out.format, "none");
+	assert_int_equal(out.auth.len, 1);
+}
+
+/* Every prefix of it, and a byte more, is refused. */
+static void
+test_authenticator_data_is_whole(void **state)
+{
+	struct key k = key_new(1);
+	struct iam_fido_auth auth;
+	uint8_t bytes[256];
+	size_t len = auth_data(&k, IAM_FIDO_UP, 7, true, bytes);
+
+	assert_true(iam_fido_auth_read(BYTES(bytes, len), &auth));
+	assert_int_equal(auth.count, 7);
+	assert_int_equal(auth.id.len, 16);
+	assert_int_equal(auth.flags, IAM_FIDO_UP | IAM_FIDO_AT);
+	for (size_t n = 0; n < len; n++)
+		assert_false(iam_fido_auth_read(BYTES(bytes, n), &auth));
+	bytes[len] = 0xa0;
+	assert_false(iam_fido_auth_read(BYTES(bytes, len + 1), &auth));
+	bytes[32] |= IAM_FIDO_ED; /* now it is an extension */
+	assert_true(iam_fido_auth_read(BYTES(bytes, len + 1), &auth));
+	bytes[53] = 2; /* 2 × 256 + 16 bytes of id: more than there are */
+	assert_false(iam_fido_auth_read(BYTES(bytes, len + 1), &auth));
+	EVP_PKEY_free(k.pkey);
+}
+
+static void
+test_client_data(void **state)
+{
+	static const uint8_t challenge[32] = { 1, 2, 3 }, other[32] = { 9 };
+	static const char *const bad[] = { "", "{", "[]", "null", "\"x\"",
+		"{\"type\":\"webauthn.get\",\"type\":\"webauthn.get\"}", "{}x" };
+	char text[512];
+	size_t n = client_data("webauthn.get", challenge, "https://localhost",
+	    text);
+
+	assert_int_equal(iam_fido_client_check(&party, "webauthn.get", challenge,
+	    BYTES(text, n)), IAM_FIDO_OK);
+	assert_int_equal(iam_fido_client_check(&party, "webauthn.create",
+	    challenge, BYTES(text, n)), IAM_FIDO_CEREMONY);
+	assert_int_equal(iam_fido_client_check(&party, "webauthn.get", other,
+	    BYTES(text, n)), IAM_FIDO_WRONG_CHALLENGE);
+	n = client_data("webauthn.get", challenge, "http://localhost", text);
+	assert_int_equal(iam_fido_client_check(&party, "webauthn.get", challenge,
+	    BYTES(text, n)), IAM_FIDO_ORIGIN);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(iam_fido_client_check(&party, "webauthn.get",
+		    challenge, BYTES(bad[i], strlen(bad[i]))),
+		    IAM_FIDO_CLIENT_DATA);
+	memset(text, ' ', sizeof(text));
+	assert_int_equal(iam_fido_client_check(&party, "webauthn.get", challenge,
+	    BYTES(text, IAM_FIDO_CLIENT_MAX + 1)), IAM_FIDO_CLIENT_DATA);
+}
+
+/* --------------------------------------------------------------- the ceremonies */
+
+static enum iam_fido_end
+registration(struct key *k, const struct iam_fido_party *p, uint8_t flags,
+    uint32_t count, struct iam_fido_key *out)
+{
+	static const uint8_t challenge[32] = { 1 };
+	uint8_t auth[256], whole[512];
+	char client[512];
+	size_t n = client_data("webauthn.create", challenge, origins[0], client);
+	size_t len = object(auth, auth_data(k, flags, count, true, auth), whole);
+
+	return iam_fido_register(p, challenge, BYTES(client, n),
+	    BYTES(whole, len), out);
+}
+
+static enum iam_fido_end
+assertion(struct key *k, const struct iam_fido_party *p,
+    const struct iam_fido_key *known, uint8_t flags, uint32_t count,
+    uint32_t *now)
+{
+	static const uint8_t challenge[32] = { 2 };
+	uint8_t auth[64], signature[80];
+	char client[512];
+	size_t n = client_data("webauthn.get", challenge, origins[0], client);
+	size_t len = auth_data(k, flags, count, false, auth);
+	size_t s = sign_it(k, auth, len, client, n, signature);
+
+	return iam_fido_assert(p, challenge, known, BYTES(client, n),
+	    BYTES(auth, len), BYTES(signature, s), now);
+}
+
+static void
+test_both_ceremonies(void **state)
+{
+	struct iam_fido_party elsewhere = party, strict = party;
+	struct key k = key_new(1), other = key_new(2);
+	struct iam_fido_key known, off;
+	uint32_t now = 0;
+
+	elsewhere.rp_id = "other";
+	strict.verification = true;
+	assert_int_equal(registration(&k, &elsewhere, IAM_FIDO_UP, 0, &known),
+	    IAM_FIDO_RP_ID);
+	assert_int_equal(registration(&k, &party, IAM_FIDO_UV, 0, &known),
+	    IAM_FIDO_PRESENCE);
+	assert_int_equal(registration(&k, &strict, IAM_FIDO_UP, 0, &known),
+	    IAM_FIDO_VERIFICATION);
+	assert_int_equal(registration(&k, &party, IAM_FIDO_UP, 3, &known),
+	    IAM_FIDO_OK);
+	assert_string_equal(known.attestation, "none");
+	assert_string_equal(iam_fido_algorithm(known.algorithm), "ES256");
+	assert_int_equal(known.sign_count, 3);
+	assert_int_equal(known.key_len, 64);
+
+	assert_int_equal(assertion(&k, &elsewhere, &known, IAM_FIDO_UP, 4, &now),
+	    IAM_FIDO_RP_ID);
+	assert_int_equal(assertion(&k, &party, &known, 0, 4, &now),
+	    IAM_FIDO_PRESENCE);
+	assert_int_equal(assertion(&k, &strict, &known, IAM_FIDO_UP, 4, &now),
+	    IAM_FIDO_VERIFICATION);
+	assert_int_equal(assertion(&other, &party, &known, IAM_FIDO_UP, 4, &now),
+	    IAM_FIDO_SIGNATURE);
+	for (uint32_t count = 0; count < 6; count++)
+		assert_int_equal(assertion(&k, &party, &known, IAM_FIDO_UP, count,
+		    &now), count > 3 ? IAM_FIDO_OK : IAM_FIDO_COUNT);
+	assert_int_equal(now, 5);
+	/* One that does not count never moves; once it did, it must. */
+	known.sign_count = 0;
+	assert_int_equal(assertion(&k, &party, &known, IAM_FIDO_UP, 0, &now),
+	    IAM_FIDO_OK);
+	/* A point that is on no curve is no key. */
+	off = known;
+	off.key[63] ^= 1;
+	assert_false(iam_fido_key_valid(off.algorithm, BYTES(off.key, 64)));
+	assert_int_equal(assertion(&k, &party, &off, IAM_FIDO_UP, 9, &now),
+	    IAM_FIDO_SIGNATURE);
+	EVP_PKEY_free(k.pkey);
+	EVP_PKEY_free(other.pkey);
+}
+
+static void
+test_every_end_has_words(void **state)
+{
+	for (int i = IAM_FIDO_CLIENT_DATA; i < IAM_FIDO_NO_MEMORY; i++) {
+		assert_non_null(iam_fido_word((enum iam_fido_end)i)->reason);
+		assert_non_null(iam_fido_word((enum iam_fido_end)i)->detail);
+	}
+}
+
+/* ------------------------------------------------------------- through the actor */
+
+static struct iam_node *
+node_of(const char *name)
+{
+	struct iam *iam = ag_kit_state(f->kit);
+
+	return iam_principal_find(iam, iam_tenant_find(iam, "default"), name);
+}
+
+static struct ended
+begin(const char *token, const char *who, const char *name)
+{
+	Ag__WebauthnBeginAsk ask = AG__WEBAUTHN_BEGIN_ASK__INIT;
+
+	ask.name = (char *)name;
+	return request(f, AG_MSG_WEBAUTHN_BEGIN, ASK(.token = token,
+	    .selector = who), &ask);
+}
+
+static struct ended
+confirm(const char *token, const char *who, struct key *k,
+    const Ag__WebauthnBeginReply *options)
+{
+	Ag__WebauthnConfirmAsk ask = AG__WEBAUTHN_CONFIRM_ASK__INIT;
+	uint8_t auth[256], whole[512];
+	char client[512];
+
+	ask.challenge_id = options->challenge_id;
+	ask.client_data_json_b64.data = (uint8_t *)client;
+	ask.client_data_json_b64.len = client_data("webauthn.create",
+	    options->challenge_b64.data, options->origins[0], client);
+	ask.attestation_object_b64.data = whole;
+	ask.attestation_object_b64.len = object(auth, auth_data(k, IAM_FIDO_UP,
+	    k->count, true, auth), whole);
+	return request(f, AG_MSG_WEBAUTHN_CONFIRM, ASK(.token = token,
+	    .selector = who), &ask);
+}
+
+static void
+enrol(const char *token, const char *who, struct key *k, const char *name)
+{
+	struct ended e = begin(token, who, name);
+
+	assert_int_equal(e.err, AG_OK);
+	expect(confirm(token, who, k, e.reply), AG_OK, NULL);
+	ended_free(&e);
+}
+
+static struct ended
+removal(const char *token, const char *who, const char *name)
+{
+	Ag__WebauthnRemoveAsk ask = AG__WEBAUTHN_REMOVE_ASK__INIT;
+
+	ask.credential = (char *)name;
+	ask.reason = (char *)"because";
+	return request(f, AG_MSG_WEBAUTHN_REMOVE, ASK(.token = token,
+	    .selector = who), &ask);
+}
+
+static void
+test_enrol_list_remove(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *bot = person(f, f->admin, AG__KIND__V__service, "bot", "key-user");
+	char *token = token_of(f, f->admin, id, NULL);
+	struct key k = key_new(1), second = key_new(2);
+	struct ended e;
+
+	expect(begin(f->admin, "bot", "blue"), AG_ILLEGAL_OPERATION, "transition");
+	expect(begin(token, "eve", "no spaces"), AG_INVALID_FIELD,
+	    "out_of_range");
+	assert_false(iam_second_factor(node_of("eve")));
+	enrol(token, "eve", &k, "blue");
+	assert_int_equal(iam_methods(node_of("eve")), AG_METHOD_WEBAUTHN);
+	/* Without a step-up there is no second one, and no code. */
+	expect(begin(token, "eve", "red"), AG_STEP_UP_REQUIRED, NULL);
+	expect(request(f, AG_MSG_TOTP_BEGIN, ASK(.token = token,
+	    .selector = "eve"), NULL), AG_STEP_UP_REQUIRED, NULL);
+	expect(removal(token, "eve", "blue"), AG_PERMISSION_DENIED,
+	    "scope_missing");
+	/* Made by an admin it needs none; the same credential is there once. */
+	e = begin(f->admin, "eve", "red");
+	expect(confirm(token, "eve", &k, e.reply), AG_ALREADY_EXISTS, "name");
+	ended_free(&e);
+	e = begin(f->admin, "eve", "red");
+	expect(confirm(token, "eve", &second, e.reply), AG_OK, NULL);
+	expect(confirm(token, "eve", &second, e.reply), AG_ALREADY_EXISTS,
+	    "name");
+	ended_free(&e);
+	assert_int_equal(iam_webauthn_count(node_of("eve")), 2);
+	expect(removal(token, "eve", "red"), AG_STEP_UP_REQUIRED, NULL);
+	expect(removal(f->admin, "eve", "red"), AG_OK, NULL);
+	expect(removal(f->admin, "eve", "red"), AG_ITEM_NOT_FOUND, NULL);
+	expect(removal(f->admin, "eve", "blue"), AG_OK, NULL);
+	assert_false(iam_second_factor(node_of("eve")));
+	EVP_PKEY_free(k.pkey);
+	EVP_PKEY_free(second.pkey);
+	free(token);
+	free(bot);
+	free(id);
+}
+
+static void
+test_keys_are_few(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *token = token_of(f, f->admin, id, NULL), name[8];
+	struct key k = key_new(1);
+	struct ended e;
+
+	for (uint8_t i = 0; i < IAM_WEBAUTHN_EACH; i++) {
+		snprintf(name, sizeof(name), "k%u", i);
+		memset(k.id, i + 1, sizeof(k.id));
+		e = begin(f->admin, "eve", name);
+		expect(confirm(token, "eve", &k, e.reply), AG_OK, NULL);
+		ended_free(&e);
+	}
+	expect(begin(f->admin, "eve", "more"), AG_ILLEGAL_OPERATION, "transition");
+	EVP_PKEY_free(k.pkey);
+	free(token);
+	free(id);
+}
+
+/* What the journal should never tell, and what it tells twice. */
+static void
+test_facts(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	struct iam *iam = ag_kit_state(f->kit);
+	Ag__WebauthnFact fact = AG__WEBAUTHN_FACT__INIT;
+	struct ag_fact_record r = { .seq = 1 << 20, .version = 1, .stream = "s",
+		.type = AG_MSG_WEBAUTHN_FACT, .fact = &fact, .tenant = "default",
+		.author = "iam.0" };
+	struct key k = key_new(1);
+	struct iam_fido_key known;
+
+	assert_int_equal(registration(&k, &party, IAM_FIDO_UP, 3, &known),
+	    IAM_FIDO_OK);
+	fact.principal_id = (char *)"hum_00000000000000000000000000000000";
+	fact.state = (char *)"enrolled";
+	iam_webauthn_describe(&fact, "blue", &known);
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r),
+	    AG_CORRUPT);
+	fact.principal_id = id;
+	fact.algorithm = 5;
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r),
+	    AG_CORRUPT);
+	fact.algorithm = known.algorithm;
+	fact.attestation = (char *)"trusted";
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r),
+	    AG_CORRUPT);
+	fact.attestation = (char *)"none";
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r), AG_OK);
+	assert_int_equal(iam_webauthn_count(node_of("eve")), 1);
+	fact.state = (char *)"used";
+	fact.sign_count = 9;
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r), AG_OK);
+	assert_int_equal(iam_webauthn_named(node_of("eve"),
+	    "blue")->key.sign_count, 3); /* version 1 was seen */
+	r.version = 2;
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r), AG_OK);
+	assert_int_equal(iam_webauthn_named(node_of("eve"),
+	    "blue")->key.sign_count, 9);
+	r.version = 3;
+	fact.state = (char *)"lost";
+	assert_int_equal(iam_webauthn_apply(iam, ag_kit_ctx(f->kit), &r),
+	    AG_CORRUPT);
+	EVP_PKEY_free(k.pkey);
+	free(id);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cbor_is_strict),
+		cmocka_unit_test(test_authenticator_data_is_whole),
+		cmocka_unit_test(test_client_data),
+		cmocka_unit_test(test_both_ceremonies),
+		cmocka_unit_test(test_every_end_has_words),
+		cmocka_unit_test_setup_teardown(test_enrol_list_remove, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_keys_are_few, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_facts, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
