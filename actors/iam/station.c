@@ -358,18 +358,21 @@ same_shard(struct call *c, const char *text)
 	return AG_OK;
 }
 
+/* What it is about is a part of it: not every plane's route names it, and none
+ * of the body does. Its length comes first: nothing moves from one to another. */
 static ag_err
 say_idem(struct call *c)
 {
 	Ag__Grant *g = &c->grant;
+	const char *about = c->rq->selector == NULL ? "" : c->rq->selector;
 	const char *text;
 	uint8_t *hash;
 
 	if (c->rq->idempotency_key == NULL || (c->op->flags & AG_OP_IDEM) == 0)
 		return AG_OK;
-	text = ag_printf(c->ctx, "%s\n%s\n%s", c->node->id,
-	    c->rq->route == NULL ? c->op->name : c->rq->route,
-	    c->rq->idempotency_key);
+	text = ag_printf(c->ctx, "%s\n%s\n%zu:%s\n%s", c->node->id,
+	    c->rq->route == NULL ? c->op->name : c->rq->route, strlen(about),
+	    about, c->rq->idempotency_key);
 	hash = ag_alloc(c->ctx, 32);
 	if (text == NULL || hash == NULL)
 		return AG_NO_MEMORY;

@@ -101,6 +101,35 @@ test_keys(void **state)
 }
 
 static void
+idem_of(const char *key, const char *selector, uint8_t out[32])
+{
+	struct ended e = request(f, AG_MSG_KEY_ROTATE, ASK(.token = f->admin,
+	    .selector = selector, .idem = key), NULL);
+
+	assert_true(e.passed);
+	assert_true(e.grant->has_idem);
+	assert_int_equal(e.grant->idem.len, 32);
+	memcpy(out, e.grant->idem.data, 32);
+	ended_free(&e);
+}
+
+/* Found by reading: only REST's route says what the request is about, so over
+ * the others a second key's rotation got the first one's answer. */
+static void
+test_an_idempotency_key_is_of_one_resource(void **state)
+{
+	uint8_t one[32], again[32], other[32];
+
+	idem_of("once", "invoice-2026", one);
+	idem_of("once", "invoice-2026", again);
+	assert_memory_equal(one, again, 32);
+	idem_of("once", "treasury-master", other);
+	assert_memory_not_equal(one, other, 32);
+	idem_of("twice", "invoice-2026", other);
+	assert_memory_not_equal(one, other, 32);
+}
+
+static void
 test_unknown_key_is_no_violation(void **state)
 {
 	struct agent a = agent_of(f, f->admin, "key:ghost:sign", 0);
@@ -695,6 +724,7 @@ main(void)
 		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_an_idempotency_key_is_of_one_resource),
 		cmocka_unit_test(test_unknown_key_is_no_violation),
 		cmocka_unit_test(test_hold_and_revoke),
 		cmocka_unit_test(test_hold_passed_over),
