@@ -90,17 +90,20 @@ is_rotated(const Ag__KeyStored *s, const Ag__ActAsk *ask)
 	    strcmp(s->rotated_by, ask->recommendation_id) == 0);
 }
 
+/* As in lifecycle.c: a timer may have taken the version that was made. */
 static ag_err
 on_rotated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
 	const Ag__RotGenerateReply *made = msg;
+	const uint32_t *version = memo;
 	struct keys *k = state;
 	Ag__KeyVersionFact fact = AG__KEY_VERSION_FACT__INIT;
 	const Ag__ActAsk *ask;
 	struct hot *hot;
 	const uint8_t *body;
 	size_t len;
+	ag_err err;
 
 	if (status != AG_OK)
 		return keys_rot_failed(ctx, status);
@@ -109,8 +112,13 @@ on_rotated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 		return AG_NO_MEMORY;
 	if ((hot = cache_key(&k->cache, ctx, ask->target)) == NULL)
 		return AG_ITEM_NOT_FOUND;
+	if ((err = keys_check(ctx, KEY_OP_ROTATE, hot->stored,
+	    hot->stored->key->version)) != AG_OK)
+		return err;
+	if (hot->stored->key->version + 1 != *version)
+		return keys_generate_next(ctx, hot->stored->key, on_rotated);
 	fact.key_id = hot->id;
-	fact.version = hot->stored->key->version + 1;
+	fact.version = *version;
 	fact.has_public_key_der = made->has_public_key_der;
 	fact.public_key_der = made->public_key_der;
 	fact.at = ag_now_ms(ctx);
@@ -121,14 +129,7 @@ on_rotated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 static ag_err
 rotate(struct ag_ctx *ctx, struct hot *hot, const Ag__ActAsk *ask)
 {
-	Ag__RotGenerateAsk generate = AG__ROT_GENERATE_ASK__INIT;
-
-	generate.tenant = hot->stored->key->tenant;
-	generate.key_id = hot->id;
-	generate.version = hot->stored->key->version + 1;
-	generate.key_spec = hot->stored->key->key_spec;
-	return ag_ask(ctx, ag_slot_named(ctx, "software"), AG_MSG_ROT_GENERATE_ASK,
-	    &generate, AG_MSG_ROT_GENERATE_REPLY, ROT_MAKE_TIMEOUT_MS, on_rotated, NULL, 0);
+	return keys_generate_next(ctx, hot->stored->key, on_rotated);
 }
 
 static const struct act acts[] = {

@@ -64,6 +64,10 @@ ag_err keys_usage_check(struct ag_ctx *ctx, const struct spec *spec,
 ag_err keys_fill_usage(struct ag_ctx *ctx, Ag__KeyCreatedFact *fact,
     const struct spec *spec, const Ag__Usage__V *usage, size_t n,
     bool public_only) AG_MUST;
+/* Material for the version after the newest; then gets its number, a uint32_t,
+ * as the memo: what was made is of that version only. */
+ag_err keys_generate_next(struct ag_ctx *ctx, const Ag__Key *key, ag_then *then)
+    AG_MUST;
 /* Enters the new key's stream. */
 ag_err keys_begin_new(struct ag_ctx *ctx) AG_MUST;
 /* Key and alias, both or neither; answers with the key. */

@@ -209,6 +209,15 @@ generate(struct ag_ctx *ctx, const char *id, uint32_t version, int key_spec,
 	    &ask, AG_MSG_ROT_GENERATE_REPLY, ROT_MAKE_TIMEOUT_MS, then, memo, memo_size);
 }
 
+ag_err
+keys_generate_next(struct ag_ctx *ctx, const Ag__Key *key, ag_then *then)
+{
+	uint32_t version = key->version + 1;
+
+	return generate(ctx, key->id, version, key->key_spec, key->tenant, then,
+	    &version, sizeof(version));
+}
+
 /* The new id comes from iam, in the grant. */
 ag_err
 keys_begin_new(struct ag_ctx *ctx)
@@ -256,24 +265,29 @@ keys_rotates(struct ag_ctx *ctx, const Ag__KeyStored *s)
 	    "Only its public half is here: whoever has the other one makes a new one.");
 }
 
+/* The trip holds the stream, but a timer (rotate.c) does not ask for it: the
+ * version that was made may be there by now, and this one's is the next. */
 static ag_err
 on_version_made(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
 	const Ag__RotGenerateReply *made = msg;
+	const uint32_t *version = memo;
 	Ag__KeyVersionFact fact = AG__KEY_VERSION_FACT__INIT;
 	struct hot *hot;
 	ag_err err;
 
 	if (status != AG_OK)
 		return keys_rot_failed(ctx, status);
-	/* The trip holds the stream: nothing has changed but by a timer. */
 	if ((err = keys_open(state, ctx, &hot)) != AG_OK ||
+	    (err = ag_if_match(ctx, hot->stored->key->revision)) != AG_OK ||
 	    (err = keys_check(ctx, KEY_OP_ROTATE, hot->stored,
 	    hot->stored->key->version)) != AG_OK)
 		return err;
+	if (hot->stored->key->version + 1 != *version)
+		return keys_generate_next(ctx, hot->stored->key, on_version_made);
 	fact.key_id = hot->id;
-	fact.version = hot->stored->key->version + 1;
+	fact.version = *version;
 	fact.has_public_key_der = made->has_public_key_der;
 	fact.public_key_der = made->public_key_der;
 	fact.at = ag_now_ms(ctx);
@@ -285,13 +299,10 @@ ag_err
 on_key_rotate(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct hot *hot;
-	const Ag__Key *key;
 	ag_err err;
 
 	if ((err = keys_change_begin(state, ctx, KEY_OP_ROTATE, &hot)) != AG_OK ||
 	    (err = keys_rotates(ctx, hot->stored)) != AG_OK)
 		return err;
-	key = hot->stored->key;
-	return generate(ctx, hot->id, key->version + 1, key->key_spec, key->tenant,
-	    on_version_made, NULL, 0);
+	return keys_generate_next(ctx, hot->stored->key, on_version_made);
 }

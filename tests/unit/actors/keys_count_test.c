@@ -380,6 +380,51 @@ test_rotation_only_of_what_may_rotate(void **state)
 	fixture_free(&f);
 }
 
+/* Found by reading: both asked for version 2, and the slower one's material was
+ * written down as version 3's, which nobody had made. */
+static void
+test_a_rotation_meets_another(void **state)
+{
+	Ag__ActAsk act = AG__ACT_ASK__INIT;
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+	Ag__Nothing nothing = AG__NOTHING__INIT;
+
+	for (int by_hand = 0; by_hand < 2; by_hand++) {
+		struct fixture f;
+		const Ag__Key *key;
+		const char *id;
+		unsigned generates;
+
+		fixture_new(&f, NULL);
+		id = new_rotating(&f, SPEC(ED25519), 60, 0, true);
+		generates = f.generates;
+		ag_kit_advance(f.rot, 60500);
+		ag_kit_advance(f.keys, 60500); /* its policy asks for version 2 */
+		act.action = (char *)(uintptr_t)"rotate_key";
+		act.tenant = (char *)(uintptr_t)"default";
+		act.target = (char *)(uintptr_t)id;
+		act.recommendation_id = (char *)(uintptr_t)"rec_1";
+		act.cause_event_id =
+		    (char *)(uintptr_t)"evt_0190a000000070008000000000000001";
+		act.reason = (char *)(uintptr_t)"detected";
+		env.has_corr = true;
+		env.corr = 77;
+		if (by_hand)
+			fixture_send(&f, AG_MSG_KEY_ROTATE, id, &nothing);
+		else
+			ag_kit_deliver(f.keys, AG_ROLE_RESPONDER, 0, AG_MSG_ACT_ASK,
+			    &env, &act);
+		fixture_settle(&f);
+		assert_int_equal(f.events, 1);
+		assert_int_equal(f.generates, generates + 3);
+		assert_int_equal(f.err, AG_OK);
+		key = read_key(&f, id);
+		assert_int_equal(key->version, 3);
+		assert_int_equal(sign(&f, id), AG_OK); /* its material is there */
+		fixture_free(&f);
+	}
+}
+
 int
 main(void)
 {
@@ -394,6 +439,7 @@ main(void)
 		cmocka_unit_test(test_rotation_waits_for_the_root_of_trust),
 		cmocka_unit_test(test_rotations_of_an_older_store),
 		cmocka_unit_test(test_rotation_only_of_what_may_rotate),
+		cmocka_unit_test(test_a_rotation_meets_another),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
