@@ -381,7 +381,8 @@ ag_seglog_sync(struct ag_seglog *log)
 	return AG_OK;
 }
 
-/* The new file is there, by name, before the old one says that it goes on. */
+/* The new file is there, by name, before the old one says that it goes on; and
+ * every event before that name is on disk before the new file is there. */
 static ag_err
 roll(struct ag_seglog *log)
 {
@@ -392,6 +393,8 @@ roll(struct ag_seglog *log)
 
 	if (log->segment == log->pos)
 		return AG_FULL; /* not one event in it: nothing to name the next by */
+	if ((err = ag_seglog_sync(log)) != AG_OK)
+		return err;
 	snprintf(spare.path, sizeof(spare.path), "%s/spare", log->dir);
 	if (spare.bytes == 0) {
 		/* Load outran the worker: a small one, now. */

@@ -6,10 +6,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 /* cmocka wants the above first */
 #include <cmocka.h>
@@ -155,6 +157,108 @@ poke_file(const struct fixture *f, off_t offset, const void *bytes, size_t len)
 	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, bytes, len, offset), (ssize_t)len);
 	close(fd);
+}
+
+/* Every durable write goes through here; the one that a crash is to fall into
+ * leaves `torn` of its bytes, from `torn_from` on, and is the last. */
+static struct {
+	const char *when; /* is there; NULL: no crash */
+	size_t torn_from, torn;
+	bool happened;
+} crash;
+
+ssize_t
+pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+	const uint8_t *bytes = parts[0].iov_base;
+
+	(void)flags;
+	assert_int_equal(count, 1);
+	if (crash.when == NULL || access(crash.when, F_OK) != 0)
+		return pwrite(fd, bytes, parts[0].iov_len, offset);
+	crash.happened = true;
+	if (crash.torn > 0)
+		assert_int_equal(pwrite(fd, bytes + crash.torn_from, crash.torn,
+		    offset + (off_t)crash.torn_from), (ssize_t)crash.torn);
+	errno = EIO;
+	return -1;
+}
+
+/* Found by reading: the new segment was there before the events that its name
+ * counts, so the log after this very crash was taken for damaged for ever. */
+static void
+a_crash_while_it_rolls_loses_nothing(void **state)
+{
+	static const struct { size_t from, len; } torn[] = { { 0, 0 }, { 0, 6 },
+		{ 0, 30 }, { 40, 24 }, { 4, 1 }, { 0, AG_SEG_RECORD_BYTES } };
+	struct fixture *f = *state;
+	static char body[100000];
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	char next[128];
+	bool rolled;
+
+	for (size_t i = 0; i < sizeof(torn) / sizeof(torn[0]); i++) {
+		uint64_t events = 0, segment, offset, pos;
+
+		teardown(state);
+		setup(state);
+		f = *state;
+		/* As many as there is room for; the last two are not synced. */
+		while (AG_SEG_HEADER_BYTES + AG_SEG_RECORD_BYTES + (events + 1) *
+		    ag_seglog_cost(1, sizeof(body)) <= AG_SEG_BYTES_MIN) {
+			append(f, body, sizeof(body));
+			if (++events == 3)
+				assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+		}
+		snprintf(next, sizeof(next), "%s/%016llx.seg", f->dir,
+		    (unsigned long long)events + 1);
+		memset(&crash, 0, sizeof(crash));
+		crash.when = next;
+		crash.torn_from = torn[i].from;
+		crash.torn = torn[i].len;
+		assert_int_equal(ag_seglog_room(f->log,
+		    ag_seglog_cost(1, sizeof(body)), &rolled), AG_IO);
+		crash.when = NULL;
+		assert_true(crash.happened);
+		ag_seglog_close(&f->log);
+		assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+		for (uint64_t n = 1; n <= events; n++) {
+			assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+			assert_int_equal(record.pos, n);
+		}
+		assert_int_equal(ag_segs_next(segs, &record), AG_ITEM_NOT_FOUND);
+		ag_segs_where(segs, &segment, &offset, &pos);
+		assert_int_equal(segment, events + 1);
+		assert_int_equal(pos, events + 1);
+		ag_segs_close(&segs);
+		assert_int_equal(ag_seglog_resume(f->dir, 8 << 20, segment, offset,
+		    pos, 1, &f->log), AG_OK);
+		assert_false(append(f, "on", 2));
+		assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	}
+}
+
+/* What only looks like an END in part, or lies before no segment, is damage. */
+static void
+a_torn_end_is_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	static char body[100000];
+	struct ag_seg_record record;
+	struct ag_segs *segs;
+	uint64_t last = 0;
+
+	while (!append(f, body, sizeof(body)))
+		last++;
+	assert_int_equal(ag_seglog_sync(f->log), AG_OK);
+	assert_int_equal(ag_segs_open(f->dir, &segs), AG_OK);
+	poke_file(f, (off_t)(AG_SEG_HEADER_BYTES +
+	    last * ag_seglog_cost(1, sizeof(body))) + 12, "\1", 1);
+	for (uint64_t n = 1; n <= last; n++)
+		assert_int_equal(ag_segs_next(segs, &record), AG_OK);
+	assert_int_equal(ag_segs_next(segs, &record), AG_CORRUPT);
+	ag_segs_close(&segs);
 }
 
 static void
@@ -370,6 +474,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(goes_on_in_a_new_segment, setup, teardown),
 		cmocka_unit_test_setup_teardown(makes_the_spare_in_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(tells_a_torn_tail_from_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_crash_while_it_rolls_loses_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_torn_end_is_nothing_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_after_a_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(refuses_a_file_cut_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_end_before_any_event_is_no_way_on, setup, teardown),
