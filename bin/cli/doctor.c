@@ -34,7 +34,8 @@ first_unwell(const json_t *answer)
 	return "something";
 }
 
-/* Does the fleet answer where it says it does? */
+/* Does the fleet answer where it says it does, or where --server says that its
+ * clients find it? */
 static void
 look_server(struct cli *cli, const struct ag_site *site,
     struct ag_finding *finding)
@@ -47,6 +48,8 @@ look_server(struct cli *cli, const struct ag_site *site,
 		ag_find(finding, AG_UNKNOWN, "no fleet runs");
 		return;
 	}
+	if (cli->server != NULL)
+		word = cli->server;
 	(void)snprintf(cli->url, sizeof(cli->url), "%s", word);
 	if (cli->ca_file != NULL)
 		(void)snprintf(cli->ca, sizeof(cli->ca), "%s", cli->ca_file);

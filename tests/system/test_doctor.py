@@ -245,6 +245,11 @@ def test_a_running_fleet_is_well_until_it_is_not(fresh_fleet):
     assert found["processes"]["status"] == found["server"]["status"] == found["restarts"]["status"] == "ok"
     assert found["configuration"]["detail"].startswith(fleet.config_file), "the running fleet's own file"
     assert fleet.url in found["listener"]["detail"] and fleet.token() not in str(found)
+    # Where its clients find it, which is not always where it listens: a container, or behind a proxy.
+    named = [fleet.run("doctor", "--json", "--server", url) for url in (fleet.url, "http://127.0.0.1:1")]
+    shown = [json.loads(done.stdout.splitlines()[-1]) for done in named]
+    assert [done.returncode for done in named] == [0, 1]
+    assert [row["status"] for row in shown] == ["ok", "wrong"] and "http://127.0.0.1:1" in shown[1]["detail"]
     for _ in range(3):
         pid = fleet.processes()["anomaly"]
         os.kill(pid, 9)
