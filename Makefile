@@ -22,9 +22,11 @@ PLANE ?= rest
 demo: deps all
 	@PLANE=$(PLANE) examples/demo.sh $(BUILD)
 
-# The story on the containers of compose/, after compose/init.
+# The story on the containers of compose/, after compose/init; with NODES=2
+# another one on two nodes behind one address, after NODES=2 compose/init.
+NODES ?= 1
 compose-demo: deps all
-	@FLEET=compose/fleet.sh examples/demo.sh $(BUILD)
+	@if [ "$(NODES)" = 2 ]; then compose/demo-two $(BUILD); else FLEET=compose/fleet.sh examples/demo.sh $(BUILD); fi
 
 up: deps all
 	@$(BUILD)/aegis up --state $(STATE)

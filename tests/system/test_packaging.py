@@ -101,30 +101,74 @@ def test_an_address_that_is_none_changes_nothing(address, monkeypatch):
 COMPOSE = os.path.join(ROOT, "compose")
 
 
-@pytest.fixture(scope="module")
-def services():
-    return yaml.safe_load(open(os.path.join(COMPOSE, "compose.yaml")))["services"]
+FILES = ("compose.yaml", "two-nodes.yaml")
+NODES = ("aegis", "one", "two")
 
 
-def test_the_fleets_container_may_do_nothing_but_serve(services):
-    fleet = services["aegis"]
-    assert fleet["read_only"] is True and fleet["cap_drop"] == ["ALL"]
-    assert fleet["security_opt"] == ["no-new-privileges:true"] and "privileged" not in fleet
-    writable = [v for v in fleet["volumes"] if not v.endswith(":ro")]
-    assert writable == ["state:/var/lib/aegis"]
-    assert all(p.startswith("127.0.0.1:") for p in fleet["ports"])
-    stages = open(os.path.join(COMPOSE, "Dockerfile")).read().split("\nFROM ")
-    last = stages[-1]
+def read(name):
+    return open(os.path.join(COMPOSE, name)).read()
+
+
+def services_of(name):
+    """As compose merges them: what a service extends, and what it says itself."""
+    base, found = yaml.safe_load(read("servers.yaml"))["services"], {}
+    for service, own in yaml.safe_load(read(name))["services"].items():
+        assert own["extends"]["file"] == "servers.yaml"
+        merged = dict(base[own["extends"]["service"]])
+        for key, value in own.items():
+            merged[key] = merged.get(key, []) + value if key == "volumes" else value
+        found[service] = merged
+    return found
+
+
+@pytest.fixture(scope="module", params=FILES)
+def services(request):
+    return services_of(request.param)
+
+
+def test_a_nodes_container_may_do_nothing_but_serve(services):
+    nodes = [service for name, service in services.items() if name in NODES]
+    assert nodes
+    for node in nodes:
+        assert node["read_only"] is True and node["cap_drop"] == ["ALL"]
+        assert node["security_opt"] == ["no-new-privileges:true"] and "privileged" not in node
+        (writable,) = [v for v in node["volumes"] if not v.endswith(":ro")]
+        assert writable.endswith(":/var/lib/aegis") and "/" not in writable.split(":")[0]
+    last = read("Dockerfile").split("\nFROM ")[-1]
     assert "\nUSER 10001:10001\n" in last and "HEALTHCHECK" in last
     assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", last, re.M), "that would need a shell"
 
 
-def test_no_password_is_there_by_default(services):
-    text = open(os.path.join(COMPOSE, "compose.yaml")).read()
-    assert "${AEGIS_SITE:?run compose/init first}" in text
+def test_only_this_machine_is_served(services):
+    ports = dict((name, service["ports"]) for name, service in services.items() if "ports" in service)
+    assert len(ports) == 1 and list(ports)[0] in ("aegis", "address"), "one address"
+    assert all(p.startswith("127.0.0.1:") for list_ in ports.values() for p in list_)
+
+
+def test_every_service_has_few_rights_and_a_health_check(services):
     for name, service in services.items():
+        if name not in NODES:  # their image has one
+            assert service["healthcheck"]["test"][0] == "CMD", name
+        assert "privileged" not in service and "cap_add" not in service
+        if name != "postgres":  # its entry becomes the user postgres by itself
+            assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"], name
+    assert services["kafka"]["networks"] == ["bus"] and services["redis"]["networks"] == ["alone"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_events_and_rates_have_networks_without_a_way_out(file):
+    networks = yaml.safe_load(read(file))["networks"]
+    assert networks["bus"] == networks["alone"] == {"internal": True}
+
+
+def test_no_password_is_there_by_default(services):
+    for name, service in services.items():
+        site = [v for v in service["volumes"] if "AEGIS_SITE" in v]
+        assert site and ":?run compose/init first}" in site[0], name + " would start without its secrets"
         for variable, value in (service.get("environment") or {}).items():
             assert "PASSWORD" not in variable or variable.endswith("_FILE"), (name, variable, value)
+        assert not re.search(r"(?i)passw|secret|requirepass", " ".join(service.get("command", [])).replace("/run/secrets/", "")), name
+    text = read("servers.yaml")
     assert not re.search(r"trust|password:\s*\S", text.replace("/postgres.password", "").replace("postgres/password", ""))
 
 
