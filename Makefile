@@ -90,7 +90,7 @@ ROUNDS ?= 5
 chaos: deps all
 	@scripts/deps.sh chaos
 	@AEGIS_BUILD=$(abspath $(BUILD)) CHAOS_ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q -p no:cacheprovider \
-		tests/system/chaos_machine.py tests/system/test_chaos.py
+		tests/system/chaos_machine.py tests/system/test_chaos.py tests/system/test_failover.py
 	@AEGIS_BUILD=$(abspath $(BUILD)) AEGIS_RACES=1000 $(PYTHON) -m pytest -q -p no:cacheprovider \
 		tests/system/test_journal_postgres.py -k racing
 

@@ -21,11 +21,35 @@ is_local(const char *host)
 	    strcmp(host, "::1") == 0;
 }
 
+/* How many a list with commas has; an absent one counts as one. */
+static unsigned
+listed(const char *list)
+{
+	unsigned n = 1;
+
+	for (; list != NULL && (list = strchr(list, ',')) != NULL; list++)
+		n++;
+	return n;
+}
+
+/* The i-th of a list; of a list of one that one; NULL: of none. */
+static const char *
+nth(const char *list, unsigned i, char out[PG_URL_MAX])
+{
+	if (list == NULL)
+		return NULL;
+	for (i = listed(list) == 1 ? 0 : i; i > 0 && strchr(list, ',') != NULL; i--)
+		list = strchr(list, ',') + 1;
+	snprintf(out, PG_URL_MAX, "%.*s", (int)strcspn(list, ","), list);
+	return out;
+}
+
 const char *
 pg_server_set(struct pg_server *server, const char *url, const char *ca)
 {
-	const char *why = NULL, *host = NULL;
+	const char *why = NULL, *host = NULL, *hostaddr = NULL;
 	PQconninfoOption *options;
+	char one[PG_URL_MAX];
 
 	if (url == NULL || strlen(url) >= sizeof(server->url) ||
 	    (options = PQconninfoParse(url, NULL)) == NULL)
@@ -37,8 +61,16 @@ pg_server_set(struct pg_server *server, const char *url, const char *ca)
 			why = "the password belongs in password_file";
 		if (strcmp(o->keyword, "host") == 0)
 			host = o->val;
+		if (strcmp(o->keyword, "hostaddr") == 0)
+			hostaddr = o->val;
 	}
-	server->local = is_local(host);
+	server->host_count = listed(hostaddr != NULL ? hostaddr : host);
+	if (server->host_count > PG_HOSTS_MAX)
+		why = "more hosts than 8";
+	server->local = true;
+	for (unsigned i = 0; i < server->host_count; i++)
+		server->local = server->local && is_local(nth(hostaddr, i, one)) &&
+		    is_local(nth(host, i, one));
 	PQconninfoFree(options);
 	if (ca != NULL && strlen(ca) >= sizeof(server->ca))
 		return "the path of ca_file is too long";
@@ -58,19 +90,58 @@ pg_mono_ms(void)
 
 /* ---------------------------------------------------------------- connecting */
 
-enum { SETTINGS_MAX = 320, PARAMS_MAX = 16, PASSWORD_MAX = 4096 };
+enum { SETTINGS_MAX = 320, PARAMS_MAX = 20, PASSWORD_MAX = 4096 };
+
+static const char *const places[] = { "host", "hostaddr", "port" };
+enum { PLACES = sizeof(places) / sizeof(places[0]) };
+
+struct place {
+	char text[PLACES][PG_URL_MAX];
+	const char *value[PLACES]; /* NULL: the URL does not say */
+};
+
+unsigned
+pg_host(const struct pg_link *link, const struct pg_server *server)
+{
+	return link->calls == 0 ? 0 : (link->calls - 1) % server->host_count;
+}
+
+/* Where the i-th host of the URL is. */
+static ag_err
+find_place(const struct pg_server *server, unsigned i, struct place *p)
+{
+	PQconninfoOption *options = PQconninfoParse(server->url, NULL);
+
+	*p = (struct place) { .value = { NULL } };
+	if (options == NULL)
+		return AG_NO_MEMORY; /* pg_server_set has read it */
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++)
+		for (unsigned n = 0; n < PLACES; n++)
+			if (o->val != NULL && strcmp(o->keyword, places[n]) == 0)
+				p->value[n] = nth(o->val, i, p->text[n]);
+	PQconninfoFree(options);
+	return AG_OK;
+}
 
 ag_err
 pg_begin(struct pg_link *link, const struct pg_server *server)
 {
 	char password[PASSWORD_MAX + 1] = "";
 	const char *names[PARAMS_MAX], *values[PARAMS_MAX];
+	struct place place;
 	unsigned n = 0;
+	ag_err err;
 
 	pg_close(link);
 	link->timeout_ms = server->timeout_ms;
+	link->calls++;
+	if ((err = find_place(server, pg_host(link, server), &place)) != AG_OK)
+		return err;
 #define SET(name, value) (names[n] = (name), values[n++] = (value))
 	SET("dbname", server->url);
+	for (unsigned i = 0; server->host_count > 1 && i < PLACES; i++)
+		if (place.value[i] != NULL)
+			SET(places[i], place.value[i]);
 	if (server->password != NULL) {
 		snprintf(password, sizeof(password), "%.*s",
 		    (int)ag_secret_len(server->password),
@@ -84,7 +155,7 @@ pg_begin(struct pg_link *link, const struct pg_server *server)
 		SET("sslmode", "require");
 	}
 	SET("gssencmode", "disable");
-	SET("target_session_attrs", "read-write"); /* of several hosts */
+	SET("target_session_attrs", "read-write"); /* no replica */
 	SET("client_encoding", "UTF8");
 	SET("tcp_user_timeout", "10000");
 	SET("keepalives_idle", "5");
@@ -152,8 +223,8 @@ pg_step(struct pg_link *link, unsigned wait_ms)
 	return set_up(link);
 }
 
-ag_err
-pg_connect(struct pg_link *link, const struct pg_server *server)
+static ag_err
+connect_one(struct pg_link *link, const struct pg_server *server)
 {
 	uint64_t until = pg_mono_ms() + server->timeout_ms;
 	ag_err err = pg_begin(link, server);
@@ -166,6 +237,17 @@ pg_connect(struct pg_link *link, const struct pg_server *server)
 			    "no connection in %u ms", server->timeout_ms);
 			return AG_UNAVAILABLE;
 		}
+	return err;
+}
+
+ag_err
+pg_connect(struct pg_link *link, const struct pg_server *server)
+{
+	ag_err err = AG_OK;
+
+	for (unsigned i = 0; i < server->host_count; i++)
+		if ((err = connect_one(link, server)) == AG_OK)
+			break;
 	return err;
 }
 

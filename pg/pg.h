@@ -14,19 +14,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PG_URL_MAX = 2048, PG_PATH_MAX = 4096, PG_SAID_MAX = 160 };
+enum {
+	PG_URL_MAX = 2048, PG_PATH_MAX = 4096, PG_SAID_MAX = 160,
+	PG_HOSTS_MAX = 8, /* of one URL: a primary and who may become it */
+};
 
 struct pg_server {
 	char url[PG_URL_MAX];       /* without a password */
 	char ca[PG_PATH_MAX];       /* "": none given */
 	struct ag_secret *password; /* NULL: none; owned */
-	bool local;                 /* no network in between */
+	unsigned host_count;        /* that the URL names; 1: none, too */
+	bool local;                 /* no network in between, to none of them */
 	unsigned timeout_ms;        /* of connecting, and of each statement */
 };
 
 struct pg_link {
 	PGconn *conn; /* NULL: there is none */
 	PostgresPollingStatusType polling;
+	unsigned calls; /* that were begun; the next one asks the next host */
 	unsigned timeout_ms; /* of connecting, and of each statement */
 	char said[PG_SAID_MAX]; /* what went wrong last; one line, no secret */
 	char state[6];          /* its SQLSTATE; "": the server did not say it */
@@ -37,13 +42,21 @@ struct pg_link {
 const char *pg_server_set(struct pg_server *server, const char *url,
     const char *ca);
 
-/* Begins to connect. Does not wait, but for a host's name to be resolved. */
+/*
+ * Begins to connect to one of the URL's hosts, each call to the next: who asks
+ * them in one call, as libpq does, never gets past one that takes the connection
+ * and says nothing. One that takes no writes (a replica) is refused. Does not
+ * wait, but for a host's name to be resolved.
+ */
 ag_err pg_begin(struct pg_link *link, const struct pg_server *server) AG_MUST;
 /* One step: AG_OK when it stands, AG_PENDING; AG_UNAVAILABLE, AG_IO, AG_TIMEOUT:
  * it does not. wait_ms: how long it may wait for the step; the last one waits for
  * one more answer. */
 ag_err pg_step(struct pg_link *link, unsigned wait_ms) AG_MUST;
-/* Begins and waits until it stands; at most server->timeout_ms. */
+/* Which host was called last, counted from 0. */
+unsigned pg_host(const struct pg_link *link, const struct pg_server *server);
+/* Begins and waits until it stands with one host; for each at most
+ * server->timeout_ms. */
 ag_err pg_connect(struct pg_link *link, const struct pg_server *server) AG_MUST;
 void pg_close(struct pg_link *link);
 

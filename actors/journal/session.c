@@ -39,23 +39,35 @@ forget(struct shared *s)
 	s->state = AWAY;
 }
 
+/* The next host is called at once, the first one again after a while. */
+static void
+pause(struct shared *s, bool all_called)
+{
+	s->call_at_ms = ag_mono_ms(s->ctx);
+	if (!all_called)
+		return;
+	s->pause_ms = s->pause_ms == 0 ? PAUSE_MIN_MS : s->pause_ms * 2;
+	if (s->pause_ms > PAUSE_MAX_MS)
+		s->pause_ms = PAUSE_MAX_MS;
+	s->call_at_ms += s->pause_ms;
+}
+
 void
 session_away(struct shared *s)
 {
 	const char *why = s->link.said[0] != '\0' ? s->link.said : "no answer";
+	unsigned host = pg_host(&s->link, &s->server);
 	char detail[64];
 
 	forget(s);
-	s->pause_ms = s->pause_ms == 0 ? PAUSE_MIN_MS : s->pause_ms * 2;
-	if (s->pause_ms > PAUSE_MAX_MS)
-		s->pause_ms = PAUSE_MAX_MS;
-	s->call_at_ms = ag_mono_ms(s->ctx) + s->pause_ms;
+	pause(s, host + 1 == s->server.host_count);
 	/* Another reason is news: the one of a start may hide what is wrong. */
-	if (strncmp(s->away, why, sizeof(s->away) - 1) == 0)
+	if (s->away && strcmp(s->why[host], why) == 0)
 		return;
-	if (s->away[0] == '\0')
+	if (!s->away)
 		ag_metric_add(s->ctx, M_AWAY, 1);
-	snprintf(s->away, sizeof(s->away), "%s", why);
+	s->away = true;
+	snprintf(s->why[host], sizeof(s->why[host]), "%s", why);
 	ag_log(s->ctx, AG_WARN, "JOURNAL-AWAY", "%s%s%s", s->link.state,
 	    s->link.state[0] == '\0' ? "" : " ", why);
 	ag_note_error(s->ctx, why);
@@ -256,11 +268,12 @@ fill(struct shared *s)
 	}
 	if (j->head < s->fill_to)
 		return;
-	if (s->away[0] != '\0' || !j->whole)
+	if (s->away || !j->whole)
 		ag_log(s->ctx, AG_INFO, "JOURNAL-THERE", "head=%llu node=%s",
 		    (unsigned long long)j->head, s->node);
 	s->pause_ms = 0;
-	s->away[0] = '\0';
+	s->away = false;
+	memset(s->why, 0, sizeof(s->why));
 	s->filling = false;
 	s->heard_ms = s->entered_ms;
 	j->whole = true;

@@ -42,7 +42,8 @@ struct shared {
 	uint64_t call_at_ms, give_up_ms;
 	unsigned pause_ms;
 	bool planned;         /* a step is */
-	char away[160]; /* why nobody answers, as it was told; "": it answers */
+	bool away;           /* nobody answers: it was told */
+	char why[PG_HOSTS_MAX][PG_SAID_MAX]; /* by each host, as it was told */
 	char node[64], epoch[24];
 	bool filling;         /* not yet at fill_to, where it was when we came */
 	uint64_t fill_to;

@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -83,9 +84,10 @@ class Redis(Server):
 
 
 class Postgres(Server):
-    """As the user postgres where we are root: it does not start as root."""
+    """As the user postgres where we are root: it does not start as root. of: a server that this one follows, as a
+    replica of all that it writes."""
 
-    def __init__(self, password):
+    def __init__(self, password, of=None):
         super().__init__()
         self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         self.data = os.path.join(self.folder, "data")
@@ -94,12 +96,14 @@ class Postgres(Server):
         secret = os.path.join(self.folder, "password")
         with open(secret, "w") as out:
             out.write(password)
-        os.makedirs(self.data)
+        os.makedirs(self.data, 0o700)
         if self.who:
             shutil.chown(self.data, "postgres", "postgres")
             shutil.chown(secret, "postgres", "postgres")
-        subprocess.run(self.who + [self.bin + "/initdb", "-D", self.data, "-U", "aegis", "--pwfile", secret, "-A",
-                                   "scram-sha-256", "-N"], check=True, capture_output=True, cwd="/")
+        words = ["/initdb", "-D", self.data, "-U", "aegis", "--pwfile", secret, "-A", "scram-sha-256", "-N"] if of is None \
+            else ["/pg_basebackup", "-D", self.data, "-d", of.url, "-R", "-N", "-c", "fast", "-X", "stream"]
+        subprocess.run(self.who + [self.bin + words[0]] + words[1:], check=True, capture_output=True, cwd="/",
+                       env=dict(os.environ, PGPASSWORD=password))
         self.password = password
 
     def start(self):
@@ -124,6 +128,11 @@ class Postgres(Server):
         found = subprocess.run(["ps", "-o", "pid=", "--pid", str(self.process.pid), "--ppid", str(self.process.pid)],
                                text=True, capture_output=True, check=True)
         return [int(pid) for pid in found.stdout.split()]
+
+    def leave(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # without waiting for who is connected
+        super().leave()
 
     def kill(self):
         """All of it, as a power cut would."""

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from conftest import CONFIG, Fleet
+from conftest import CONFIG, Fleet, wait_for
 from game_day import Game, matches, sections, steps
-from servers import Postgres
+from servers import Postgres, free_port
 from test_sink_kafka import Mock
 
 PASSWORD = "a password of the game"
@@ -47,11 +47,32 @@ class Pager:
 
 
 class Database:
+    """url also names where the replica will be, that takes the primary's place."""
+
     def __init__(self):
-        self.server = Postgres(PASSWORD).start()
-        self.orders = {"stop": self.server.kill, "start": self.server.start,
+        self.server, self.gone, self.later = Postgres(PASSWORD).start(), None, free_port()
+        self.url = self.server.url.replace("/postgres", ",127.0.0.1:%d/postgres" % self.later)
+        self.orders = {"stop": lambda: self.server.kill(), "start": lambda: self.server.start(),
+                       "lose": self.lose, "promote": lambda: self.server.run("SELECT pg_promote(true)"),
                        "pause": lambda: self.signal(signal.SIGSTOP), "go-on": lambda: self.signal(signal.SIGCONT)}
         self.stopped = []
+
+    def lose(self):
+        replica = Postgres(PASSWORD, of=self.server)
+        replica.port = self.later
+        self.server.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.server.run("SELECT pg_reload_conf()")
+        replica.start()
+        wait_for(lambda: self.server.rows("SELECT sync_state FROM pg_stat_replication") == [["sync"]], 60,
+                 what="the replica to follow")
+        self.server.kill()
+        self.server, self.gone = replica, self.server
+
+    def leave(self):
+        self.signal(signal.SIGCONT)
+        for server in (self.server, self.gone):
+            if server is not None:
+                server.leave()
 
     def signal(self, number):
         if number == signal.SIGSTOP:
@@ -74,7 +95,7 @@ def game(tmp_path_factory):
             (folder / name).write_text(PASSWORD * 2 if name == "pager.key" else PASSWORD)
             (folder / name).chmod(0o600)
         fleet = Fleet(config=dict(
-            CONFIG, journal={"kind": "postgres", "postgres": {"url": database.server.url,
+            CONFIG, journal={"kind": "postgres", "postgres": {"url": database.url,
                                                               "password_file": str(folder / "password")}},
             sinks=CONFIG["sinks"] + [
                 {"name": "bus", "kind": "kafka", "brokers": mock.brokers.split(","), "retry_max_s": 1},
@@ -88,8 +109,7 @@ def game(tmp_path_factory):
             fleet.leave()
         pager.leave()
         mock.stop()
-        database.signal(signal.SIGCONT)
-        database.server.leave()
+        database.leave()
 
 
 @pytest.mark.parametrize("section", [s for s in SECTIONS[1:] if s.title not in NEEDS_ROOT], ids=repr)
