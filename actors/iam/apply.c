@@ -106,9 +106,28 @@ on_token(struct iam *iam, struct ag_ctx *ctx, const struct ag_fact_record *r)
 
 	if (!iam->ready && ++iam->replayed_tokens % REPLAYED_MAX == 0)
 		iam_sweep_tokens(iam, ctx);
-	err = iam_take_token(iam, fact);
-	return err != AG_OK ? err :
-	    iam_store_msg(ctx, IAM_T_TOKENS, fact->jti, fact);
+	if ((err = iam_take_token(iam, fact)) != AG_OK || (err = iam_store_msg(
+	    ctx, IAM_T_TOKENS, fact->jti, fact)) != AG_OK)
+		return err;
+	/* What it was to end with ended first. */
+	if (fact->break_glass == NULL || iam_glass_open(iam, fact->break_glass,
+	    fact->issued_at))
+		return AG_OK;
+	return iam_token_end(ctx, iam_token_find(iam, fact->jti),
+	    "the break-glass was over", fact->issued_at);
+}
+
+ag_err
+iam_token_end(struct ag_ctx *ctx, struct iam_token *token, const char *reason,
+    int64_t at)
+{
+	Ag__TokenRevokedFact end = AG__TOKEN_REVOKED_FACT__INIT;
+
+	end.jti = token->jti;
+	end.reason = (char *)(uintptr_t)reason;
+	end.at = at;
+	token->revoked_at = at;
+	return iam_store_msg(ctx, IAM_T_TOKEN_ENDS, token->jti, &end);
 }
 
 static ag_err

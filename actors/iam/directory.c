@@ -163,6 +163,7 @@ iam_directory_fini(struct iam *iam)
 		if (token == NULL || token == &token->node->token)
 			continue;
 		iam_scopes_free(&token->scopes);
+		free(token->glass);
 		free(token);
 	}
 	iam_table_fini(t);
@@ -547,10 +548,14 @@ iam_take_token(struct iam *iam, const Ag__TokenIssuedFact *fact)
 	token->issued_at = fact->issued_at;
 	token->expires_at = fact->expires_at;
 	err = iam_scopes_make(fact->scopes, fact->n_scopes, &token->scopes);
+	if (err == AG_OK && fact->break_glass != NULL &&
+	    (token->glass = strdup(fact->break_glass)) == NULL)
+		err = AG_NO_MEMORY;
 	if (err == AG_OK)
 		err = iam_table_add(&iam->tokens, "", token->jti, token);
 	if (err != AG_OK) {
 		iam_scopes_free(&token->scopes);
+		free(token->glass);
 		free(token);
 		return err;
 	}
@@ -571,6 +576,7 @@ iam_drop_token(struct iam *iam, struct iam_token *token)
 	iam_quota_count(iam, token->node->tenant, IAM_C_TOKENS, false);
 	iam_table_del(&iam->tokens, "", token->jti, token);
 	iam_scopes_free(&token->scopes);
+	free(token->glass);
 	free(token);
 }
 

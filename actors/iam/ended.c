@@ -308,6 +308,7 @@ iam_token_leave(struct iam *iam, struct ag_ctx *ctx, struct iam_token *token)
 	row.last_used_at = token->last_used_at;
 	row.has_revoked_at = token->revoked_at != 0;
 	row.revoked_at = token->revoked_at;
+	row.break_glass = token->glass;
 	row_of_tenant(token->node->id, token->jti, key);
 	if ((err = iam_store_msg(ctx, IAM_T_ENDED_TOKENS, key, &row)) != AG_OK ||
 	    (err = del_row(ctx, IAM_T_TOKENS, token->jti)) != AG_OK)

@@ -2,8 +2,9 @@
 /*
  * Broken glass, as the approvals' facts tell it: who may, for which key and
  * until when, do what policies refuse and say may be overridden. Looked at on
- * every request that says Aegis-Break-Glass; the journal tells of an end
- * before the one who ended it is answered.
+ * every request that says Aegis-Break-Glass, or whose token was issued under
+ * one: such a token is for that key alone and ends with the glass. The journal
+ * tells of an end before the one who ended it is answered.
  */
 #include "call.h"
 
@@ -50,6 +51,31 @@ iam_glass_take(struct iam *iam, const Ag__BreakGlassFact *fact)
 	return AG_OK;
 }
 
+bool
+iam_glass_open(struct iam *iam, const char *id, int64_t now_ms)
+{
+	const struct iam_glass *g = glass_find(iam, id);
+
+	return g != NULL && now_ms < g->expires_at;
+}
+
+/* Every token that was issued under it. */
+static ag_err
+end_tokens(struct iam *iam, struct ag_ctx *ctx, const Ag__BreakGlassFact *fact)
+{
+	const struct iam_node *node = iam_node_find(iam,
+	    fact->glass->principal->id);
+	ag_err err = AG_OK;
+
+	for (struct iam_token *t = node == NULL ? NULL : node->tokens;
+	    err == AG_OK && t != NULL; t = t->next)
+		if (t->glass != NULL && t->revoked_at == 0 &&
+		    strcmp(t->glass, fact->glass->id) == 0)
+			err = iam_token_end(ctx, t, "the break-glass is over",
+			    fact->at);
+	return err;
+}
+
 ag_err
 iam_glass_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
@@ -62,6 +88,8 @@ iam_glass_apply(struct iam *iam, struct ag_ctx *ctx,
 		return err;
 	if (strcmp(fact->glass->state, "active") == 0)
 		return iam_store_msg(ctx, IAM_T_GLASS, id, fact);
+	if ((err = end_tokens(iam, ctx, fact)) != AG_OK)
+		return err;
 	err = ag_store_del(ctx, IAM_T_GLASS, id, strlen(id));
 	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
 }
@@ -76,6 +104,31 @@ refused(struct call *c, const char *reason, const char *detail)
 	    detail);
 }
 
+/* One's own token, which is then as the glass is. */
+static bool
+is_issue(const struct call *c)
+{
+	return c->op->type == AG_MSG_TOKEN_ISSUE && c->subject == c->node;
+}
+
+/* Its token says so; what is not about its key it does as any other. */
+static ag_err
+check_token(struct call *c)
+{
+	const struct iam_glass *g = glass_find(c->iam, c->token->glass);
+
+	if (c->key == NULL || g == NULL || c->now >= g->expires_at ||
+	    strcmp(g->key, c->key->id) != 0)
+		return AG_OK;
+	/* The token names the key only: its holder must still hold the right. */
+	if (!iam_holds(c->node, NULL, c->now, AG_SCOPE_SYSTEM, "break-glass",
+	    NULL))
+		return refused(c, "break_glass_over",
+		    "You may no longer break the glass.");
+	c->grant.break_glass = c->token->glass;
+	return AG_OK;
+}
+
 ag_err
 iam_check_glass(struct call *c)
 {
@@ -83,7 +136,7 @@ iam_check_glass(struct call *c)
 	const struct iam_glass *g;
 
 	if (id == NULL)
-		return AG_OK;
+		return c->token->glass == NULL ? AG_OK : check_token(c);
 	if (!ag_id_valid(id, "brk"))
 		return REFUSE(c, AG_INVALID_FIELD, "wrong_type",
 		    "Aegis-Break-Glass", "It is the id of a broken glass, brk_….");
@@ -94,7 +147,8 @@ iam_check_glass(struct call *c)
 	if (g == NULL || strcmp(g->person, c->node->id) != 0 ||
 	    c->now >= g->expires_at)
 		return refused(c, "break_glass_over", "It is not open for you.");
-	if (c->key == NULL || strcmp(g->key, c->key->id) != 0)
+	if (!is_issue(c) &&
+	    (c->key == NULL || strcmp(g->key, c->key->id) != 0))
 		return refused(c, "break_glass_other", "It is for another key.");
 	/* Who may no longer open one may no longer use one. */
 	if (!iam_holds(c->node, c->token, c->now, AG_SCOPE_SYSTEM, "break-glass",
@@ -102,6 +156,41 @@ iam_check_glass(struct call *c)
 		return refused(c, "break_glass_over",
 		    "You may no longer break the glass.");
 	c->grant.break_glass = (char *)id;
+	return AG_OK;
+}
+
+ag_err
+iam_glass_token(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_caller *caller, const Ag__TokenIssueAsk *ask,
+    uint32_t *ttl_s)
+{
+	const struct iam_glass *g = glass_find(iam, ag_grant(ctx)->break_glass);
+	int64_t left_s = g == NULL ? 0 : (g->expires_at - caller->now) / 1000;
+
+	if (left_s < 1)
+		return ag_refuse(ctx, AG_PERMISSION_DENIED, "break_glass_over",
+		    "Aegis-Break-Glass", "It is not open for you.");
+	if (ask->n_scopes == 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "missing", "/scopes",
+		    "A token under a broken glass says what it is for.");
+	for (size_t i = 0; i < ask->n_scopes; i++) {
+		struct ag_scope scope;
+		char name[AG_NAME_MAX + 1] = "";
+		const struct iam_key *key = NULL;
+
+		if (ag_scope_parse(ask->scopes[i], &scope) &&
+		    scope.kind == AG_SCOPE_KEY && scope.select == AG_SELECT_NAME &&
+		    scope.name_len < sizeof(name)) {
+			memcpy(name, scope.text + scope.name_at, scope.name_len);
+			key = iam_key_find(iam, caller->tenant, name);
+		}
+		if (key == NULL || strcmp(key->id, g->key) != 0)
+			return ag_refuse(ctx, AG_INVALID_FIELD, "bad_scope",
+			    ag_printf(ctx, "/scopes/%zu", i),
+			    "A token under a broken glass is for its key alone.");
+	}
+	if (*ttl_s > left_s)
+		*ttl_s = (uint32_t)left_s;
 	return AG_OK;
 }
 

@@ -210,6 +210,7 @@ struct iam_token {
 	struct iam_node *node;
 	int64_t issued_at, expires_at, revoked_at, last_used_at; /* 0: never */
 	struct iam_scopes scopes; /* empty: all that its principal may */
+	char *glass; /* of a broken glass, with which it ends; NULL: of none */
 	char issued_by[AG_ID_SIZE]; /* "": its holder, or an agent's parent */
 	bool left; /* about to be freed: the cache must forget it */
 	struct iam_foreign *foreign; /* another issuer's: the cache owns both */
@@ -878,6 +879,14 @@ ag_err iam_on_access_list(void *state, struct ag_ctx *ctx, const void *msg);
 ag_err iam_glass_take(struct iam *iam, const Ag__BreakGlassFact *fact) AG_MUST;
 ag_err iam_glass_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r) AG_MUST;
+bool iam_glass_open(struct iam *iam, const char *id, int64_t now_ms);
+/* A token is asked for under a broken glass: may it be, and for how long? */
+ag_err iam_glass_token(struct iam *iam, struct ag_ctx *ctx,
+    const struct iam_caller *caller, const Ag__TokenIssueAsk *ask,
+    uint32_t *ttl_s) AG_MUST;
+/* It ends now: in memory, and in the snapshot. */
+ag_err iam_token_end(struct ag_ctx *ctx, struct iam_token *token,
+    const char *reason, int64_t at) AG_MUST;
 /* needs.c: named operations that people must agree to. */
 ag_err iam_duals_init(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 void iam_duals_fini(struct iam *iam);

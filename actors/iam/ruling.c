@@ -412,7 +412,7 @@ iam_rules_about(struct call *c, struct ag_rules_ask **out)
 		.selector = c->rq->selector, .now = c->now,
 		.source = c->rq->source_address,
 		.stepped_up = c->grant.step_up != NULL, .items = c->items,
-		.break_glass = c->grant.break_glass != NULL };
+		.break_glass = c->grant.break_glass != NULL && c->key != NULL };
 	struct iam_rules_room *room = ag_alloc(c->ctx, sizeof(*room));
 	struct ag_rules_ask *ask = ag_alloc(c->ctx, sizeof(*ask));
 	size_t bytes;

@@ -118,6 +118,8 @@ iam_token_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 	fact.scopes = ask->scopes;
 	fact.n_scopes = ask->n_scopes;
 	fact.issued_by = (char *)by;
+	if (ag_grant(ctx) != NULL)
+		fact.break_glass = ag_grant(ctx)->break_glass;
 	return iam_draft_keep(d, &fact, ask->scopes, ask->n_scopes);
 }
 
@@ -146,6 +148,9 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	if (node->state != IAM_LIVE)
 		return ag_refuse(ctx, AG_ILLEGAL_OPERATION, "transition", NULL,
 		    "The principal is not active.");
+	if (ag_grant(ctx)->break_glass != NULL &&
+	    (err = iam_glass_token(iam, ctx, &caller, ask, &ttl_s)) != AG_OK)
+		return err;
 	if ((err = iam_token_reach(iam, ctx, &caller, node, ask)) != AG_OK ||
 	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
 	    AG_OK)
@@ -182,6 +187,7 @@ token_view(struct ag_ctx *ctx, const struct iam_token *token)
 	view->last_used_at = token->last_used_at;
 	view->has_revoked_at = token->revoked_at != 0;
 	view->revoked_at = token->revoked_at;
+	view->break_glass = token->glass;
 	return view;
 }
 

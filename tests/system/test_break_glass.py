@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Breaking the glass, and more scope for a while: who may, what it overrides,
 and that both end by themselves."""
+import calendar
 import os
 import signal
+import time
 
 import pytest
 
@@ -34,7 +36,7 @@ def house():
         admin = fleet.root = fleet.admin()
         admin.ok("PUT", "/v1/roles/leads", LEADS)
         admin.ok("PUT", "/v1/roles/on-call", {"scopes": ["system:*:break-glass", "key:*:sign", "key:*:mac", "key:*:encrypt",
-                                                         "agent:*:issue"]})
+                                                         "agent:*:issue", "principal:*:issue"]})
         fleet.devices = {}
         for name, roles in (("alice", ("leads",)), ("olga", ("on-call",)), ("omar", ("on-call",)), ("ole", ("on-call",))):
             setattr(fleet, name, fleet.person(name, roles=roles))
@@ -162,6 +164,74 @@ def test_it_ends_by_itself(house):
     events = [e for e in house.events(house.root, "operation=break-glass.expire")
               if e["params"]["break_glass_id"] == brk]
     assert len(events) == 1 and events[0]["params"]["after"] == "expired"
+    rested(house)
+
+
+# ------------------------------------------------------------------------- V13
+
+def issue(house, name, brk, **ask):
+    return getattr(house, name).post("/v1/principals/%s/tokens" % name, dict({"scopes": ["key:soft:sign"]}, **ask),
+                                     headers=under(brk))
+
+
+def seconds(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def test_a_token_lives_no_longer_than_the_glass(house):
+    """Issued when three minutes are left it ends with them; it is for that key, and under the glass without saying so."""
+    opened = break_glass(house, "olga", "soft", ttl_s=600)
+    assert opened.status == 201, opened
+    brk = opened.json["id"]
+    house.move_clock(420)
+    made = wait_for(lambda: (lambda got: got if seconds(got.json["expires_at"]) - seconds(got.json["issued_at"]) <= 180
+                             else None)(issue(house, "olga", brk, ttl_s=3600)), what="the clock to be moved")
+    assert made.status == 201, made
+    until = house.olga.ok("GET", "/v1/break-glass/" + brk)["expires_at"]
+    assert seconds(made.json["issued_at"]) + 60 < seconds(made.json["expires_at"]) <= seconds(until)
+    token = house.client(made.json["token"])
+    done = token.post("/v1/keys/soft/sign", SIGN)
+    assert done.status == 200, done
+    event, = house.event_of(house.root, done)
+    assert event["params"]["break_glass_id"] == brk and event["params"]["level"] == "verbose"
+    assert [t["break_glass"] for t in house.root.items("/v1/principals/olga/tokens") if t["jti"] == made.json["jti"]] == [brk]
+    # For nothing else, and no way to more.
+    refused(token.post("/v1/keys/other/sign", SIGN), 403, "PermissionDenied", "scope_missing")
+    refused(token.post("/v1/principals/olga/tokens", {"scopes": ["key:soft:sign"]}), 403, "PermissionDenied", "scope_missing")
+    for ask, field in (({"scopes": ["key:other:sign"]}, "/scopes/0"), ({"scopes": ["key:*:sign"]}, "/scopes/0"),
+                       ({"scopes": ["key:soft:sign", "agent:*:issue"]}, "/scopes/1")):
+        got = issue(house, "olga", brk, **ask)
+        refused(got, 400, "InvalidField", "bad_scope")
+        assert got.json["field"] == field
+    refused(issue(house, "olga", brk, scopes=[]), 400, "InvalidField", "missing")
+    # Neither by another person nor for one.
+    refused(issue(house, "omar", brk), 403, "PermissionDenied", "break_glass_over")
+    refused(house.olga.post("/v1/principals/omar/tokens", {"scopes": ["key:soft:sign"]}, headers=under(brk)), 403,
+            "PermissionDenied", "break_glass_other")
+    house.move_clock(181)
+    wait_for(lambda: token.post("/v1/keys/soft/sign", SIGN).status == 401, what="its end")
+    refused(issue(house, "olga", brk), 403, "PermissionDenied", "break_glass_over")
+    wait_for(lambda: house.olga.ok("GET", "/v1/break-glass/" + brk)["state"] == "expired", what="it to be said")
+    rested(house)
+
+
+def test_closing_ends_its_tokens(house):
+    """With the next request; a restart remembers; the person's other tokens stay."""
+    opened = break_glass(house, "olga", "soft", ttl_s=600)
+    assert opened.status == 201, opened
+    brk = opened.json["id"]
+    made = issue(house, "olga", brk)
+    token = house.client(made.json["token"])
+    assert token.post("/v1/keys/soft/sign", SIGN).status == 200
+    assert close(house, "olga", brk).status == 200
+    refused(token.post("/v1/keys/soft/sign", SIGN), 401, "Unauthenticated", "token_revoked")
+    refused(issue(house, "olga", brk), 403, "PermissionDenied", "break_glass_over")
+    assert house.olga.get("/v1/whoami").status == 200
+    pid = house.processes()["iam"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: house.processes()["iam"] not in (0, pid), 30, what="iam")
+    wait_for(lambda: house.olga.get("/v1/whoami").status == 200, 30, 0.2, "iam")
+    refused(token.post("/v1/keys/soft/sign", SIGN), 401, "Unauthenticated", "token_revoked")
     rested(house)
 
 
