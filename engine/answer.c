@@ -101,6 +101,7 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 		request->prompt = NULL;
 		request->dev_identity = NULL;
 		request->has_reply_key = false;
+		request->trace = NULL; /* in the envelope, as far as it came */
 		out->request = request;
 	}
 }
@@ -193,6 +194,7 @@ answer_operation(struct ag_ctx *ctx, ag_err err, const Ag__Refusal *refusal,
 		out.has_replayed = replayed;
 		out.replayed = replayed;
 	}
+	env.trace = (Ag__Trace *)ag_trace(ctx);
 	/* No audit, no answer: the plane's deadline says so. */
 	return out_add(ctx, ag_slot(ctx, AG_ROLE_AUDIT, 0), AG_MSG_OUTCOME_EVENT,
 	    &env, &out.base);
@@ -365,6 +367,7 @@ ag_pass(struct ag_ctx *ctx, unsigned to, Ag__Grant *grant, Ag__Verdict *verdict)
 	}
 	env.verdict = verdict != NULL ? verdict :
 	    trip->verdict != NULL ? trip->verdict : trip->env->verdict;
+	env.trace = (Ag__Trace *)ag_trace(ctx);
 	err = out_add_raw(ctx, to, trip->type, &env, trip->body, trip->body_len);
 	if (err == AG_OK)
 		trip->ended = true;

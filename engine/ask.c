@@ -166,6 +166,8 @@ ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
 	}
 	if (ask->trip != NULL)
 		ask->trip->waits++;
+	if (ask->trip != NULL && ask->trip->trace != NULL)
+		ask->begun_us = ag_mono_us(ctx);
 	ag_em_add(ctx, EM_ASKS, 1);
 	return AG_PENDING;
 }
@@ -207,6 +209,7 @@ finish(struct ag_ctx *ctx, struct ask *slot, ag_err status, const uint8_t *body,
 	ctx->turned = true;
 	if (ask.trip != NULL) {
 		ask.trip->waits--;
+		trace_asked(ctx, ask.trip, ask.to, ask.begun_us);
 		err = trip_enter(ctx, ask.trip);
 	}
 	if (err == AG_OK && status == AG_OK && m != NULL) {

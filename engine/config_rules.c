@@ -173,17 +173,17 @@ static const struct {
 	const char *member, *needs, *may;
 } sink_members[] = {
 	{ "path", "file", "" },
-	{ "url", "webhook|splunk|otlp|syslog|postgres|nats", "slack" },
+	{ "url", "webhook|splunk|otlp|traces|syslog|postgres|nats", "slack" },
 	{ "url_file", "", "slack" },
 	{ "brokers", "kafka", "" },
 	{ "topic", "", "kafka|nats" },
 	{ "format", "", "kafka|webhook|splunk|otlp|syslog|nats" },
 	{ "key_file", "webhook|slack", "" },
 	{ "callback_file", "", "slack" },
-	{ "token_file", "splunk", "otlp" },
+	{ "token_file", "splunk", "otlp|traces" },
 	{ "user", "", "kafka|nats" },
 	{ "password_file", "", "kafka|postgres|nats" },
-	{ "ca_file", "", "kafka|webhook|slack|splunk|otlp|syslog|postgres|nats" },
+	{ "ca_file", "", "kafka|webhook|slack|splunk|otlp|traces|syslog|postgres|nats" },
 };
 
 static ag_err
@@ -245,8 +245,8 @@ static const struct {
 	const char *kinds, *scheme;
 	bool near; /* to this machine only */
 } sink_urls[] = {
-	{ "webhook|slack|splunk|otlp", "https://", false },
-	{ "webhook|slack|splunk|otlp", "http://", true },
+	{ "webhook|slack|splunk|otlp|traces", "https://", false },
+	{ "webhook|slack|splunk|otlp|traces", "http://", true },
 	{ "syslog", "udp://", false }, { "syslog", "tcp://", false },
 	{ "syslog", "tls://", false }, { "syslog", "unix:/", false },
 	{ "postgres", "postgresql://", false },

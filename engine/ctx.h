@@ -75,6 +75,7 @@ struct ag_trip {
 	uint64_t park; /* generation of the current parking (ag_stash_on) */
 	struct lock *parked_on;
 	char *park_reason;
+	struct trace *trace; /* NULL: nobody wants to know; owned */
 	/* The grant as it was when it was parked: a refusal names the actor. */
 	uint8_t *park_grant;
 	size_t park_grant_len;
@@ -102,6 +103,7 @@ struct ask {
 	bool used;
 	unsigned to;
 	uint16_t reply_type;
+	uint64_t begun_us; /* if the trip is traced */
 	struct ag_trip *trip; /* NULL: none */
 	ag_then *then;
 	void *memo;
@@ -286,6 +288,11 @@ ag_err trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type,
 ag_err trip_answer_packed(struct ag_ctx *ctx, uint16_t type, uint8_t *bytes,
     size_t len) AG_MUST;
 void trip_drop_all(struct ag_ctx *ctx);
+/* ---- trace.c: how long a request was where, if somebody wants to know */
+void trace_begin(struct ag_ctx *ctx, struct ag_trip *trip);
+/* The trip waited for `slot` since begun_us. */
+void trace_asked(struct ag_ctx *ctx, struct ag_trip *trip, unsigned slot,
+    uint64_t begun_us);
 /* ---- lock.c */
 void lock_drop_all(struct ag_ctx *ctx);
 void lock_release_all(struct ag_ctx *ctx, struct ag_trip *trip);

@@ -37,6 +37,8 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 	out->policy = NULL;
 	out->policy_change = NULL;
 	out->n_policy_changes = 0;
+	out->n_spans = 0;
+	out->parent_id = NULL;
 }
 
 ag_err

@@ -68,6 +68,7 @@ trip_clear(struct ag_trip *trip)
 	if (trip->copy != NULL)
 		ag_wipe(trip->copy, trip->env_len + trip->body_len);
 	free(trip->copy);
+	free(trip->trace);
 	memset(trip, 0, sizeof(*trip));
 	trip->all = all;
 }
@@ -367,6 +368,7 @@ trip_start(struct ag_ctx *ctx, struct ag_trip *trip)
 		trip_leave(ctx, AG_OK);
 		return;
 	}
+	trace_begin(ctx, trip);
 	err = ag_is_operation(trip->type) ? call_operation(ctx, trip) :
 	    call_row(ctx, trip, m->body);
 	if (err == AG_BAD_MESSAGE)

@@ -11,7 +11,7 @@
 enum encode_format { ENCODE_JSON, ENCODE_PROTOBUF, ENCODE_OCSF };
 
 struct encoded {
-	Ag__Event *event; /* without what readers do not see */
+	Ag__Event *event; /* as audit recorded it */
 	char *bytes;      /* text ends with a NUL beyond len */
 	size_t len;
 };

@@ -129,14 +129,23 @@ body_of(struct http *http, const struct feed_batch *batch,
     struct http_text *body)
 {
 	bool ok = http_puts(body, http->kind->before);
-	struct encoded e;
+	size_t begin = body->len, rest, item;
+	struct encoded e = { 0 };
 
 	for (size_t i = 0; ok && i < batch->count; i++) {
-		if (i > 0)
+		rest = body->len;
+		if (rest > begin)
 			ok = http_puts(body, http->kind->between);
+		item = body->len;
 		ok = ok && encode_item(http->format, &batch->items[i], &e) ==
 		    AG_OK && http->kind->put(http, body, &e);
 		encoded_free(&e);
+		if (body->len == item)
+			body->len = rest; /* nothing of this one is sent */
+	}
+	if (ok && body->len == begin) {
+		body->len = 0;
+		return AG_OK;
 	}
 	return ok && http_puts(body, http->kind->after) ? AG_OK : AG_NO_MEMORY;
 }
@@ -245,7 +254,7 @@ http_deliver(void *own, struct feed_batch *batch)
 		return AG_OK;
 	if (http->curl == NULL && (http->curl = curl_easy_init()) == NULL)
 		return AG_NO_MEMORY;
-	if ((err = body_of(http, batch, &body)) == AG_OK)
+	if ((err = body_of(http, batch, &body)) == AG_OK && body.len > 0)
 		err = post(http, batch, &body);
 	free(body.bytes);
 	return err;

@@ -24,7 +24,8 @@ struct http_kind {
 	const char *secret; /* member of the file with its key or token */
 	size_t secret_min;  /* bytes */
 	const char *content_type;
-	/* Puts one event into the body, which begins and ends with: */
+	/* Puts one event into the body, or nothing, if it is of no interest. A
+	 * body with none is not sent; others begin and end with: */
 	const char *before, *between, *after;
 	bool (*put)(struct http *http, struct http_text *body,
 	    const struct encoded *e);

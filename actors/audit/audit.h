@@ -173,6 +173,9 @@ ag_err event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
 /* One of our own: tenant system, a new id. */
 void event_own(struct ag_ctx *ctx, Ag__Event *out, char id[AG_ID_SIZE],
     Ag__EventType__V type, const char *operation);
+/* ---- spans.c: where a traced request was, if this is the event of one */
+ag_err event_spans(struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
+    const Ag__Grant *g, Ag__Event *e) AG_MUST;
 const char *event_plane(struct ag_ctx *ctx, unsigned slot);
 
 /* ---- pull.c */

@@ -337,8 +337,10 @@ event_build(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 	    AG_OK || (err = add_param(ctx, "opa_decision_id", g->decision_id,
 	    e)) != AG_OK))
 		return err;
-	err = policy(ctx, o, g, e);
-	return err != AG_OK ? err : resource(ctx, o, g, e);
+	if ((err = policy(ctx, o, g, e)) != AG_OK ||
+	    (err = resource(ctx, o, g, e)) != AG_OK)
+		return err;
+	return event_spans(ctx, o, g, e);
 }
 
 void

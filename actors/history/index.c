@@ -302,7 +302,8 @@ event_public(Ag__Event *event, const uint8_t hash[AG_HASH_BYTES],
 	event->reach = NULL;
 	event->policy = NULL;
 	event->policy_change = NULL;
-	event->n_policy_changes = 0;
+	event->n_policy_changes = event->n_spans = 0;
+	event->parent_id = NULL;
 	if (event->risk != NULL) {
 		event->risk->input = NULL;
 		event->risk->has_step_up = event->risk->has_deny = false;

@@ -197,6 +197,9 @@ void ag_note_reason(struct ag_ctx *ctx, const char *reason);
 ag_err ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg) AG_MUST;
 /* The event id that the outcome of this trip will have (for AgentRevokeReply). */
 const char *ag_outcome_id(struct ag_ctx *ctx);
+/* Where the current request was until now, ourselves last; of the turn's arena.
+ * NULL: nobody wants to know, or no memory. */
+const Ag__Trace *ag_trace(struct ag_ctx *ctx);
 
 /* AG_OK if the trip has no If-Match or it names this revision; otherwise
  * refuses with AG_PRECONDITION_FAILED. */

@@ -44,18 +44,6 @@ will_close(const struct conn *conn)
 	    !conn->in.keep_alive;
 }
 
-static void
-add_trace(const struct conn *conn, struct text *out)
-{
-	char trace[33], flags[3], span[17];
-
-	if (!request_trace(conn, trace, flags))
-		return;
-	/* Our span: the random half of the request id. */
-	ag_hex(conn->request_id + 8, 8, span);
-	text_printf(out, "traceparent: 00-%s-%s-%s\r\n", trace, span, flags);
-}
-
 void
 answer_head(struct conn *conn, struct text *out, unsigned status)
 {
@@ -78,7 +66,7 @@ answer_head(struct conn *conn, struct text *out, unsigned status)
 	else if (conn->in.parser.http_minor == 0)
 		text_str(out, "Connection: keep-alive\r\n");
 	if (conn->in.stage == STAGE_WHOLE)
-		add_trace(conn, out);
+		trace_answer(conn, out);
 }
 
 size_t

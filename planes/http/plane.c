@@ -112,6 +112,7 @@ plane_config_str(struct plane *plane, const char *key)
 static void
 read_config(struct plane *plane)
 {
+	trace_config(plane);
 	unsigned header_ms = (unsigned)plane_config_int(plane, "limits.header_s") * 1000;
 	unsigned body_ms = (unsigned)plane_config_int(plane, "limits.body_s") * 1000;
 	unsigned deadline_ms = (unsigned)plane_config_int(plane, "deadline_ms");

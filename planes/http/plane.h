@@ -168,6 +168,8 @@ struct plane {
 	size_t unsent;       /* bytes that no socket took yet, of all connections */
 	bool audit_seen;
 	bool draining;
+	bool tracing;
+	double trace_sample; /* of what comes without a trace: 0 to 1 */
 	uint64_t drained_ms; /* when draining ends at the latest */
 	struct pool pool;
 	struct text out;     /* the answer being printed */
@@ -279,8 +281,13 @@ void request_stamp(struct conn *conn);         /* id and time */
 bool request_report(struct plane *plane, const struct refuse *refuse,
     const char *address, uint64_t count);
 void request_pay_debt(struct plane *plane);
-/* trace: 33 bytes, flags: 3; false: no valid traceparent. */
-bool request_trace(const struct conn *conn, char *trace, char *flags);
+
+/* ---- trace.c: W3C Trace Context */
+void trace_config(struct plane *plane);
+/* The id of its trace, and whether its stations are asked for their times. */
+void trace_fill(const struct conn *conn, Ag__Request *request);
+/* The header traceparent, if there is a trace. */
+void trace_answer(const struct conn *conn, struct text *out);
 
 /* ---- answer.c */
 void answer_deliver(struct conn *conn, const Ag__DeliverEvent *deliver);

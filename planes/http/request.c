@@ -107,38 +107,6 @@ user_agent(struct conn *conn)
 	return copy;
 }
 
-static bool
-hex_run(const char *text, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if ((text[i] < '0' || text[i] > '9') && (text[i] < 'a' || text[i] > 'f'))
-			return false;
-	return true;
-}
-
-/* W3C Trace Context §3.2: version-trace-parent-flags. */
-bool
-request_trace(const struct conn *conn, char *trace, char *flags)
-{
-	static const char none[] = "00000000000000000000000000000000";
-	const char *text = http_field(&conn->in, FIELD_TRACEPARENT);
-
-	if (text == NULL || strlen(text) < 55 || !hex_run(text, 2) ||
-	    text[2] != '-' || !hex_run(text + 3, 32) || text[35] != '-' ||
-	    !hex_run(text + 36, 16) || text[52] != '-' || !hex_run(text + 53, 2) ||
-	    (text[55] != '\0' && (text[55] != '-' || memcmp(text, "00", 2) == 0)) ||
-	    memcmp(text, "ff", 2) == 0 || memcmp(text + 3, none, 32) == 0 ||
-	    memcmp(text + 36, none, 16) == 0)
-		return false;
-	memcpy(trace, text + 3, 32);
-	trace[32] = '\0';
-	memcpy(flags, text + 53, 2);
-	flags[2] = '\0';
-	return true;
-}
-
 /* NULL: none. Of another scheme than the operation's it is malformed, and iam's
  * to refuse. */
 const char *
@@ -162,7 +130,6 @@ static void
 request_fill(struct conn *conn, Ag__Request *request)
 {
 	const char *id = http_field(&conn->in, FIELD_REQUEST_ID);
-	char trace[33], flags[3];
 
 	ag__request__init(request);
 	request->request_id.data = conn->request_id;
@@ -175,8 +142,7 @@ request_fill(struct conn *conn, Ag__Request *request)
 	request->user_agent = user_agent(conn);
 	if (id != NULL && is_visible(id))
 		request->client_request_id = (char *)(uintptr_t)id;
-	if (request_trace(conn, trace, flags))
-		request->trace_id = pool_strndup(&conn->plane->pool, trace, 32);
+	trace_fill(conn, request);
 	if (conn->in.match.param_count > 0)
 		request->selector = (char *)(uintptr_t)conn->in.match.params[0];
 }

@@ -2,6 +2,7 @@
 #include "audit/audit.h"
 #include "audit_log.h"
 
+#include <aegis/event.h>
 #include <aegis/seglog.h>
 
 #include <setjmp.h>
@@ -748,6 +749,81 @@ a_strange_key_is_not_taken(void **state)
 	assert_non_null(ag_kit_find(f->log.kit, AG_MSG_ROT_SECRET_ASK));
 }
 
+/* Alice's request, with marks as its stations sent them; the event of it. */
+static Ag__Event *
+traced(struct fixture *f, Ag__Trace *trace)
+{
+	Ag__Envelope grant = AG__ENVELOPE__INIT, env = AG__ENVELOPE__INIT;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, "default");
+	audit_log_outcome(&o);
+	ag_kit_grant(f->log.kit, &g, &grant);
+	o.has_grant = o.has_grant_mac = true;
+	o.grant = grant.grant;
+	o.grant_mac = grant.grant_mac;
+	env.trace = trace;
+	ag_kit_deliver(f->log.kit, AG_ROLE_KEYS, 0, AG_MSG_OUTCOME_EVENT, &env, &o);
+	free(grant.grant.data);
+	free(grant.grant_mac.data);
+	return event_at(f, 1);
+}
+
+static void
+a_trace_is_in_its_event(void **state)
+{
+	struct fixture *f = *state;
+	struct ag_ctx *ctx = ag_kit_ctx(f->log.kit);
+	uint64_t now = ag_mono_us(ctx);
+	Ag__Mark mark[5], *marks[5];
+	Ag__Trace trace = AG__TRACE__INIT;
+	Ag__Event *e, shown;
+
+	for (size_t i = 0; i < 5; i++) {
+		ag__mark__init(marks[i] = &mark[i]);
+		mark[i].slot = ag_slot(ctx, AG_ROLE_IAM, 0);
+		mark[i].begin_us = now + 10;
+		mark[i].end_us = now + 30;
+	}
+	mark[1].slot = ag_slot_named(ctx, "software");
+	mark[1].has_under = true;
+	mark[1].under = mark[0].slot;
+	mark[2].slot = UINT32_MAX;    /* nobody */
+	mark[3].begin_us = now - 1;   /* before it came */
+	mark[4].end_us = now;         /* ended before it began */
+	trace.parent_id = (char *)"b7ad6b7169203331";
+	trace.marks = marks;
+	trace.n_marks = 5;
+	e = traced(f, &trace);
+	assert_non_null(e);
+	assert_string_equal(e->parent_id, "b7ad6b7169203331");
+	assert_int_equal(e->n_spans, 4);
+	assert_string_equal(e->spans[0]->name, "rest");
+	assert_false(e->spans[0]->has_under);
+	assert_string_equal(e->spans[1]->name, "iam");
+	assert_int_equal(e->spans[1]->under, 1);
+	assert_int_equal(e->spans[1]->begin_us, 10);
+	assert_int_equal(e->spans[1]->duration_us, 20);
+	assert_string_equal(e->spans[2]->name, "software");
+	assert_int_equal(e->spans[2]->under, 2);
+	assert_string_equal(e->spans[3]->name, "audit");
+	ag_event_shown(e, &shown);
+	assert_int_equal(shown.n_spans, 0);
+	assert_null(shown.parent_id);
+	ag__event__free_unpacked(e, NULL);
+}
+
+static void
+without_a_trace_there_is_none(void **state)
+{
+	Ag__Event *e = traced(*state, NULL);
+
+	assert_non_null(e);
+	assert_int_equal(e->n_spans, 0);
+	ag__event__free_unpacked(e, NULL);
+}
+
 int
 main(void)
 {
@@ -773,6 +849,8 @@ main(void)
 		TEST(rules_take_whole_values),
 		TEST(a_secret_goes_even_without_the_key),
 		TEST(a_strange_key_is_not_taken),
+		TEST(a_trace_is_in_its_event),
+		TEST(without_a_trace_there_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
