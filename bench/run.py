@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 AIMS = {"sign_p256_c64": "≥ 20000", "sign_100k_keys": "≥ 90 % of 10 keys", "encrypt_aes256gcm_256b_c64": "≥ 25000", "idle_request": "≤ 0.8 p50",
         "revocation_in_force": "≤ 5 p99", "two_nodes_bound": "≤ 100 p99", "revoke_10k_agents": "≤ 2000", "mcp_sign_p256_c16": "≥ 15000", "mcp_idle_call": "≤ 0.7 p50",
         "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "cold_start_replay_1m": "≤ 20",
-        "cold_start_snapshot_1m": "≤ 2", "token_check_cached": "≤ 2",
+        "cold_start_snapshot_1m": "≤ 2", "token_check_cached": "≤ 2", "rate_check": "≤ 5",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "policy_decide_p99": "≤ 50",
         "policies_500_at_1000": "≤ 10 p99", "kafka_sink_protobuf": "≥ 50000"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
@@ -398,7 +398,7 @@ class Bench:
         finally:
             self.fleet.leave()
             self.agents.leave()
-        for name in ("token_check_cached", "risk_anomaly_event", "cedar_decide", "policy_decide"):
+        for name in ("token_check_cached", "rate_check", "risk_anomaly_event", "cedar_decide", "policy_decide"):
             if self.args.only in (None, name):
                 self.micro(name)
         if self.args.only in (None, "policy_decide"):
