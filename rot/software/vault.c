@@ -54,20 +54,23 @@ id_bytes(const struct vault_id *id, struct id_bytes *out)
 
 /* ------------------------------------------------------------------- slots */
 
-/* While a new master key is made, every change goes to the slots under it, too.
- * If that fails, it is the new ones that are given up. */
+/* While there are slots under a next master key, whether they are being made or
+ * were left half done, what is erased is erased there, and there first: who finds
+ * it zero here asks no more. */
 static ag_err
 slot_zero(struct vault *v, uint32_t slot)
 {
-	if (v->next.fd >= 0 && slots_zero(&v->next, slot) != AG_OK)
-		v->next_bad = true;
-	return slots_zero(&v->now, slot);
+	ag_err err = v->next.fd >= 0 ? slots_zero(&v->next, slot) : AG_OK;
+
+	return err == AG_OK ? slots_zero(&v->now, slot) : err;
 }
 
+/* What is new goes there, too, while they are made. If that fails, it is the new
+ * ones that are given up. */
 static ag_err
 slot_seal(struct vault *v, uint32_t slot, const uint8_t *key, const struct id_bytes *b)
 {
-	if (v->next.fd >= 0 &&
+	if (v->next.master != NULL &&
 	    slots_seal(&v->next, slot, key, b->aad, b->aad_len) != AG_OK)
 		v->next_bad = true;
 	return slots_seal(&v->now, slot, key, b->aad, b->aad_len);
@@ -425,6 +428,39 @@ sweep(struct vault *v, struct ag_ctx *ctx)
 	return err == AG_OK ? sweep_slots(v, ctx) : err;
 }
 
+/* Under the next master key there is no slot of what is destroyed. */
+static ag_err
+next_sweep(struct vault *v)
+{
+	uint8_t bytes[SLOT_BYTES];
+	struct stat st;
+	ag_err err;
+
+	if (fstat(v->next.fd, &st) != 0)
+		return AG_IO;
+	for (uint32_t slot = 1; slot < st.st_size / SLOT_BYTES; slot++) {
+		if ((slot < v->slots && v->used[slot] != 0) || pread(v->next.fd, bytes,
+		    SLOT_BYTES, (off_t)slot * SLOT_BYTES) != SLOT_BYTES || bytes[0] == 0)
+			continue;
+		if ((err = slots_zero(&v->next, slot)) != AG_OK)
+			return err;
+	}
+	return AG_OK;
+}
+
+/* The slots that an interrupted rekey left: nobody can add to them before it is
+ * resumed, but what is destroyed must go from them. */
+static ag_err
+next_left(struct vault *v, struct ag_ctx *ctx)
+{
+	v->next.fd = open(v->slots_next, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (v->next.fd < 0 && errno == ENOENT)
+		return AG_OK;
+	if (v->next.fd < 0)
+		return refuse(ctx, "ROT-SLOTS", v->slots_next, strerror(errno));
+	return next_sweep(v);
+}
+
 static bool
 name_files(struct vault *v, struct ag_ctx *ctx)
 {
@@ -455,9 +491,10 @@ vault_open(struct vault *v, struct ag_ctx *ctx)
 		return refuse(ctx, "ROT-FOLDER", dir, strerror(errno));
 	if ((err = open_slots(v, ctx, v->slots_file, &first_start)) != AG_OK ||
 	    (err = master_open(v, ctx, v->master_file, first_start)) != AG_OK ||
-	    (err = prove_master(v, ctx, first_start)) != AG_OK)
+	    (err = prove_master(v, ctx, first_start)) != AG_OK ||
+	    (err = sweep(v, ctx)) != AG_OK)
 		return err;
-	return sweep(v, ctx);
+	return next_left(v, ctx);
 }
 
 void
@@ -491,11 +528,15 @@ vault_next_open(struct vault *v, struct ag_ctx *ctx, bool resume)
 		    AG_GENERAL_FAILURE;
 	}
 	if (err == AG_OK) {
+		if (v->next.fd >= 0)
+			close(v->next.fd); /* it may be another file by now */
 		v->next.fd = open(v->slots_next, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 		err = v->next.fd < 0 ? AG_IO : slots_prove(&v->next);
 	}
+	if (err == AG_OK)
+		err = next_sweep(v);
 	if (err != AG_OK)
-		slots_close(&v->next);
+		vault_next_drop(v);
 	return err;
 }
 
@@ -600,5 +641,5 @@ vault_next_take(struct vault *v)
 void
 vault_next_drop(struct vault *v)
 {
-	slots_close(&v->next);
+	ag_secret_free(&v->next.master);
 }

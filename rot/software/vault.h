@@ -35,7 +35,7 @@ enum {
 
 struct vault {
 	struct slots now;
-	struct slots next; /* while a new master key is made; else fd -1 */
+	struct slots next; /* fd -1: none; no master: left by one that did not end */
 	bool next_bad; /* a change could not be written to next */
 	char slots_file[VAULT_PATH_BYTES], slots_next[VAULT_PATH_BYTES];
 	char master_file[VAULT_PATH_BYTES], master_next[VAULT_PATH_BYTES];
@@ -84,6 +84,7 @@ uint32_t vault_count(const struct vault *v); /* of the wrapped keys */
 /* Durable when it returns: the new key is the key, the old is overwritten.
  * AG_IO: nobody knows how far it came but the next start. */
 ag_err vault_next_take(struct vault *v) AG_MUST;
-void vault_next_drop(struct vault *v); /* its files stay, for a resume */
+/* Its files stay, for a resume; what is destroyed until then goes from them. */
+void vault_next_drop(struct vault *v);
 
 #endif

@@ -938,6 +938,55 @@ test_rekey_dies_after_each_turn(void **state)
 	remove_dir(dir);
 }
 
+/* The first byte of the slot of KEY_A's version 1: is there a key in it? */
+static int
+first_slot(const char *dir, const char *file)
+{
+	uint8_t slots[4 * 64];
+
+	assert_int_equal(read_file(path_in(dir, file), slots, sizeof(slots)),
+	    sizeof(slots));
+	return slots[3 * 64];
+}
+
+/* Found by reading: what a rekey that did not end had carried over stayed there,
+ * whatever was destroyed since, and a resume made it live again. */
+static void
+test_destroyed_after_half_a_rekey(void **state)
+{
+	static uint8_t materials[KEYS][64];
+	char dir[64], command[512];
+	struct ag_kit *kit;
+
+	strcpy(dir, new_dir());
+	kit = ag_kit_new(&ag_actor_software, NULL, dir);
+	make_keys(kit, materials);
+	ag_kit_tell(kit, "rekey start");
+	ag_kit_advance(kit, 1); /* the first are carried */
+	save(dir);
+	ag_kit_free(&kit);
+	kit = ag_kit_new(&ag_actor_software, NULL, saved);
+	assert_int_equal(first_slot(saved, "rot/wrapping.keys.next"), 1);
+	assert_int_equal(destroy(kit, KEY_A, 1)->type, AG_MSG_DONE_REPLY);
+	assert_int_equal(first_slot(saved, "rot/wrapping.keys.next"), 0);
+	assert_int_equal(first_slot(saved, "rot/wrapping.keys"), 0);
+	ag_kit_free(&kit);
+	/* Left by an older Aegis, which erased it in one of the files. */
+	snprintf(command, sizeof(command),
+	    "cp '%s/rot/wrapping.keys.next' '%s/rot/wrapping.keys.next'", dir, saved);
+	assert_int_equal(system(command), 0);
+	kit = ag_kit_new(&ag_actor_software, NULL, saved);
+	assert_int_equal(first_slot(saved, "rot/wrapping.keys.next"), 0);
+	assert_int_equal(system(command), 0); /* or while it runs */
+	assert_true(run_rekey(kit, "rekey resume", 100));
+	assert_int_equal(first_slot(saved, "rot/wrapping.keys"), 0);
+	assert_int_equal(load(kit, KEY_A, 2, materials[0]), 32);
+	assert_memory_equal(materials[0], materials[1], 32);
+	ag_kit_free(&kit);
+	remove_dir(saved);
+	remove_dir(dir);
+}
+
 /* The instants between the renames, which no turn lies between. */
 static void
 test_rekey_dies_between_the_renames(void **state)
@@ -996,14 +1045,19 @@ test_rekey_of_a_damaged_slot(void **state)
 	strcpy(dir, new_dir());
 	kit = ag_kit_new(&ag_actor_software, NULL, dir);
 	generate(kit, KEY_A, 1, AG__KEY_SPEC__V__AES_256);
+	generate(kit, KEY_B, 1, AG__KEY_SPEC__V__AES_256);
 	read_file(path_in(dir, "rot/master.key"), master, 64);
 	fd = open(path_in(dir, "rot/wrapping.keys"), O_RDWR);
-	assert_int_equal(pwrite(fd, "bent", 4, 3 * 64 + 20), 4);
+	assert_int_equal(pwrite(fd, "bent", 4, 4 * 64 + 20), 4);
 	close(fd);
 	assert_false(run_rekey(kit, "rekey start", 100));
 	assert_string_equal(ag_kit_said(kit), "rekey failed");
 	read_file(path_in(dir, "rot/master.key"), now, 64);
 	assert_memory_equal(master, now, 32);
+	/* What had been carried over goes with what is destroyed. */
+	assert_int_equal(first_slot(dir, "rot/wrapping.keys.next"), 1);
+	assert_int_equal(destroy(kit, KEY_A, 1)->type, AG_MSG_DONE_REPLY);
+	assert_int_equal(first_slot(dir, "rot/wrapping.keys.next"), 0);
 	ag_kit_tell(kit, "something else"); /* hostile: a word that nobody knows */
 	ag_kit_free(&kit);
 	remove_dir(dir);
@@ -1109,6 +1163,7 @@ main(void)
 		cmocka_unit_test(test_rekey),
 		cmocka_unit_test(test_rekey_among_changes),
 		cmocka_unit_test(test_rekey_dies_after_each_turn),
+		cmocka_unit_test(test_destroyed_after_half_a_rekey),
 		cmocka_unit_test(test_rekey_dies_between_the_renames),
 		cmocka_unit_test(test_rekey_of_a_damaged_slot),
 		cmocka_unit_test(test_gives_the_secret_of_its_purpose),
