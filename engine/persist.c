@@ -259,16 +259,25 @@ cannot_seal(struct ag_ctx *ctx, const Ag__Grant *grant)
  * What the journal keeps of what is to be said: it forgets nothing and redacts
  * nothing, so a prompt's text is not among it. One that is told again from there
  * has the prompt's hash alone. Its grant is not the one that iam signed, which
- * is not looked at then.
+ * is not looked at then. An answer is kept only where the record is made of it
+ * (AG_OP_TOLD).
  */
 static ag_err
-pack_outcome(struct ag_ctx *ctx, const Ag__Grant *grant,
-    Ag__JournalAppendAsk *ask)
+pack_outcome(struct ag_ctx *ctx, const Ag__Grant *grant, uint16_t reply_type,
+    const void *reply, Ag__JournalAppendAsk *ask)
 {
+	const struct ag_operation *op = ag_operation_find(ag_type(ctx));
 	Ag__OutcomeEvent outcome;
 	Ag__Grant kept;
 
 	trip_outcome(ctx, AG_OK, &outcome);
+	if (reply != NULL && op != NULL && (op->flags & AG_OP_TOLD) != 0) {
+		outcome.has_reply_type = outcome.has_reply = true;
+		outcome.reply_type = reply_type;
+		outcome.reply.data = ag_pack(ctx, reply, &outcome.reply.len);
+		if (outcome.reply.data == NULL)
+			return AG_NO_MEMORY;
+	}
 	if (grant->prompt != NULL) {
 		kept = *grant;
 		kept.prompt = NULL;
@@ -321,7 +330,7 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
 		if (ask->reply.data == NULL)
 			return AG_NO_MEMORY;
 	}
-	return pack_outcome(ctx, grant, ask);
+	return pack_outcome(ctx, grant, reply_type, replay, ask);
 }
 
 static ag_err

@@ -110,6 +110,7 @@ enum ag_op_flag {
 	AG_OP_MAKES = 1 << 9,
 	AG_OP_SLOW = 1 << 10,
 	AG_OP_BASIC = 1 << 11,
+	AG_OP_TOLD = 1 << 12,
 };
 
 struct ag_message {

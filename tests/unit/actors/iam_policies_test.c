@@ -427,6 +427,64 @@ test_pages(void **state)
 	    .selector = "none"), NULL), AG_ITEM_NOT_FOUND, NULL);
 }
 
+/* The append of what was asked for as the journal gets it; it is refused. */
+static void
+kept_is(uint16_t op, const void *ask, const char *text)
+{
+	const Ag__JournalAppendAsk *append;
+	const struct ag_kit_sent *sent = NULL;
+	Ag__OutcomeEvent *kept;
+	Ag__Policy *told;
+	struct ended e = { 0 };
+	uint8_t id[16];
+
+	deliver(f, op, &ASK(.token = f->admin, .selector = "base"), ask, id);
+	from_risk(f, ag_kit_find(f->kit, op));
+	for (int i = 0; sent == NULL && i < 10; i++) {
+		ag_kit_work(f->kit); /* compiled */
+		sent = ag_kit_find(f->kit, AG_MSG_JOURNAL_APPEND_ASK);
+	}
+	assert_non_null(sent);
+	append = sent->body;
+	kept = ag__outcome_event__unpack(NULL, append->outcome.len,
+	    append->outcome.data);
+	assert_non_null(kept);
+	assert_int_equal(kept->reply_type, op);
+	told = ag__policy__unpack(NULL, kept->reply.len, kept->reply.data);
+	assert_non_null(told);
+	assert_string_equal(told->name, "base");
+	assert_int_equal(told->policy_version, 3);
+	if (text == NULL)
+		assert_null(told->text);
+	else
+		assert_string_equal(told->text, text);
+	ag__policy__free_unpacked(told, NULL);
+	ag__outcome_event__free_unpacked(kept, NULL);
+	ag_kit_answer_error(f->kit, sent, AG_UNAVAILABLE, NULL);
+	play(f, op, &e);
+	ended_free(&e);
+}
+
+/* Found by reading: the record that the journal keeps of a change had no text, so
+ * one that was told again from there left the log without what decides since. */
+static void
+test_the_journal_keeps_what_the_record_needs(void **state)
+{
+	Ag__PolicySetAsk set = AG__POLICY_SET_ASK__INIT;
+	Ag__PolicyDeleteAsk gone = AG__POLICY_DELETE_ASK__INIT;
+	Ag__PolicyRollbackAsk back = AG__POLICY_ROLLBACK_ASK__INIT;
+
+	expect(put(f->admin, "base", ALL), AG_OK, NULL);
+	expect(put(f->admin, "base", ALL " " ALL), AG_OK, NULL);
+	set.text = (char *)ALL " " ALL " " ALL;
+	kept_is(AG_MSG_POLICY_SET, &set, set.text);
+	back.version = 1;
+	back.reason = (char *)"because";
+	kept_is(AG_MSG_POLICY_ROLLBACK, &back, ALL);
+	gone.reason = (char *)"because";
+	kept_is(AG_MSG_POLICY_DELETE, &gone, NULL);
+}
+
 int
 main(void)
 {
@@ -438,6 +496,7 @@ main(void)
 		T(test_restart), T(test_nobody_is_locked_out),
 		T(test_about_parties), T(test_pages),
 		T(test_changes_are_seen_at_once),
+		T(test_the_journal_keeps_what_the_record_needs),
 	};
 
 	return cmocka_run_group_tests_name("iam_policies", tests, NULL, NULL);
