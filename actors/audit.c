@@ -60,8 +60,7 @@ claim_ok(enum ag_role role, const Ag__OutcomeEvent *o)
 	return false;
 }
 
-/* A change of before this start: iam signed its grant with that start's key.
- * Only who writes to the journal has any to deliver again. */
+/* Only who writes to the journal has changes to deliver again. */
 static bool
 redelivered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o)
 {
@@ -70,21 +69,38 @@ redelivered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o)
 	        AG_GROUP_JOURNAL);
 }
 
+/* Its operation is one that the sender itself executes. */
+static bool
+is_executors(struct ag_ctx *ctx, const Ag__Grant *g)
+{
+	const struct ag_operation *op = ag_operation_find((uint16_t)g->op);
+
+	return op != NULL && op->executor == ag_from_role(ctx);
+}
+
+/* Of a change of before this start iam signed the grant with that start's key,
+ * so who executed it is believed without; but of nobody else's operations. */
 static ag_err
 open_grant(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant **out)
 {
+	bool signed_now = o->has_grant && o->has_grant_mac && ag_grant_verify(ctx,
+	    o->grant.data, o->grant.len, o->grant_mac.data, o->grant_mac.len);
+
 	*out = NULL;
 	if (!o->has_grant)
 		return AG_OK;
-	if (!redelivered(ctx, o) && (!o->has_grant_mac || !ag_grant_verify(ctx,
-	        o->grant.data, o->grant.len, o->grant_mac.data,
-	        o->grant_mac.len))) {
-		ag_metric_add(ctx, M_BAD_MAC, 1);
-		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
-		    "an outcome's grant is not iam's");
+	if (signed_now || redelivered(ctx, o)) {
+		*out = ag_unpack(ctx, &ag__grant__descriptor, o->grant.data,
+		    o->grant.len);
+		if (*out == NULL)
+			return AG_BAD_MESSAGE;
 	}
-	*out = ag_unpack(ctx, &ag__grant__descriptor, o->grant.data, o->grant.len);
-	return *out == NULL ? AG_BAD_MESSAGE : AG_OK;
+	if (*out != NULL && (signed_now || is_executors(ctx, *out)))
+		return AG_OK;
+	*out = NULL;
+	ag_metric_add(ctx, M_BAD_MAC, 1);
+	return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
+	    "an outcome's grant is not iam's");
 }
 
 /* -------------------------------------------------------------- delivering */

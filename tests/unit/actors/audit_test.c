@@ -461,6 +461,79 @@ say_change(struct fixture *f, uint64_t prev, uint64_t seq, bool again)
 	audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
 }
 
+/* Told again from the journal: the grant's signature is an earlier start's. */
+static void
+say_unsigned(struct fixture *f, enum ag_role from, Ag__Grant *g,
+    Ag__OutcomeEvent *o)
+{
+	Ag__Envelope env = AG__ENVELOPE__INIT;
+
+	ag_kit_grant(f->log.kit, g, &env);
+	o->has_journal_seq = o->has_redelivered = o->redelivered = true;
+	o->has_grant = true;
+	o->grant = env.grant;
+	ag_kit_deliver(f->log.kit, from, 0, AG_MSG_OUTCOME_EVENT, NULL, o);
+	free(env.grant.data);
+	free(env.grant_mac.data);
+}
+
+/* Found by reading: whoever writes to the journal was believed any grant. */
+static void
+a_change_told_again_is_its_executors(void **state)
+{
+	static const enum ag_role others[] = { AG_ROLE_RESPONDER,
+		AG_ROLE_APPROVALS, AG_ROLE_GATEWAY, AG_ROLE_IAM, AG_ROLE_RISK };
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		audit_log_grant(&f->log, &g, "default");
+		g.op = AG_MSG_KEY_ROTATE;
+		audit_log_outcome(&o);
+		o.journal_seq = 7;
+		say_unsigned(f, others[i], &g, &o);
+		assert_int_equal(head(f), 0);
+	}
+	g.op = 0xffff; /* hostile: no operation at all */
+	say_unsigned(f, AG_ROLE_KEYS, &g, &o);
+	assert_int_equal(head(f), 0);
+	g.op = AG_MSG_KEY_ROTATE;
+	say_unsigned(f, AG_ROLE_KEYS, &g, &o);
+	assert_int_equal(head(f), 1);
+}
+
+/* A policy that changed is in its event whole, also when it is told again. */
+static void
+a_policy_told_again_has_its_text(void **state)
+{
+	struct fixture *f = *state;
+	Ag__Policy now = AG__POLICY__INIT;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+	Ag__Event *e;
+	uint8_t packed[256];
+
+	audit_log_grant(&f->log, &g, "default");
+	g.op = AG_MSG_POLICY_SET;
+	audit_log_outcome(&o);
+	now.name = (char *)"base";
+	now.text = (char *)"permit (principal, action, resource);";
+	now.policy_version = 3;
+	o.operation = (char *)"policy.update";
+	o.reply_type = AG_MSG_POLICY_SET;
+	o.reply.data = packed;
+	o.reply.len = ag__policy__pack(&now, packed);
+	o.journal_seq = 7;
+	say_unsigned(f, AG_ROLE_IAM, &g, &o);
+	e = event_at(f, 1);
+	assert_non_null(e->policy_change);
+	assert_string_equal(e->policy_change->text, now.text);
+	assert_int_equal(e->policy_change->policy_version, 3);
+	ag__event__free_unpacked(e, NULL);
+	assert_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+}
+
 /* An outcome that was lost below others is asked for again, and closes it. */
 static void
 a_mark_does_not_pass_a_gap(void **state)
@@ -840,6 +913,8 @@ main(void)
 		TEST(detections_are_idempotent),
 		TEST(a_bad_tenant_fills_nothing),
 		TEST(marks_follow_the_journal),
+		TEST(a_change_told_again_is_its_executors),
+		TEST(a_policy_told_again_has_its_text),
 		TEST(a_mark_does_not_pass_a_gap),
 		TEST(pokes_only_who_waits),
 		TEST(signs_heads_and_keeps_chains_apart),
