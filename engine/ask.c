@@ -31,6 +31,12 @@ ask_find(struct ag_ctx *ctx, uint64_t corr)
 	return ask->used && ask->generation == corr >> 32 ? ask : NULL;
 }
 
+bool
+ask_waits(struct ag_ctx *ctx, uint64_t corr)
+{
+	return ask_find(ctx, corr) != NULL;
+}
+
 static bool
 asks_grow(struct ag_ctx *ctx)
 {

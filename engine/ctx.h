@@ -72,7 +72,8 @@ struct ag_trip {
 	bool idem_checked;
 	uint64_t journal_seq, journal_prev;
 	struct lock *locks[LOCKS_PER_TRIP];
-	uint64_t park; /* generation of the current parking (ag_stash_on) */
+	uint64_t park; /* generation of the current parking (ag_stash_on); of all trips
+	                * that were here, so that timers need not hold one */
 	struct lock *parked_on;
 	char *park_reason;
 	struct trace *trace; /* NULL: nobody wants to know; owned */
@@ -117,7 +118,7 @@ struct timer {
 	uint64_t order; /* equal times: as they were set */
 	enum { TIMER_ASK, TIMER_AFTER, TIMER_EVERY, TIMER_PARK } kind;
 	uint64_t corr;            /* ASK */
-	struct ag_trip *trip;     /* PARK */
+	struct ag_trip *trip;     /* PARK: not held; AFTER: held */
 	uint64_t park;
 	ag_then *then;            /* AFTER */
 	void *memo;
@@ -279,6 +280,8 @@ ag_err trip_keep(struct ag_ctx *ctx, struct ag_trip *trip) AG_MUST;
 ag_err trip_enter(struct ag_ctx *ctx, struct ag_trip *trip) AG_MUST;
 void trip_leave(struct ag_ctx *ctx, ag_err result);
 void trip_start(struct ag_ctx *ctx, struct ag_trip *trip); /* handler, from its start */
+/* Still on what it was parked on then? */
+bool trip_is_parked(const struct ag_trip *trip, uint64_t park);
 void trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park);
 /* The outcome of the current trip as it would be said now. */
 void trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out);
@@ -301,6 +304,7 @@ void lock_forget_parked(struct ag_ctx *ctx, struct ag_trip *trip);
 void ask_reply(struct ag_ctx *ctx, unsigned from, uint16_t type,
     const Ag__Envelope *env, const uint8_t *body, size_t body_len);
 void ask_peer_down(struct ag_ctx *ctx, unsigned slot);
+bool ask_waits(struct ag_ctx *ctx, uint64_t corr); /* for its answer */
 void ask_timeout(struct ag_ctx *ctx, uint64_t corr);
 void ask_drop_all(struct ag_ctx *ctx);
 /* ---- timer.c */

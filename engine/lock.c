@@ -159,7 +159,6 @@ ag_stash_on(struct ag_ctx *ctx, const char *name, unsigned timeout_ms,
 	timer.park = ++ctx->trip->park;
 	if ((err = timer_add(ctx, &timer)) != AG_OK)
 		return err;
-	ctx->trip->waits++; /* the timer's: a trip lives while one points at it */
 	free(ctx->trip->park_reason);
 	ctx->trip->park_reason = strdup(reason_code);
 	err = wait_on(ctx, lock);

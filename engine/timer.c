@@ -2,7 +2,8 @@
 /*
  * Everything that happens later: deadlines of asks, ag_after, ag_every and the
  * patience of parked trips, in one heap ordered by time. An entry whose cause
- * is gone is recognised by its generation when it comes up.
+ * is gone is recognised by its generation when it comes up, or when room is
+ * wanted: most asks are answered long before their time.
  */
 #include "ctx.h"
 
@@ -47,22 +48,66 @@ sift_down(struct ag_ctx *ctx, size_t i)
 	}
 }
 
+/* Of an ask that has ended, or a trip that is not parked any more. */
+static bool
+is_over(struct ag_ctx *ctx, const struct timer *timer)
+{
+	switch (timer->kind) {
+	case TIMER_ASK:
+		return !ask_waits(ctx, timer->corr);
+	case TIMER_PARK:
+		return !trip_is_parked(timer->trip, timer->park);
+	case TIMER_AFTER:
+	case TIMER_EVERY:
+		break;
+	}
+	return false;
+}
+
+static void
+sweep(struct ag_ctx *ctx)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < ctx->timer_count; i++)
+		if (!is_over(ctx, &ctx->timers[i]))
+			ctx->timers[kept++] = ctx->timers[i];
+	ctx->timer_count = kept;
+	for (size_t i = kept / 2; i-- > 0;)
+		sift_down(ctx, i);
+}
+
+/* For one more. Grown only if half of it is wanted, so that a sweep costs as
+ * much as the entries that came since the last one. */
+static ag_err
+make_room(struct ag_ctx *ctx)
+{
+	size_t cap = ctx->timer_cap == 0 ? 64 : ctx->timer_cap * 2;
+	struct timer *timers;
+
+	if (ctx->timer_count < ctx->timer_cap)
+		return AG_OK;
+	sweep(ctx);
+	if (cap > TIMERS_MAX)
+		return ctx->timer_count < ctx->timer_cap ? AG_OK : AG_FULL;
+	if (ctx->timer_count < ctx->timer_cap / 2)
+		return AG_OK;
+	timers = realloc(ctx->timers, cap * sizeof(*timers));
+	if (timers == NULL)
+		return AG_NO_MEMORY;
+	ctx->timers = timers;
+	ctx->timer_cap = cap;
+	return AG_OK;
+}
+
 ag_err
 timer_add(struct ag_ctx *ctx, const struct timer *timer)
 {
+	ag_err err = make_room(ctx);
 	size_t i = ctx->timer_count;
 
-	if (i >= TIMERS_MAX)
-		return AG_FULL;
-	if (i == ctx->timer_cap) {
-		size_t cap = ctx->timer_cap == 0 ? 64 : ctx->timer_cap * 2;
-		struct timer *timers = realloc(ctx->timers, cap * sizeof(*timers));
-
-		if (timers == NULL)
-			return AG_NO_MEMORY;
-		ctx->timers = timers;
-		ctx->timer_cap = cap;
-	}
+	if (err != AG_OK)
+		return err;
 	ctx->timers[i] = *timer;
 	ctx->timers[i].order = ++ctx->timer_order;
 	ctx->timer_count++;
@@ -117,9 +162,6 @@ fire(struct ag_ctx *ctx, struct timer *timer)
 	case TIMER_EVERY:
 		timer->every(ctx->state, ctx);
 		ag_arena_wipe(ctx->arena);
-		timer->due_ms = ag_mono_ms(ctx) + timer->period_ms;
-		if (timer_add(ctx, timer) != AG_OK)
-			ag_panic("no room for a periodic timer");
 		break;
 	}
 	ctx->turned = true;
@@ -133,7 +175,12 @@ timer_run(struct ag_ctx *ctx)
 	while (ctx->timer_count > 0 && ctx->timers[0].due_ms <= now) {
 		struct timer timer = ctx->timers[0];
 
-		ctx->timers[0] = ctx->timers[--ctx->timer_count];
+		if (timer.kind == TIMER_EVERY) { /* keeps its place */
+			ctx->timers[0].due_ms = now + timer.period_ms;
+			ctx->timers[0].order = ++ctx->timer_order;
+		} else {
+			ctx->timers[0] = ctx->timers[--ctx->timer_count];
+		}
 		sift_down(ctx, 0);
 		fire(ctx, &timer);
 	}

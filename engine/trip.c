@@ -58,11 +58,13 @@ notes_clear(struct ag_trip *trip)
 	refusal_clear(&trip->refusal);
 }
 
-/* Nothing of one request is left for the next. */
+/* Nothing of one request is left for the next. But a timer that finds the next
+ * one here knows that it is not the one that it was set for. */
 static void
 trip_clear(struct ag_trip *trip)
 {
 	struct ag_trip *all = trip->all;
+	uint64_t park = trip->park + 1;
 
 	notes_clear(trip);
 	if (trip->copy != NULL)
@@ -71,6 +73,7 @@ trip_clear(struct ag_trip *trip)
 	free(trip->trace);
 	memset(trip, 0, sizeof(*trip));
 	trip->all = all;
+	trip->park = park;
 }
 
 static void
@@ -396,16 +399,16 @@ trip_run_queue(struct ag_ctx *ctx)
 	}
 }
 
+bool
+trip_is_parked(const struct ag_trip *trip, uint64_t park)
+{
+	return trip->park == park && trip->parked_on != NULL;
+}
+
 void
 trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park)
 {
-	trip->waits--;
-	if (trip->ended) {
-		if (trip->waits == 0)
-			trip_free(ctx, trip);
-		return;
-	}
-	if (trip->park != park || trip->parked_on == NULL)
+	if (!trip_is_parked(trip, park))
 		return;
 	lock_forget_parked(ctx, trip);
 	trip->waits--;

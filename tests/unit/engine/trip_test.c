@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <aegis/kit.h>
+#include <ctx.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -672,6 +673,15 @@ an_idempotency_key_with_another_body_is_refused(void **state)
 }
 
 static void
+answer_ask(struct ag_kit *kit, const struct ag_kit_sent *ask)
+{
+	Ag__Done done = AG__DONE__INIT;
+
+	assert_non_null(ask);
+	ag_kit_answer(kit, ask, AG_MSG_DONE_REPLY, &done);
+}
+
+static void
 a_parked_trip_runs_again_when_let_go(void **state)
 {
 	Ag__StreamStopOrder order = AG__STREAM_STOP_ORDER__INIT;
@@ -683,6 +693,63 @@ a_parked_trip_runs_again_when_let_go(void **state)
 	assert_int_equal(outcome(*state)->outcome, AG__OUTCOME_KIND__V__allowed);
 	ag_kit_advance(*state, 1000);
 	assert_no_outcome(*state);
+}
+
+/* Found by reading: an answered ask's timer stayed until its time, and more than
+ * 13,000 asks of five seconds a second left no room for others. */
+static void
+an_answered_ask_leaves_no_timer(void **state)
+{
+	struct ag_ctx *ctx = ag_kit_ctx(*state);
+	struct probe *p = ag_kit_state(*state);
+
+	for (unsigned i = 0; i < 1000; i++) {
+		operate(*state, AG_MSG_KEY_VERIFY, "key_1", "a", NULL);
+		answer_ask(*state, ag_kit_find(*state, AG_MSG_ROT_DESTROY_ASK));
+		assert_int_equal(outcome(*state)->outcome,
+		    AG__OUTCOME_KIND__V__allowed);
+	}
+	assert_int_equal(p->finished, 1000);
+	assert_in_range(ctx->timer_cap, 1, 128);
+	/* One that has none still meets its time. */
+	operate(*state, AG_MSG_KEY_VERIFY, "key_1", "a", NULL);
+	ag_kit_advance(*state, 501);
+	assert_int_equal(p->finished, 1001);
+	assert_int_equal(outcome(*state)->refusal->err, AG_UNAVAILABLE);
+}
+
+/* Found by reading: the patience of a trip that was let go kept what it had
+ * asked for, a secret maybe, for as long as it had been given. */
+static void
+a_trip_let_go_leaves_nothing(void **state)
+{
+	Ag__StreamStopOrder order = AG__STREAM_STOP_ORDER__INIT;
+	struct ag_ctx *ctx = ag_kit_ctx(*state);
+	struct probe *p = ag_kit_state(*state);
+	unsigned trips = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		p->started = 0;
+		operate(*state, AG_MSG_KEY_ROTATE, "key_1", "a", NULL);
+		ag_kit_deliver(*state, AG_ROLE_PLANE, 0,
+		    AG_MSG_STREAM_STOP_ORDER, NULL, &order);
+		assert_int_equal(outcome(*state)->outcome,
+		    AG__OUTCOME_KIND__V__allowed);
+	}
+	for (const struct ag_trip *t = ctx->trip_all; t != NULL; t = t->all) {
+		assert_null(t->copy);
+		trips++;
+	}
+	assert_in_range(trips, 1, 4);
+	assert_in_range(ctx->timer_cap, 1, 128);
+	/* The patience of one that was here before is not the next one's. */
+	ag_kit_advance(*state, 30);
+	p->started = 0;
+	operate(*state, AG_MSG_KEY_ROTATE, "key_1", "a", NULL);
+	ag_kit_advance(*state, 40);
+	assert_no_outcome(*state);
+	ag_kit_advance(*state, 20);
+	assert_int_equal(outcome(*state)->refusal->err, AG_UNAVAILABLE);
 }
 
 static void
@@ -779,15 +846,6 @@ a_short_deadline_that_is_past_is_said(void **state)
 	assert_no_outcome(*state);
 	free(env.grant.data);
 	free(env.grant_mac.data);
-}
-
-static void
-answer_ask(struct ag_kit *kit, const struct ag_kit_sent *ask)
-{
-	Ag__Done done = AG__DONE__INIT;
-
-	assert_non_null(ask);
-	ag_kit_answer(kit, ask, AG_MSG_DONE_REPLY, &done);
 }
 
 /* Whoever ends it: one outcome, and what comes later finds it over. */
@@ -907,6 +965,8 @@ main(void)
 		T(an_idempotent_repeat_gets_the_first_answer),
 		T(an_idempotency_key_with_another_body_is_refused),
 		T(a_parked_trip_runs_again_when_let_go),
+		T(an_answered_ask_leaves_no_timer),
+		T(a_trip_let_go_leaves_nothing),
 		T(a_parked_trip_loses_patience),
 		T(an_expired_trip_is_not_worked_on),
 		T(a_short_deadline_that_is_past_is_said),
