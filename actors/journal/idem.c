@@ -10,8 +10,24 @@
 enum {
 	IDEM_TTL_MS = 24 * 3600 * 1000,
 	IDEM_PER_ACTOR_MAX = 10000,
-	IDEM_PURGE_MAX = 256, /* per minute's tick */
+	IDEM_PURGE_MAX = 256, /* at once; while there are more, again soon */
+	IDEM_PURGE_AGAIN_MS = 50,
 };
+
+/* The answer of that time; the key may have been used anew since. */
+static ag_err
+answer_forget(struct ag_ctx *ctx, uint64_t at, const uint8_t digest[IDEM_BYTES])
+{
+	const uint8_t *value;
+	size_t len;
+	ag_err err = ag_store_get(ctx, IDEM, digest, IDEM_BYTES, &value, &len);
+
+	if (err == AG_ITEM_NOT_FOUND)
+		return AG_OK;
+	if (err == AG_OK && len >= IDEM_HEAD && get_u64(value) != at)
+		return AG_OK;
+	return err != AG_OK ? err : ag_store_del(ctx, IDEM, digest, IDEM_BYTES);
+}
 
 static ag_err
 idem_forget(struct ag_ctx *ctx, const char *actor, uint64_t at,
@@ -21,8 +37,7 @@ idem_forget(struct ag_ctx *ctx, const char *actor, uint64_t at,
 	uint64_t count;
 	ag_err err;
 
-	if ((err = ag_store_del(ctx, IDEM, digest, IDEM_BYTES)) != AG_OK &&
-	    err != AG_ITEM_NOT_FOUND)
+	if ((err = answer_forget(ctx, at, digest)) != AG_OK)
 		return err;
 	key.len = put_u64(key.bytes, at);
 	memcpy(key.bytes + 8, digest, IDEM_BYTES);
@@ -102,12 +117,28 @@ visit_time(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
 	return false;
 }
 
+static ag_err
+purge_more(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	struct journal *j = state;
+
+	(void)status;
+	(void)msg;
+	(void)memo;
+	j->purging = false;
+	idem_purge(j, ctx);
+	return AG_OK;
+}
+
 /* Once a minute: what is older than a day goes, a bounded number at a time. */
 void
 idem_purge(struct journal *j, struct ag_ctx *ctx)
 {
 	uint64_t now = (uint64_t)ag_now_ms(ctx);
 
+	if (j->purging)
+		return;
 	for (unsigned i = 0; i < IDEM_PURGE_MAX; i++) {
 		struct oldest o = { .found = false };
 
@@ -118,6 +149,8 @@ idem_purge(struct journal *j, struct ag_ctx *ctx)
 		if (idem_forget(ctx, o.actor, o.at, o.digest) != AG_OK)
 			ag_panic("the journal's store does not write");
 	}
+	j->purging = ag_after(ctx, IDEM_PURGE_AGAIN_MS, purge_more, NULL, 0) ==
+	    AG_PENDING; /* else in a minute */
 }
 
 ag_err

@@ -52,6 +52,7 @@ struct journal {
 	const struct backend *backend;
 	uint64_t head; /* newest seq, committed or of this turn */
 	bool dirty;    /* there is something to commit */
+	bool purging;  /* more old answers are to go soon */
 	bool whole;    /* what is here may be read */
 	bool several;  /* nodes write to it: more than the usual two follow live */
 	struct shared *shared;

@@ -5,6 +5,7 @@
  */
 #include <aegis/kit.h>
 #include <engine.h>
+#include <journal/journal.h>
 #include <libpq-fe.h>
 
 #include <setjmp.h>
@@ -341,6 +342,38 @@ keeps_idempotent_answers_for_a_day(void **state)
 	assert_false(idem(kit, &c)->known);
 }
 
+/* Found by reading: what is left of an answer that is too old went together with
+ * the answer that the same key had by then. */
+static void
+an_old_answer_goes_alone(void **state)
+{
+	struct ag_kit *kit = *state;
+	const int64_t day = INT64_C(24) * 3600 * 1000;
+	struct changes c;
+
+	if (postgres != NULL)
+		return; /* one row, and its time is a column of it */
+	ag_kit_advance(kit, 30000); /* between two purges */
+	with_idem(&c, 1, "key:key_1");
+	assert_int_equal(appended(kit, &c), 0);
+	ag_kit_advance(kit, day + 1);
+	assert_false(idem(kit, &c)->known);
+	with_idem(&c, 1, "key:key_2");
+	assert_int_equal(appended(kit, &c), 0);
+	ag_kit_advance(kit, 60000);
+	assert_true(idem(kit, &c)->known);
+	ag_kit_advance(kit, day);
+	assert_false(idem(kit, &c)->known);
+}
+
+static bool
+visit_row(void *arg, const uint8_t *key, size_t len, const uint8_t *value,
+    size_t value_len)
+{
+	++*(unsigned *)arg;
+	return true;
+}
+
 /* Many appends in one frame, so in one commit. */
 static void
 append_many(struct ag_kit *kit, unsigned from, unsigned count)
@@ -369,6 +402,25 @@ append_many(struct ag_kit *kit, unsigned from, unsigned count)
 	while (ag_kit_next(kit) != NULL)
 		;
 	free(frame);
+}
+
+/* More than one handful a minute may be kept, and so go. */
+static void
+old_answers_go_as_fast_as_they_came(void **state)
+{
+	struct ag_kit *kit = *state;
+	unsigned rows = 0;
+
+	if (postgres != NULL)
+		return;
+	for (unsigned i = 0; i < 10; i++)
+		append_many(kit, i * 200, 200);
+	ag_kit_advance(kit, INT64_C(24) * 3600 * 1000 + 1);
+	for (unsigned i = 0; i < 61; i++)
+		ag_kit_advance(kit, 1000);
+	assert_int_equal(ag_store_scan(ag_kit_ctx(kit), IDEM_BY_TIME, NULL, 0,
+	    visit_row, &rows), AG_OK);
+	assert_int_equal(rows, 0);
 }
 
 static void
@@ -664,6 +716,8 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(refuses_what_is_no_fact, setup, teardown),
 		cmocka_unit_test_setup_teardown(hands_out_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_idempotent_answers_for_a_day, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_old_answer_goes_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(old_answers_go_as_fast_as_they_came, setup, teardown),
 		cmocka_unit_test_setup_teardown(bounds_idempotent_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(is_the_same_after_a_restart, setup, teardown),
 	};
