@@ -6,29 +6,57 @@
  */
 #include "journal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+struct place {
+	const char *stream;
+	size_t i; /* of the change */
+};
+
+static int
+by_stream(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+	int c = strcmp(x->stream, y->stream);
+
+	return c != 0 ? c : (x->i > y->i) - (x->i < y->i);
+}
+
+static ag_err
+conflict(struct ag_ctx *ctx, const Ag__Change *change, uint64_t version)
+{
+	ag_metric_add(ctx, M_CONFLICTS, 1);
+	return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,
+	    "%s is at version %llu, not %llu", change->stream,
+	    (unsigned long long)version,
+	    (unsigned long long)change->expected_version);
+}
+
 /* Every stream is where its writer believes; changes of the same stream in one
- * append follow each other. */
+ * append follow each other. Sorted: an append may have ten thousand. */
 static ag_err
 check_versions(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
 {
-	for (size_t i = 0; i < ask->n_changes; i++) {
-		const Ag__Change *change = ask->changes[i];
-		uint64_t version;
-		ag_err err = stream_version(ctx, change->stream, &version);
+	struct place *places = ag_alloc(ctx, ask->n_changes * sizeof(*places));
+	uint64_t version = 0;
+	ag_err err;
 
-		if (err != AG_OK)
+	if (places == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < ask->n_changes; i++)
+		places[i] = (struct place){ ask->changes[i]->stream, i };
+	qsort(places, ask->n_changes, sizeof(*places), by_stream);
+	for (size_t i = 0; i < ask->n_changes; i++) {
+		const Ag__Change *change = ask->changes[places[i].i];
+
+		if (i > 0 && strcmp(places[i - 1].stream, change->stream) == 0)
+			version++;
+		else if ((err = stream_version(ctx, change->stream,
+		    &version)) != AG_OK)
 			return err;
-		for (size_t k = 0; k < i; k++)
-			version += strcmp(ask->changes[k]->stream, change->stream) == 0;
-		if (version == change->expected_version)
-			continue;
-		ag_metric_add(ctx, M_CONFLICTS, 1);
-		return ag_refuse(ctx, AG_CONFLICT, NULL, NULL,
-		    "%s is at version %llu, not %llu", change->stream,
-		    (unsigned long long)version,
-		    (unsigned long long)change->expected_version);
+		if (version != change->expected_version)
+			return conflict(ctx, change, version);
 	}
 	return AG_OK;
 }

@@ -423,6 +423,52 @@ old_answers_go_as_fast_as_they_came(void **state)
 	assert_int_equal(rows, 0);
 }
 
+static unsigned long compared;
+int __real_strcmp(const char *a, const char *b);
+int __wrap_strcmp(const char *a, const char *b);
+
+int
+__wrap_strcmp(const char *a, const char *b)
+{
+	compared++;
+	return __real_strcmp(a, b);
+}
+
+/* Found by reading: the largest append there is compared every stream with every
+ * other one, fifty million times. */
+static void
+checks_ten_thousand_streams(void **state)
+{
+	enum { COUNT = 10240 };
+	static Ag__Change one[COUNT], *list[COUNT];
+	static char names[COUNT][16];
+	Ag__JournalAppendAsk ask = AG__JOURNAL_APPEND_ASK__INIT;
+	struct changes c = { .ask = ask };
+	struct ag_kit *kit = *state;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(names[i], sizeof(names[i]), "key:%u", i * 7919 % COUNT);
+		ag__change__init(&one[i]);
+		one[i].stream = names[i];
+		one[i].type = AG_MSG_NAME_TAKEN_FACT;
+		one[i].event.data = (uint8_t *)"fact";
+		one[i].event.len = 4;
+		list[i] = &one[i];
+	}
+	/* Twice the same, the later one behind the earlier one. */
+	one[COUNT - 1].stream = names[3];
+	one[COUNT - 1].expected_version = 2;
+	c.ask.tenant = (char *)"default";
+	c.ask.changes = list;
+	c.ask.n_changes = COUNT;
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	one[COUNT - 1].expected_version = 1;
+	compared = 0;
+	assert_int_equal(appended(kit, &c), 0);
+	assert_in_range(compared, 1, 1000000);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT);
+}
+
 static void
 bounds_idempotent_answers(void **state)
 {
@@ -718,6 +764,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(keeps_idempotent_answers_for_a_day, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_old_answer_goes_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_answers_go_as_fast_as_they_came, setup, teardown),
+		cmocka_unit_test_setup_teardown(checks_ten_thousand_streams, setup, teardown),
 		cmocka_unit_test_setup_teardown(bounds_idempotent_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(is_the_same_after_a_restart, setup, teardown),
 	};
