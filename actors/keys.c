@@ -215,6 +215,7 @@ keys_fini(void *state, struct ag_ctx *ctx)
 {
 	struct keys *k = state;
 
+	parts_fini(k);
 	cache_fini(&k->cache, ctx);
 	/* The counters of what was hot, and that they are exact. */
 	if (k->live && count_epoch_end(&k->cache, ctx) != AG_OK)

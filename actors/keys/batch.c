@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { LOOK_AT_CLOCK_EVERY = 64 };
+enum {
+	SLICE_US = 10000, /* other keys' requests wait for no more of it */
+	SLICE_GAP_MS = 1,
+};
 
 static size_t
 count_of(const Ag__BatchAsk *ask, const struct use_row *row)
@@ -101,12 +104,14 @@ batch_plan(struct use *u, const Ag__BatchAsk *ask, struct batch *b)
 	*b = (struct batch){ 0 };
 	if ((err = batch_check(u, ask, b)) != AG_OK)
 		return err;
+	b->part = part_find(u, b->count);
+	b->done = b->part == NULL ? 0 : part_done(b->part);
 	b->plans = ag_alloc(u->ctx, b->count * sizeof(*b->plans));
 	b->errs = ag_alloc(u->ctx, b->count * sizeof(*b->errs));
 	b->whys = ag_alloc(u->ctx, b->count * sizeof(*b->whys));
 	if (b->plans == NULL || b->errs == NULL || b->whys == NULL)
 		return AG_NO_MEMORY;
-	for (size_t i = 0; i < b->count; i++)
+	for (size_t i = b->done; i < b->count; i++)
 		if ((err = plan_item(u, b, i)) != AG_OK)
 			return err;
 	return AG_OK;
@@ -130,9 +135,9 @@ item_error(struct use *u, ag_err err, const struct why *why, Ag__BatchResult *r)
 }
 
 static ag_err
-run_item(struct use *u, struct batch *b, size_t i, Ag__BatchResult *result,
-    uint32_t *failed)
+run_item(struct use *u, struct batch *b, size_t i)
 {
+	Ag__BatchResult *result = b->results[i];
 	const struct use_row *row = b->row;
 	ProtobufCMessage *reply;
 	ag_err err = b->errs[i];
@@ -148,32 +153,40 @@ run_item(struct use *u, struct batch *b, size_t i, Ag__BatchResult *result,
 			return keys_refuse(u->ctx, err, &b->whys[i]);
 		if (err == AG_OK) {
 			memcpy((char *)result + row->result_at, &reply, sizeof(reply));
-			b->used[u->used].operations++;
-			b->used[u->used].seals += b->plans[i].seals;
+			b->marks[i].version = u->used;
+			b->marks[i].seals = b->plans[i].seals;
 		}
 	}
 	if (err == AG_OK)
 		return AG_OK;
-	++*failed;
 	return item_error(u, err, &b->whys[i], result);
 }
 
 /* All or none: what waits for the journal is done again. */
 static ag_err
-count_all(struct use *u, struct batch *b)
+count_all(struct use *u, const struct batch *b)
 {
 	uint32_t versions = u->hot->stored->key->version;
+	struct taking *used = ag_alloc(u->ctx, (versions + 1) * sizeof(*used));
 	ag_err err;
 
+	if (used == NULL)
+		return AG_NO_MEMORY;
+	for (size_t i = 0; i < b->count; i++) {
+		if (b->marks[i].version == 0)
+			continue;
+		used[b->marks[i].version].operations++;
+		used[b->marks[i].version].seals += b->marks[i].seals;
+	}
 	for (uint32_t v = 1; v <= versions; v++) {
-		b->used[v].version = v;
-		if (b->used[v].operations > 0 &&
-		    (err = count_ready(u, &b->used[v])) != AG_OK)
+		used[v].version = v;
+		if (used[v].operations > 0 &&
+		    (err = count_ready(u, &used[v])) != AG_OK)
 			return err;
 	}
 	for (uint32_t v = 1; v <= versions; v++)
-		if (b->used[v].operations > 0)
-			count_take(u, &b->used[v]);
+		if (used[v].operations > 0)
+			count_take(u, &used[v]);
 	return AG_OK;
 }
 
@@ -186,30 +199,65 @@ too_late(struct ag_ctx *ctx)
 	    ag_mono_ms(ctx) > env->deadline_ms;
 }
 
-ag_err
-batch_run(struct use *u, struct batch *b)
+/* As many as the turn has time for; one at least. */
+static ag_err
+run_slice(struct use *u, struct batch *b)
 {
-	Ag__BatchReply reply = AG__BATCH_REPLY__INIT;
+	uint64_t begun = ag_mono_us(u->ctx);
 	Ag__BatchResult *results = ag_alloc(u->ctx, b->count * sizeof(*results));
 	ag_err err;
 
-	reply.results = ag_alloc(u->ctx, b->count * sizeof(*reply.results));
-	b->used = ag_alloc(u->ctx, (u->hot->stored->key->version + 1) * sizeof(*b->used));
-	if (results == NULL || reply.results == NULL || b->used == NULL)
+	b->results = ag_alloc(u->ctx, b->count * sizeof(*b->results));
+	b->marks = ag_alloc(u->ctx, b->count * sizeof(*b->marks));
+	if (results == NULL || b->results == NULL || b->marks == NULL)
 		return AG_NO_MEMORY;
-	for (size_t i = 0; i < b->count; i++) {
-		if (i % LOOK_AT_CLOCK_EVERY == LOOK_AT_CLOCK_EVERY - 1 && too_late(u->ctx))
-			return AG_DEADLINE_EXCEEDED; /* nobody waits for the rest */
-		ag__batch_result__init(&results[i]);
-		reply.results[i] = &results[i];
-		if ((err = run_item(u, b, i, &results[i], &reply.failed)) != AG_OK)
+	if (too_late(u->ctx))
+		return AG_DEADLINE_EXCEEDED; /* nobody waits for the rest */
+	for (size_t first = b->done; b->done < b->count; b->done++) {
+		if (b->done > first && ag_mono_us(u->ctx) - begun >= SLICE_US)
+			return AG_OK;
+		ag__batch_result__init(&results[b->done]);
+		b->results[b->done] = &results[b->done];
+		if ((err = run_item(u, b, b->done)) != AG_OK)
 			return err;
 	}
+	return AG_OK;
+}
+
+static ag_err
+batch_answer(struct use *u, struct batch *b)
+{
+	Ag__BatchReply reply = AG__BATCH_REPLY__INIT;
+	ag_err err;
+
+	if (b->part != NULL && (err = part_fetch(u, b)) != AG_OK)
+		return err;
 	if ((err = count_all(u, b)) != AG_OK)
 		return err;
+	for (size_t i = 0; i < b->count; i++)
+		reply.failed += b->results[i]->error != NULL;
+	reply.results = b->results;
 	reply.n_results = b->count;
 	reply.operation = b->row->usage;
 	reply.key_id = u->hot->id;
 	ag_note_items(u->ctx, (uint32_t)b->count, reply.failed);
 	return ag_reply(u->ctx, AG_MSG_KEY_BATCH, &reply);
+}
+
+ag_err
+batch_run(struct use *u, struct batch *b)
+{
+	size_t first = b->done;
+	ag_err err = run_slice(u, b);
+
+	/* Small ones end here; of a larger one what is done is kept. */
+	if (err == AG_OK && (b->part != NULL || b->done < b->count))
+		err = part_keep(u, b, first);
+	if (err == AG_OK && b->done < b->count)
+		return ag_after(u->ctx, SLICE_GAP_MS, use_resumed, NULL, 0);
+	if (err == AG_OK)
+		err = batch_answer(u, b);
+	if (err != AG_PENDING)
+		part_drop(u, b->part);
+	return err;
 }

@@ -33,7 +33,9 @@ struct keys {
 	int64_t destroy_min_window_s;
 	bool rot_missing; /* said so in the log */
 	bool live;        /* the journal is followed: counters are our own */
+	struct part *parts; /* batches under way (part.c) */
 };
+void parts_fini(struct keys *k);
 
 /* The key that the trip's grant names, if it is the tenant's; else refuses. */
 ag_err keys_open(struct keys *k, struct ag_ctx *ctx, struct hot **out) AG_MUST;

@@ -276,8 +276,10 @@ use_batch(struct use *u, const Ag__BatchAsk *ask, unsigned loads)
 	struct batch batch;
 	ag_err err = batch_plan(u, ask, &batch);
 
-	if (err != AG_OK)
+	if (err != AG_OK) {
+		part_drop(u, batch.part);
 		return err;
+	}
 	for (size_t i = 0; i < batch.version_count; i++)
 		if (use_private(u, batch.versions[i]) == NULL)
 			return load(u, batch.versions[i], loads);
@@ -298,6 +300,18 @@ use_again(struct keys *k, struct ag_ctx *ctx, const void *msg, unsigned loads)
 		    "This build does not know the key's key_spec.");
 	u.usage = keys_usage_bits(u.hot->stored->key);
 	return row != NULL ? use_one(&u, row, msg, loads) : use_batch(&u, msg, loads);
+}
+
+ag_err
+use_resumed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	size_t len;
+	const uint8_t *body = ag_body(ctx, &len);
+	const void *ask = ag_unpack(ctx, ag_operation_find(ag_type(ctx))->ask, body,
+	    len);
+
+	return ask == NULL ? AG_NO_MEMORY : use_again(state, ctx, ask, 0);
 }
 
 /* A guess, cheap: is the newest version's private half missing here? */

@@ -141,19 +141,39 @@ ag_err plan_mac_verify(struct use *u, const void *ask, struct plan *plan,
 ag_err run_mac_verify(struct use *u, const void *ask, const struct plan *plan,
     void *reply, struct why *why);
 /* ---- batch.c */
+/* The version that an item was done under, 0: it failed; under a random IV? */
+struct mark {
+	uint32_t version;
+	bool seals;
+};
 /* Plans every item; the versions that must be brought in first. */
 struct batch {
 	const struct use_row *row;
-	size_t count;
+	size_t count, done; /* of the items */
+	struct part *part;  /* what was done in earlier turns; NULL: nothing */
 	const void *const *items;
 	struct plan *plans;
 	ag_err *errs;
 	struct why *whys;
 	uint32_t versions[LOADS_MAX];
 	size_t version_count;
-	struct taking *used; /* by version */
+	Ag__BatchResult **results; /* of this turn */
+	struct mark *marks;
 };
 ag_err batch_plan(struct use *u, const Ag__BatchAsk *ask, struct batch *b) AG_MUST;
+/* AG_PENDING: it goes on in another turn. */
 ag_err batch_run(struct use *u, struct batch *b) AG_MUST;
+/* A use that gave way to others: from its beginning, but for what it kept. */
+ag_err use_resumed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo);
+/* ---- part.c */
+/* Of the turn's request; NULL: it is at its beginning. */
+struct part *part_find(struct use *u, size_t count);
+size_t part_done(const struct part *part);
+/* The results from first to done, into b->part, which it makes. AG_FULL. */
+ag_err part_keep(struct use *u, struct batch *b, size_t first) AG_MUST;
+/* All that was kept, into b's results and marks. */
+ag_err part_fetch(struct use *u, struct batch *b) AG_MUST;
+void part_drop(struct use *u, struct part *part); /* NULL: nothing to do */
 
 #endif
