@@ -93,6 +93,7 @@ chaos: deps all
 		tests/system/chaos_machine.py tests/system/test_chaos.py tests/system/test_failover.py
 	@AEGIS_BUILD=$(abspath $(BUILD)) AEGIS_RACES=1000 $(PYTHON) -m pytest -q -p no:cacheprovider \
 		tests/system/test_journal_postgres.py -k racing
+	@AEGIS_BUILD=$(abspath $(BUILD)) AEGIS_RECORDS=1000000 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_upgrade.py
 
 # Whether the time of a comparison tells what was compared; on a quiet machine.
 timing: deps all
