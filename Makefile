@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: fuzz-gateway all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak compose-demo
+.PHONY: fuzz-gateway all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak compose-demo supply
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -27,6 +27,10 @@ demo: deps all
 NODES ?= 1
 compose-demo: deps all
 	@if [ "$(NODES)" = 2 ]; then compose/demo-two $(BUILD); else FLEET=compose/fleet.sh examples/demo.sh $(BUILD); fi
+
+# What the programs are made of, and whether two builds of it are one.
+supply: deps all
+	@scripts/sbom $(BUILD) --out $(BUILD)/sbom.json && scripts/reproducible
 
 up: deps all
 	@$(BUILD)/aegis up --state $(STATE)
