@@ -7,6 +7,7 @@
  * Keeps nothing: a restarted broker learns the table from the supervisor, and
  * from every row that it is there.
  */
+#include "doors.h"
 #include "refusals.h"
 #include "topology.h"
 
@@ -26,7 +27,7 @@ enum {
 	QUEUE_MAX = 16384,
 	WAIT_MS = 250, /* the health page wants a beat every 500 ms */
 	TICK_MS = 100,
-	GREET_RETRY_MS = 1,
+	RETRY_MS = 1, /* a greeting, or what a pair had no room for */
 	SETTLE_MS = 2000, /* in which the rows find the way back to a new broker */
 	ORDER_BYTES_MAX = 4096,
 };
@@ -56,6 +57,7 @@ static const struct ag_metric_row metric_rows[METRIC_COUNT] = {
 
 struct broker {
 	struct ag_switch *sw;
+	struct doors *doors;
 	struct ag_metrics_block *block;
 	unsigned metric[METRIC_COUNT];
 	struct topology topology;
@@ -95,6 +97,16 @@ count(struct broker *b, enum metric m)
 	b->block->metrics[b->metric[m]].value++;
 }
 
+/* A copy. All of what one row hears goes one way, and so keeps its order. */
+static ag_err
+give(struct broker *b, unsigned to, const uint8_t *bytes, size_t len)
+{
+	if (!doors_has(b->doors, to))
+		return ag_switch_send(b->sw, to, bytes, len);
+	return ag_switch_is_live(b->sw, to) ?
+	    doors_say(b->doors, to, bytes, len) : AG_NOBODY;
+}
+
 /* ---------------------------------------------- what the broker says itself */
 
 /* One frame with one part and an empty envelope. */
@@ -113,7 +125,7 @@ say(struct broker *b, unsigned to, uint16_t type, const ProtobufCMessage *body)
 	ag_part_write_header(frame + AG_FRAME_HEADER, (uint32_t)body_len, type,
 	    0);
 	protobuf_c_message_pack(body, frame + AG_FRAME_HEADER + AG_PART_HEADER);
-	return ag_switch_send(b->sw, to, frame, len);
+	return give(b, to, frame, len);
 }
 
 static ag_err
@@ -210,6 +222,11 @@ on_hello(struct broker *b, unsigned slot)
 	b->up[slot] = true;
 	welcome(b, slot);
 	tell_all(b, slot, true);
+	/* Requests that came before anybody could be given them have waited. */
+	if (doors_has(b->doors, slot) && doors_listen(b->doors, b->sw) != AG_OK) {
+		ag_log_plain(AG_ERROR, "DOORS-DEAF", "errno=%d", errno);
+		b->stop = true;
+	}
 }
 
 static void
@@ -230,10 +247,12 @@ on_refused(struct broker *b, unsigned from, const struct judged *what)
 /* Nobody is given anything before it was told who else is there: a journal that
  * does not know iam yet would not tell iam what it commits. */
 static void
-forward(struct broker *b, unsigned from, unsigned to, uint8_t *bytes)
+forward(struct broker *b, unsigned from, unsigned to, uint8_t *bytes,
+    size_t len, bool by_door)
 {
 	ag_frame_stamp(bytes, (uint16_t)from);
-	switch (b->up[to] ? ag_switch_forward(b->sw, to) : AG_NOBODY) {
+	switch (!b->up[to] ? AG_NOBODY : by_door || doors_has(b->doors, to) ?
+	    give(b, to, bytes, len) : ag_switch_forward(b->sw, to)) {
 	case AG_OK:
 		count(b, FORWARDED);
 		break;
@@ -247,15 +266,14 @@ forward(struct broker *b, unsigned from, unsigned to, uint8_t *bytes)
 }
 
 static void
-on_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len)
+take(struct broker *b, unsigned slot, uint8_t *bytes, size_t len, bool by_door)
 {
-	struct broker *b = arg;
 	struct judged judged;
 
 	b->frames++;
 	switch (topology_judge(&b->topology, slot, bytes, len, &judged)) {
 	case JUDGED_PASS:
-		forward(b, slot, judged.to, bytes);
+		forward(b, slot, judged.to, bytes, len, by_door);
 		break;
 	case JUDGED_HELLO:
 		on_hello(b, slot);
@@ -267,6 +285,18 @@ on_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len)
 		count(b, GARBAGE);
 		break;
 	}
+}
+
+static void
+on_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len)
+{
+	take(arg, slot, bytes, len, false);
+}
+
+static void
+on_door_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len)
+{
+	take(arg, slot, bytes, len, true);
 }
 
 /* A connection is not yet a row at work: the row is asked to say HELLO, and
@@ -299,6 +329,7 @@ on_peer(void *arg, unsigned slot, bool up)
 	if (up || !b->up[slot])
 		return;
 	b->up[slot] = false;
+	doors_forget(b->doors, slot);
 	tell_all(b, slot, false);
 }
 
@@ -441,7 +472,8 @@ start(struct broker *b, const Ag__Boot *boot)
 	err = ag_switch_new(TOPOLOGY_SLOTS_MAX, QUEUE_MAX, boot->uid, &b->sw);
 	if (err != AG_OK)
 		return err;
-	if ((err = open_rows(b, boot)) != AG_OK)
+	err = doors_open(boot, QUEUE_MAX, on_door_frame, b, &b->doors);
+	if (err != AG_OK || (err = open_rows(b, boot)) != AG_OK)
 		return err;
 	if ((err = ag_jail_enter(boot->jail)) != AG_OK)
 		return err;
@@ -487,9 +519,9 @@ loop(struct broker *b)
 	b->block->ready = 1;
 	b->started_ms = boottime_ms();
 	while (err == AG_OK && !b->stop && !terminated) {
-		bool extra = false;
+		bool extra = false, soon = doors_flush(b->doors) || b->greets > 0;
 
-		err = ag_switch_turn(b->sw, b->greets > 0 ? GREET_RETRY_MS :
+		err = ag_switch_turn(b->sw, soon ? RETRY_MS :
 		    WAIT_MS, AG_BOOT_FD, &extra, on_frame, on_peer, b);
 		if (extra)
 			on_supervisor(b);
@@ -517,6 +549,7 @@ main(void)
 		    ag_err_row(err)->name);
 	if (boot != NULL)
 		ag__boot__free_unpacked(boot, NULL);
+	doors_free(&broker.doors);
 	ag_switch_free(&broker.sw);
 	ag_metrics_close(&broker.block);
 	return err == AG_OK ? 0 : ag_err_row(err)->cli_exit;

@@ -251,10 +251,12 @@ struct ag_switch {
 	zmq_msg_t *forwarding; /* during on_frame */
 	ag_switch_on_peer *on_peer;
 	void *peer_arg;
+	ag_switch_on_ready *on_ready;
+	void *ready_arg;
 };
 
 /* What an epoll entry is about, in its 64 bits: kind and slot. */
-enum watch_kind { WATCH_ROW, WATCH_MONITOR, WATCH_ZAP, WATCH_EXTRA };
+enum watch_kind { WATCH_ROW, WATCH_MONITOR, WATCH_ZAP, WATCH_EXTRA, WATCH_OTHER };
 
 static bool
 watch(struct ag_switch *sw, int fd, enum watch_kind kind, unsigned slot)
@@ -647,6 +649,9 @@ note_event(struct ag_switch *sw, uint64_t data, bool *extra)
 	case WATCH_EXTRA:
 		*extra = true;
 		break;
+	case WATCH_OTHER:
+		sw->on_ready(sw->ready_arg, slot);
+		break;
 	}
 }
 
@@ -686,12 +691,17 @@ ag_switch_turn(struct ag_switch *sw, int timeout_ms, int extra_fd, bool *extra,
 	return AG_OK;
 }
 
+bool
+ag_switch_is_live(const struct ag_switch *sw, unsigned slot)
+{
+	return slot < sw->slots_max && sw->rows[slot].open &&
+	    sw->rows[slot].live;
+}
+
 static ag_err
 deliverable(struct ag_switch *sw, unsigned to)
 {
-	if (to >= sw->slots_max || !sw->rows[to].open || !sw->rows[to].live)
-		return AG_NOBODY;
-	return AG_OK;
+	return ag_switch_is_live(sw, to) ? AG_OK : AG_NOBODY;
 }
 
 ag_err
@@ -720,6 +730,15 @@ ag_switch_send(struct ag_switch *sw, unsigned to, const uint8_t *bytes,
 	if (zmq_send(sw->rows[to].socket, bytes, len, ZMQ_DONTWAIT) < 0)
 		return errno == EAGAIN ? AG_FULL : AG_IO;
 	return AG_OK;
+}
+
+ag_err
+ag_switch_also(struct ag_switch *sw, int fd, unsigned n,
+    ag_switch_on_ready *on_ready, void *arg)
+{
+	sw->on_ready = on_ready;
+	sw->ready_arg = arg;
+	return watch(sw, fd, WATCH_OTHER, n) ? AG_OK : AG_IO;
 }
 
 uint64_t

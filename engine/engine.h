@@ -213,6 +213,12 @@ ag_err ag_switch_turn(struct ag_switch *sw, int timeout_ms, int extra_fd,
 ag_err ag_switch_forward(struct ag_switch *sw, unsigned to) AG_MUST;
 ag_err ag_switch_send(struct ag_switch *sw, unsigned to, const uint8_t *bytes,
     size_t len) AG_MUST;
+bool ag_switch_is_live(const struct ag_switch *sw, unsigned slot);
+/* Another descriptor to wait for, for as long as the switch: on_ready(arg, n)
+ * when it is readable, in each turn until it is not. */
+typedef void ag_switch_on_ready(void *arg, unsigned n);
+ag_err ag_switch_also(struct ag_switch *sw, int fd, unsigned n,
+    ag_switch_on_ready *on_ready, void *arg) AG_MUST;
 uint64_t ag_switch_denied(const struct ag_switch *sw); /* handshakes refused */
 
 struct ag_topics; /* XPUB, for sinks/topics */
@@ -233,6 +239,10 @@ struct ag_pair_out; /* says */
 struct ag_pair_in;  /* hears */
 struct ag_pair_room; /* where a turn's packets are put; one for all that hear */
 typedef void ag_pair_on_frame(void *arg, uint8_t *bytes, size_t len);
+/* Does the one have a pair for what it says to the other by way of the broker,
+ * and does anybody? proto/lines.def says. */
+bool ag_door_between(enum ag_role from, enum ag_role to);
+bool ag_door_to(enum ag_role to);
 /* ends[0] says, ends[1] hears; close-on-exec. */
 ag_err ag_pair_make(int ends[2]) AG_MUST;
 /* Takes fd. At most queue_max frames wait for the socket's room. */
@@ -243,6 +253,7 @@ ag_err ag_pair_out_send(struct ag_pair_out *out, const uint8_t *bytes,
     size_t len) AG_MUST;
 bool ag_pair_out_waits(const struct ag_pair_out *out); /* flush it when writable */
 void ag_pair_out_flush(struct ag_pair_out *out);
+void ag_pair_out_forget(struct ag_pair_out *out); /* what waits */
 /* Gives what waits linger_ms, each time that the hearer takes some of it. */
 void ag_pair_out_close(struct ag_pair_out **out, unsigned linger_ms);
 ag_err ag_pair_in_open(int fd, struct ag_pair_in **in) AG_MUST; /* takes fd */
@@ -250,6 +261,7 @@ ag_err ag_pair_in_open(int fd, struct ag_pair_in **in) AG_MUST; /* takes fd */
  * *malformed grows by the packets that were none. AG_IO: it cannot be read. */
 ag_err ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
     unsigned *malformed, ag_pair_on_frame *on_frame, void *arg) AG_MUST;
+void ag_pair_in_skip(struct ag_pair_in *in); /* what is there already */
 void ag_pair_in_close(struct ag_pair_in **in);
 ag_err ag_pair_room_new(struct ag_pair_room **room) AG_MUST;
 void ag_pair_room_free(struct ag_pair_room **room);

@@ -3,7 +3,8 @@
  * Lines: where two neighbours of the ring talk without the broker between
  * them (proto/lines.def). Who hears does here what the broker does elsewhere:
  * it stamps the sender, who alone holds the line's other end, and refuses what
- * proto/routes.def does not list.
+ * proto/routes.def does not list. What the broker itself says on one, it has
+ * judged and stamped.
  */
 #include "ctx.h"
 
@@ -115,7 +116,10 @@ on_frame(void *arg, uint8_t *bytes, size_t len)
 {
 	const struct line_from *line = arg;
 
-	line_frame(line->ctx, line->slot, bytes, len);
+	if (line->slot == AG_SLOT_BROKER)
+		trip_frame(line->ctx, bytes, len);
+	else
+		line_frame(line->ctx, line->slot, bytes, len);
 }
 
 static void
@@ -159,6 +163,7 @@ open_from(struct ag_ctx *ctx, const Ag__BootLine *boot)
 {
 	struct line_from *line = calloc(1, sizeof(*line));
 	int fd = (int)boot->fd;
+	ag_err err;
 
 	if (line == NULL)
 		return AG_NO_MEMORY;
@@ -168,8 +173,15 @@ open_from(struct ag_ctx *ctx, const Ag__BootLine *boot)
 	line->slot = boot->slot;
 	line->event = event_new(ctx->base, fd, EV_READ | EV_PERSIST, on_said,
 	    line);
-	return line->event == NULL ? AG_NO_MEMORY :
-	    ag_pair_in_open(fd, &line->pair);
+	if (line->event == NULL)
+		return AG_NO_MEMORY;
+	if ((err = ag_pair_in_open(fd, &line->pair)) != AG_OK ||
+	    line->slot != AG_SLOT_BROKER)
+		return err;
+	/* What it had for the process before this one is not for this one, which
+	 * is yet to say HELLO; what it answers comes here. */
+	ag_pair_in_skip(line->pair);
+	return event_add(line->event, NULL) == 0 ? AG_OK : AG_IO;
 }
 
 void

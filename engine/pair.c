@@ -162,6 +162,13 @@ ag_pair_out_flush(struct ag_pair_out *out)
 }
 
 void
+ag_pair_out_forget(struct ag_pair_out *out)
+{
+	while (out->first != NULL)
+		drop_first(out);
+}
+
+void
 ag_pair_out_close(struct ag_pair_out **outp, unsigned linger_ms)
 {
 	struct ag_pair_out *out = *outp;
@@ -174,8 +181,7 @@ ag_pair_out_close(struct ag_pair_out **outp, unsigned linger_ms)
 	/* As long as whoever hears goes on taking. */
 	while (out->first != NULL && poll(&fd, 1, (int)linger_ms) == 1)
 		ag_pair_out_flush(out);
-	while (out->first != NULL)
-		drop_first(out);
+	ag_pair_out_forget(out);
 	close(out->fd);
 	free(out);
 }
@@ -294,6 +300,16 @@ ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
 			++*malformed;
 	}
 	return AG_OK;
+}
+
+void
+ag_pair_in_skip(struct ag_pair_in *in)
+{
+	uint8_t byte;
+
+	while (recv(in->fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+		;
+	forget(in);
 }
 
 void

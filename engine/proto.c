@@ -3,6 +3,8 @@
  * The tables of the contract (the .def files of proto) as the process reads them: rows by
  * number through two direct indexes, the topology as one mask a pair of roles.
  */
+#include "engine.h"
+
 #include <aegis/proto.h>
 
 #include <stddef.h>
@@ -77,8 +79,16 @@ static const struct {
 	uint8_t from, to;
 } lines[] = {
 #define LINE(from, to) { AG_ROLE_##from, AG_ROLE_##to },
+#define DOOR(from, to)
 #include "lines.def"
 #undef LINE
+#undef DOOR
+}, doors[] = {
+#define LINE(from, to)
+#define DOOR(from, to) { AG_ROLE_##from, AG_ROLE_##to },
+#include "lines.def"
+#undef LINE
+#undef DOOR
 };
 
 static uint64_t route_masks[AG_ROLE_COUNT][AG_ROLE_COUNT];
@@ -215,6 +225,24 @@ ag_line_between(enum ag_role from, enum ag_role to)
 {
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		if (lines[i].from == from && lines[i].to == to)
+			return true;
+	return false;
+}
+
+bool
+ag_door_between(enum ag_role from, enum ag_role to)
+{
+	for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++)
+		if (doors[i].from == from && doors[i].to == to)
+			return true;
+	return false;
+}
+
+bool
+ag_door_to(enum ag_role to)
+{
+	for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++)
+		if (doors[i].to == to)
 			return true;
 	return false;
 }

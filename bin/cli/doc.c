@@ -150,8 +150,17 @@ doc_lines(void)
 {
 	puts("\nWithout the broker between them:\n\n| from | to |\n|---|---|");
 #define LINE(from, to) puts("| " #from " | " #to " |");
+#define DOOR(from, to)
 #include "lines.def"
 #undef LINE
+#undef DOOR
+	puts("\nThrough the broker, by a pair on either side of it:\n\n"
+	     "| from | to |\n|---|---|");
+#define LINE(from, to)
+#define DOOR(from, to) puts("| " #from " | " #to " |");
+#include "lines.def"
+#undef LINE
+#undef DOOR
 }
 
 static void

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lines: which rows talk without the broker (proto/lines.def). Each line is a
- * pair of sockets, made once for a start of the fleet. Both ends stay here, so
- * a process that is started again is given the ends that its last one had, and
- * its neighbours notice nothing.
+ * lines: which rows talk without the broker, and which by pairs with it
+ * (proto/lines.def). Each line is a pair of sockets, made once for a start of the
+ * fleet. Both ends stay here, so a process that is started again is given the
+ * ends that its last one had, and its neighbours notice nothing.
  */
 #include "supervisor.h"
 
@@ -11,37 +11,50 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool
-has_line(const struct child *from, const struct child *to)
+static ag_err
+make(struct supervisor *sup, unsigned from, unsigned to, unsigned whom)
 {
-	return !from->is_local && !to->is_local && !from->is_broker &&
-	    !to->is_broker && ag_line_between(ag_role_named(from->role),
-	    ag_role_named(to->role));
+	struct line *more, *line;
+	ag_err err;
+
+	more = realloc(sup->lines, (sup->line_count + 1) * sizeof(*more));
+	if (more == NULL)
+		return AG_NO_MEMORY;
+	sup->lines = more;
+	line = &more[sup->line_count];
+	line->from = from;
+	line->to = to;
+	line->whom = whom;
+	if ((err = ag_pair_make(line->ends)) == AG_OK)
+		sup->line_count++;
+	return err;
+}
+
+static ag_err
+make_between(struct supervisor *sup, const struct child *from,
+    const struct child *to)
+{
+	enum ag_role says = ag_role_named(from->role);
+	enum ag_role hears = ag_role_named(to->role);
+
+	if (from->is_local || to->is_local || to->is_broker)
+		return AG_OK;
+	if (from->is_broker ? ag_door_to(hears) : ag_line_between(says, hears))
+		return make(sup, from->slot, to->slot, to->slot);
+	if (!from->is_broker && ag_door_between(says, hears))
+		return make(sup, from->slot, AG_SLOT_BROKER, to->slot);
+	return AG_OK;
 }
 
 ag_err
 ag_lines_make(struct supervisor *sup)
 {
-	for (unsigned i = 0; i < sup->count * sup->count; i++) {
-		const struct child *from = &sup->children[i / sup->count];
-		const struct child *to = &sup->children[i % sup->count];
-		struct line *more, *line;
-		ag_err err;
+	ag_err err = AG_OK;
 
-		if (!has_line(from, to))
-			continue;
-		more = realloc(sup->lines, (sup->line_count + 1) * sizeof(*more));
-		if (more == NULL)
-			return AG_NO_MEMORY;
-		sup->lines = more;
-		line = &more[sup->line_count];
-		line->from = from->slot;
-		line->to = to->slot;
-		if ((err = ag_pair_make(line->ends)) != AG_OK)
-			return err;
-		sup->line_count++;
-	}
-	return AG_OK;
+	for (unsigned i = 0; err == AG_OK && i < sup->count * sup->count; i++)
+		err = make_between(sup, &sup->children[i / sup->count],
+		    &sup->children[i % sup->count]);
+	return err;
 }
 
 void
@@ -75,11 +88,11 @@ ag_lines_of(const struct supervisor *sup, const struct child *child,
 {
 	ends->count = 0;
 	ends->to_count = ends->from_count = 0;
-	for (unsigned i = 0; !child->is_broker && i < sup->line_count; i++) {
+	for (unsigned i = 0; i < sup->line_count; i++) {
 		const struct line *line = &sup->lines[i];
 
 		if (line->from == child->slot)
-			add(ends, line->to, line->ends[0], ends->to,
+			add(ends, line->whom, line->ends[0], ends->to,
 			    &ends->to_count);
 		if (line->to == child->slot)
 			add(ends, line->from, line->ends[1], ends->from,

@@ -248,8 +248,9 @@ ag_err ag_fence_plan(struct supervisor *sup, const struct child *child,
 
 /* ---- lines.c: who talks to whom without the broker */
 struct line {
-	unsigned from, to; /* slots */
+	unsigned from, to; /* slots of those who have the ends, */
 	int ends[2];       /* from's, to's */
+	unsigned whom;     /* whom from's frames are for: to, unless that is the broker */
 };
 /* The ends that one child gets, as descriptors LINE_FD, LINE_FD + 1 … */
 struct line_ends {

@@ -108,6 +108,12 @@ no_line_leads_to_iam_or_the_journal(void **unused)
 		    (enum ag_role)from));
 	}
 	assert_true(ag_line_between(AG_ROLE_RISK, AG_ROLE_KEYS));
+	/* Requests have pairs as far as the broker and from there, and only they. */
+	assert_true(ag_door_between(AG_ROLE_PLANE, AG_ROLE_IAM));
+	assert_true(ag_door_to(AG_ROLE_IAM));
+	assert_false(ag_door_between(AG_ROLE_PLANE, AG_ROLE_KEYS));
+	assert_false(ag_door_between(AG_ROLE_GUEST, AG_ROLE_IAM));
+	assert_false(ag_door_to(AG_ROLE_JOURNAL));
 }
 
 int
