@@ -39,6 +39,7 @@ static const struct { const char *noun, *help; } nouns[] = {
 	{ "audit", "who did what, and on whose behalf" },
 	{ "approval", "what people must agree to" },
 	{ "webauthn", "FIDO2 keys as a second factor" },
+	{ "session", "credentials that are in use" },
 	{ "grant", "more scope, for a while" },
 	{ "break-glass", "what a person overrides in an emergency" },
 	{ "demo", "a story on a fleet of its own" },

@@ -13,6 +13,8 @@
 
 #define PRINCIPAL_COLUMNS "ID:id,NAME:name,KIND:kind,STATE:state,CREATED:created_at"
 #define TENANT_COLUMNS "NAME:name,STATE:state,CREATED:created_at"
+#define SESSION_COLUMNS \
+	"JTI:jti,ISSUED:issued_at,USED:last_used_at,UNTIL:expires_at,REVOKED:revoked_at,BREAK-GLASS:break_glass"
 #define ROLE_COLUMNS "NAME:name,BUILTIN:builtin,INHERITS:inherits,SCOPES:scopes"
 
 static const struct cli_option only_p[] = { P, { 0 } };
@@ -67,6 +69,12 @@ static const struct cli_option grant_options[] = {
 };
 static const struct cli_option ungrant_options[] = {
 	P, { "ROLE", "ROLE", CLI_STR, NULL, true, "the role", NULL }, { 0 },
+};
+static const struct cli_option session_options[] = { P, LIMIT, { 0 } };
+static const struct cli_option session_end_options[] = {
+	{ "JTI", "JTI", CLI_STR, NULL, true, "of the session: its credential's id, as the list has it", NULL },
+	REASON,
+	{ 0 },
 };
 static const struct cli_option role_options[] = {
 	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL }, { 0 },
@@ -261,6 +269,14 @@ const struct cli_verb cli_verbs_identity[] = {
 	{ "principal", "ungrant", ungrant_options, "DELETE",
 	    "/v1/principals/{P}/roles/{ROLE}", CLI_LINE, PRINCIPAL_COLUMNS, NULL,
 	    "take a role away", NULL, NULL },
+	{ "session", "list", session_options, "GET",
+	    "/v1/principals/{P}/tokens", CLI_TABLE, SESSION_COLUMNS, NULL,
+	    "with which credentials a person or service is here, or was", NULL,
+	    NULL },
+	{ "session", "revoke", session_end_options, "POST",
+	    "/v1/tokens/{JTI}/revoke", CLI_LINE,
+	    "JTI:jti,REVOKED:revoked_at,ALREADY:already", NULL,
+	    "end one of them; an agent's ends the agent", NULL, NULL },
 	{ "role", "list", limit_options, "GET", "/v1/roles", CLI_TABLE,
 	    ROLE_COLUMNS, NULL, "the roles", NULL, NULL },
 	{ "role", "show", role_options, "GET", "/v1/roles/{R}", CLI_OBJECT, NULL,

@@ -32,6 +32,8 @@ static const struct cli_verb *const tables[] = {
 static const struct { const char *typed, *noun; } aliases[] = {
 	{ "keys", "key" },
 	{ "agents", "agent" },
+	{ "sessions", "session" },
+	{ "devices", "webauthn" },
 };
 
 const struct cli_verb *

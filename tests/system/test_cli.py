@@ -165,6 +165,30 @@ def test_login_context_logout(fleet, tmp_path, unique):
     fleet.run("login", "--token-file", "-", stdin="bad", env=env, check=3)
 
 
+def test_sessions(fleet, admin, tmp_path, unique):
+    """C07: what somebody is here with, for people, programs and spreadsheets; one of them ends, with a reason."""
+    name, token = unique("olga"), tmp_path / "t"
+    olga = fleet.person(name)
+    token.touch(0o600)
+    token.write_text(olga.token)
+    jti = olga.ok("GET", "/v1/whoami")["credential"]["jti"]
+    lines = fleet.run("session", "list", name, check=0).stdout.splitlines()
+    assert lines[0].split() == ["JTI", "ISSUED", "USED", "UNTIL", "REVOKED", "BREAK-GLASS"] and lines[1].startswith(jti)
+    assert [json.loads(t)["jti"] for t in fleet.run("session", "list", name, "--json", check=0).stdout.splitlines()] == [jti]
+    rows = fleet.run("sessions", "list", name, "--csv", "--limit", "5", check=0).stdout.splitlines()
+    assert rows[0] == "JTI,ISSUED,USED,UNTIL,REVOKED,BREAK-GLASS" and rows[1].startswith(jti + ",") and len(rows) == 2
+    assert fleet.run("devices", "list", name, "--csv", check=0).stdout.split() == ["NAME,ALGORITHM,ATTESTATION,CREATED,USED"]
+    assert fleet.run("devices", "list", name, "--json", check=0).stdout == ""
+    fleet.run("session", "revoke", jti, check=2)  # a reason is wanted
+    ended = fleet.run("session", "revoke", jti, "--reason", "left it open", check=0).stdout.split()
+    assert ended[0] == jti and ended[-1] == "no"
+    fleet.run("whoami", token=str(token), check=3)
+    assert fleet.run("session", "revoke", jti, "--reason", "again", check=0).stdout.split()[-1] == "yes"
+    fleet.run("session", "revoke", "no-such", "--reason", "r", check=4)
+    events = [e for e in admin.items("/v1/audit?operation=principal.revoke&limit=50") if jti in json.dumps(e)]
+    assert len(events) == 2 and {e["outcome"] for e in events} == {"allowed"}
+
+
 def test_agents(fleet, tmp_path, unique):
     alias, label, token = unique("key"), unique("label"), tmp_path / "t"
     fleet.run("key", "create", alias, "--spec", "EC_P256", "--activate", check=0)

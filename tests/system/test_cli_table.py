@@ -2,6 +2,7 @@
 """The command line as the contract writes it down: every verb, every option,
 what --help says of each, what is said to a slip of the finger, and what a
 terminal gets that a pipe does not."""
+import calendar
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import subprocess
 import termios
 import fcntl
 import time
+import urllib.parse
 
 import pytest
 
@@ -254,6 +256,34 @@ def test_lists_as_csv(aegis):  # noqa: F811
     assert bare.stdout.splitlines() == ["brk_1,,,,,,"]
     for words in (["whoami"], ["approval", "show", "apr_1"], ["approval", "list", "--json"], ["key", "sign", "k"]):
         assert aegis(*words, "--csv").returncode == 2
+
+
+@pytest.mark.parametrize("typed,seconds", [("90s", 90), ("15m", 900), ("1h", 3600), ("7d", 604800), ("30d", 2592000),
+                                           ("0", 0), ("45", 45)])
+def test_since_is_so_long_ago(aegis, typed, seconds):  # noqa: F811
+    """C07: each unit, from now backwards."""
+    before = time.time()
+    assert aegis("approval", "list", "--since", typed, answer=(200, {"items": [], "next_cursor": None})).returncode == 0
+    path = Strange.asked[0][1]
+    sent = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)["since"][0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z", sent), sent
+    at = calendar.timegm(time.strptime(sent[:19], "%Y-%m-%dT%H:%M:%S")) + seconds
+    assert int(before) <= at <= time.time()
+
+
+@pytest.mark.parametrize("typed,sent", [("2026-11-20T21:33:14Z", "2026-11-20T21:33:14.000Z"),
+                                        ("2026-11-20T21:33:14.5Z", "2026-11-20T21:33:14.500Z"),
+                                        ("2026-11-20T21:33:14+02:00", "2026-11-20T19:33:14.000Z")])
+def test_since_is_a_time(aegis, typed, sent):  # noqa: F811
+    assert aegis("break-glass", "list", "--since", typed, answer=(200, {"items": [], "next_cursor": None})).returncode == 0
+    assert urllib.parse.parse_qs(urllib.parse.urlsplit(Strange.asked[0][1]).query)["since"] == [sent]
+
+
+@pytest.mark.parametrize("typed", ["7w", "-1d", "7 d", "", "1.5h", "d", "7dd", "yesterday", "99999999999999999999d",
+                                   "2026-13-01T00:00:00Z", "2026-11-20", "2026-11-20T21:33:14"])
+def test_since_is_nothing_else(aegis, typed):  # noqa: F811
+    done = aegis("approval", "list", "--since", typed)
+    assert done.returncode == 2 and "--since" in done.stderr and not Strange.asked, done.stderr
 
 
 def test_columns_know_how_wide_characters_are(aegis):  # noqa: F811

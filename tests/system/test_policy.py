@@ -386,6 +386,10 @@ def test_files(fleet, tenant, tmp_path):
     assert run("format", "--check", str(folder)).returncode == 0
     assert run("show", "base", "--version", "1").stdout == text
     assert run("show", "gone").returncode == 4
+    back = run("rollback", "base", "1", "--reason", "too much")
+    assert back.returncode == 0 and run("show", "base").stdout == text, back
+    assert tenant.ok("GET", "/v1/policies/base")["version"] == 3
+    assert run("rollback", "base", "9", "--reason", "no such").returncode == 2
 
 
 def test_test_files(fleet, tmp_path):
