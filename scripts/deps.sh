@@ -20,7 +20,7 @@ declare -A packages=(
 		ca-certificates"
 	[bench]="wrk python3"
 	[chaos]="faketime iptables iproute2"
-	[interop]="openjdk-17-jre-headless kcat wrk python3-venv"
+	[interop]="openjdk-17-jre-headless kcat wrk python3-venv testssl.sh"
 	[check]="clang-14 llvm-14 libclang-rt-14-dev cppcheck gcovr"
 )
 
