@@ -26,26 +26,27 @@ is_live(struct iam *iam, const struct iam_caller *caller, const char *text,
 	    iam_no(token->node, token, caller->now).err == AG_OK;
 }
 
-/* RFC 6749 §3.3; NULL: one of them has a space in it, or there is no memory. */
-static char *
-joined(struct ag_ctx *ctx, char *const *scopes, size_t count)
+/* RFC 6749 §3.3; NULL: one of them has a space in it. */
+static ag_err
+joined(struct ag_ctx *ctx, char *const *scopes, size_t count, char **out)
 {
 	size_t len = 1;
-	char *out, *at;
+	char *at;
 
+	*out = NULL;
 	for (size_t i = 0; i < count; i++) {
 		len += strlen(scopes[i]) + 1;
 		if (strchr(scopes[i], ' ') != NULL)
-			return NULL;
+			return AG_OK;
 	}
-	if ((out = at = ag_alloc(ctx, len)) == NULL)
-		return NULL;
+	if ((*out = at = ag_alloc(ctx, len)) == NULL)
+		return AG_NO_MEMORY;
 	for (size_t i = 0; i < count; i++) {
 		if (i > 0)
 			*at++ = ' ';
 		at = stpcpy(at, scopes[i]);
 	}
-	return out;
+	return AG_OK;
 }
 
 static ag_err
@@ -57,12 +58,11 @@ tell(struct iam *iam, struct ag_ctx *ctx, const struct iam_token *token,
 	char **scopes;
 	size_t count = iam_effective(iam, ctx, node, token, NULL, &scopes);
 
-	if (scopes == NULL)
+	if (scopes == NULL || joined(ctx, scopes, count, &reply.scope) != AG_OK)
 		return AG_NO_MEMORY;
 	ag_note_param(ctx, "jti", token->jti);
 	ag_note_param(ctx, "principal", node->id);
 	reply.active = true;
-	reply.scope = joined(ctx, scopes, count);
 	reply.client_id = reply.sub = node->id;
 	reply.username = node->name;
 	reply.token_type = (char *)"Bearer";

@@ -366,8 +366,28 @@ READ(policy, POLICY_READ, "base")
 READ(versions, POLICY_VERSIONS, "base")
 READ(schema, POLICY_SCHEMA, NULL)
 READ(effective, EFFECTIVE, "admin")
+READ(grants, ACCESS_LIST, NULL)
+READ(keys_of_people, WEBAUTHN_LIST, "admin")
+REASON(tenant_resume, TENANT_RESUME, name)
+READ(totp_begin, TOTP_BEGIN, name)
 static struct ended check(void) { return authz(AG_MSG_AUTHZ_CHECK); }
 static struct ended explain(void) { return authz(AG_MSG_AUTHZ_EXPLAIN); }
+
+static struct ended
+introspect(void)
+{
+	Ag__TokenIntrospectAsk ask = AG__TOKEN_INTROSPECT_ASK__INIT;
+
+	ask.token = walker.token;
+	return request(f, AG_MSG_TOKEN_INTROSPECT, ASK(.token = f->admin), &ask);
+}
+
+static void
+before_sleeping_tenant(void)
+{
+	before_tenant();
+	expect(tenant_suspend(), AG_OK, NULL);
+}
 
 static struct ended sign_by_agent(void) { return sign(f, walker.token, "invoice"); }
 
@@ -386,6 +406,8 @@ static const struct row {
 	{ "schema", schema, before_none }, { "effective", effective, before_none },
 	{ "check", check, before_none }, { "explain", explain, before_none },
 	{ "bulk", bulk, before_none }, { "validate", policy_validate, before_none },
+	{ "introspect", introspect, before_none }, { "grants", grants, before_none },
+	{ "webauthn", keys_of_people, before_none },
 }, writes[] = {
 	{ "create", create, before_none }, { "update", update, before_person },
 	{ "suspend", suspend, before_person }, { "resume", resume, before_suspended },
@@ -397,6 +419,8 @@ static const struct row {
 	{ "role delete", role_delete, before_role },
 	{ "tenant", tenant_create, before_none },
 	{ "tenant suspend", tenant_suspend, before_tenant },
+	{ "tenant resume", tenant_resume, before_sleeping_tenant },
+	{ "totp", totp_begin, before_person },
 	{ "agent issue", agent_issue, before_none },
 	{ "agent below", agent_below, before_none },
 	{ "agent suspend", agent_suspend, before_agent },

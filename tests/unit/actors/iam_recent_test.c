@@ -206,6 +206,46 @@ test_restart(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static bool
+count_row(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+    size_t value_len)
+{
+	++*(unsigned *)arg;
+	return true;
+}
+
+static unsigned
+rows_kept(void)
+{
+	unsigned n = 0;
+
+	assert_int_equal(ag_store_scan(ag_kit_ctx(f->kit), IAM_T_RECENT, NULL, 0,
+	    count_row, &n), AG_OK);
+	return n;
+}
+
+/* What counts no longer leaves the snapshot, and the room that is bounded. */
+static void
+test_what_is_over_is_swept(void **state)
+{
+	struct iam *iam = ag_kit_state(f->kit);
+	struct iam_tenant *tenant = iam_tenant_find(iam, "default");
+
+	put(PERMIT "forbid (principal, action in Aegis::Action::\"use\", "
+	    "resource is Aegis::Key) when { context.recent.day > 3 || "
+	    "context.recent.keys_day > 2 };");
+	assert_int_equal(passes(f->admin, "invoice", 3), 3);
+	assert_int_equal(passes(f->admin, "treasury", 1), 1);
+	later(f, 2000);
+	assert_true(rows_kept() >= 2);
+	assert_true(tenant->recent_uses > 0 && tenant->recent_keys > 0);
+	ag_kit_advance(f->kit, DAY_MS / 10 * 11 + 60000); /* a span is a tenth long */
+	later(f, 30000);
+	assert_int_equal(rows_kept(), 0);
+	assert_int_equal(tenant->recent_uses + tenant->recent_keys, 0);
+	assert_int_equal(passes(f->admin, "invoice", 4), 3);
+}
+
 /* ------------------------------------------------------------------- hours */
 
 /* The windows are of another zone; whatever else a policy permits. */
@@ -255,7 +295,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_two_windows), T(test_edges_of_a_span),
 		T(test_items_of_a_batch), T(test_distinct_keys), T(test_room),
-		T(test_not_asked), T(test_restart), T(test_allowed_windows),
+		T(test_not_asked), T(test_restart), T(test_what_is_over_is_swept),
+		T(test_allowed_windows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

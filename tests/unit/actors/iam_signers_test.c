@@ -215,7 +215,8 @@ test_refused(void **state)
 	    strcmp(e.reason, "signature_malformed") == 0);
 	ended_free(&e);
 	good = strdup(sign_of(alice, "default", "base", 6, NONE));
-	later(f, DAY_MS + 1000);
+	ag_kit_advance(f->kit, DAY_MS);
+	later(f, 1000);
 	refused(put("base", NONE, good), "signature_expired");
 	free(good);
 	/* An old text needs a new signature, too. */
