@@ -40,7 +40,7 @@ test: deps all
 
 # What needs other registries than Debian's: Apache Kafka, from Maven Central;
 # the MCP conformance suite, the Cedar reference and the Node that runs them,
-# from npm; schemathesis, from PyPI.
+# from npm; schemathesis, from PyPI. And testssl.sh, which takes its time.
 interop: deps all
 	@scripts/deps.sh interop
 	@tests/interop/run $(BUILD)
@@ -108,7 +108,8 @@ SAMPLE ?= 1
 mutation: deps all
 	@tests/mutation/run.py $(BUILD) --sample $(SAMPLE)
 
-# All tests, or COVERAGE=some: those that run most of the code in minutes.
+# Which lines the tests run: all of them, or COVERAGE=some: those that run most of
+# the code in minutes, or quick: the unit tests of iam and of the key shards.
 COVERAGE ?= all
 coverage: deps
 	@scripts/deps.sh check
