@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * opa: asks an Open Policy Agent (opa.url) what its policies say of a request.
+ * opa: asks an Open Policy Agent (opa.url) what its policies say of a request,
+ * and the hook of what ends something (opa.hook_url), in the same words.
  * Hears evaluate_ask (iam). Says nothing by itself.
  * Keeps nothing. Its answer can only take away: what is not a clear yes, in
  * time, is a no, and says why.
@@ -32,12 +33,18 @@ struct question {
 	char decision_id[DECISION_ID_MAX + 1];
 };
 
+enum whom { OPA, HOOK, WHOMS };
+struct target {
+	const char *url, *ca_file; /* url NULL: there is none */
+	unsigned timeout_ms;
+	struct ag_secret *token; /* NULL: none */
+};
+
 struct opa {
 	struct ag_ctx *ctx;
 	struct fetcher *fetcher;
-	const char *url, *ca_file;
-	unsigned timeout_ms, concurrency;
-	struct ag_secret *token; /* NULL: none */
+	struct target targets[WHOMS];
+	unsigned concurrency;
 	struct question questions[QUESTIONS_MAX];
 };
 
@@ -141,20 +148,21 @@ question_new(struct opa *opa, unsigned *at)
 }
 
 static ag_err
-begin(struct opa *opa, struct question *q, const Ag__EvaluateAsk *ask)
+begin(struct opa *opa, struct question *q, const struct target *to,
+    const Ag__EvaluateAsk *ask)
 {
-	struct fetch_ask out = { .url = opa->url, .ca_file = opa->ca_file,
+	struct fetch_ask out = { .url = to->url, .ca_file = to->ca_file,
 		.fields = { "Content-Type: application/json" },
 		.body = (const char *)ask->input.data,
-		.body_len = ask->input.len, .timeout_ms = opa->timeout_ms,
+		.body_len = ask->input.len, .timeout_ms = to->timeout_ms,
 		.answer_max = ANSWER_BYTES_MAX };
 	char bearer[AG_SECRET_FILE_MAX + 32];
 	ag_err err;
 
-	if (opa->token != NULL) {
+	if (to->token != NULL) {
 		snprintf(bearer, sizeof(bearer), "Authorization: Bearer %.*s",
-		    (int)ag_secret_len(opa->token),
-		    (const char *)ag_secret_bytes(opa->token));
+		    (int)ag_secret_len(to->token),
+		    (const char *)ag_secret_bytes(to->token));
 		out.fields[1] = bearer;
 	}
 	err = fetch_start(opa->fetcher, &out, on_fetched, q);
@@ -166,11 +174,16 @@ static ag_err
 on_evaluate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	struct opa *opa = state;
+	const Ag__EvaluateAsk *ask = msg;
+	const struct target *to = &opa->targets[ask->has_hook && ask->hook ?
+	    HOOK : OPA];
 	struct question *q;
 	unsigned at;
 	ag_err err;
 
 	ag_metric_add(ctx, M_ASKED, 1);
+	if (to->url == NULL)
+		return answer(ctx, false, NULL, "unreachable");
 	if (opa->fetcher == NULL || (q = question_new(opa, &at)) == NULL) {
 		ag_metric_add(ctx, M_FAILED, 1);
 		return answer(ctx, false, NULL, "full");
@@ -181,7 +194,7 @@ on_evaluate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 		q->used = false;
 		return err;
 	}
-	if (begin(opa, q, msg) != AG_OK) {
+	if (begin(opa, q, to, ask) != AG_OK) {
 		q->why = "full";
 		ag_resume(ctx, q->ticket, AG_OK);
 	}
@@ -193,18 +206,34 @@ on_evaluate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 static ag_err
 init(void *state, struct ag_ctx *ctx)
 {
+	static const struct {
+		const char *url, *ca_file, *timeout_ms, *token_file;
+	} keys[WHOMS] = {
+		[OPA] = { "opa.url", "opa.ca_file", "opa.timeout_ms",
+		    "opa.token_file" },
+		[HOOK] = { "opa.hook_url", "opa.hook_ca_file",
+		    "opa.hook_timeout_ms", "opa.hook_token_file" },
+	};
 	struct opa *opa = state;
-	const char *file = ag_config_str(ctx, "opa.token_file", 0), *why;
 
 	opa->ctx = ctx;
-	opa->url = ag_config_str(ctx, "opa.url", 0);
-	opa->ca_file = ag_config_str(ctx, "opa.ca_file", 0);
-	opa->timeout_ms = (unsigned)ag_config_int(ctx, "opa.timeout_ms");
 	opa->concurrency = (unsigned)ag_config_int(ctx, "opa.concurrency");
-	if (file == NULL || (why = ag_secret_read(file, &opa->token)) == NULL)
-		return AG_OK;
-	ag_log(ctx, AG_ERROR, "OPA-TOKEN", "file=%s why=%s", file, why);
-	return AG_USAGE;
+	for (unsigned i = 0; i < WHOMS; i++) {
+		struct target *to = &opa->targets[i];
+		const char *file = ag_config_str(ctx, keys[i].token_file, 0),
+		    *why;
+
+		to->url = ag_config_str(ctx, keys[i].url, 0);
+		to->ca_file = ag_config_str(ctx, keys[i].ca_file, 0);
+		to->timeout_ms = (unsigned)ag_config_int(ctx,
+		    keys[i].timeout_ms);
+		if (file == NULL ||
+		    (why = ag_secret_read(file, &to->token)) == NULL)
+			continue;
+		ag_log(ctx, AG_ERROR, "OPA-TOKEN", "file=%s why=%s", file, why);
+		return AG_USAGE;
+	}
+	return AG_OK;
 }
 
 static ag_err
@@ -222,7 +251,8 @@ fini(void *state, struct ag_ctx *ctx)
 
 	(void)ctx;
 	fetcher_free(&opa->fetcher);
-	ag_secret_free(&opa->token);
+	for (unsigned i = 0; i < WHOMS; i++)
+		ag_secret_free(&opa->targets[i].token);
 }
 
 static const struct ag_row rows[] = {

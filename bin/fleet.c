@@ -173,7 +173,8 @@ ag_fleet_expand(const struct ag_config *config,
 				err = add(&e, proc, 0, "");
 			break;
 		case AG_FLEET_CALLS:
-			if (is_configured(config, proc, "url"))
+			if (is_configured(config, proc, "url") ||
+			    is_configured(config, proc, "hook_url"))
 				err = add(&e, proc, 0, "");
 			break;
 		case AG_FLEET_ENABLED:

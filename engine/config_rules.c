@@ -355,12 +355,21 @@ check_gateway(const struct ag_config *c, const struct complaint *to)
 static ag_err
 check_opa(const struct ag_config *c, const struct complaint *to)
 {
-	const char *url = ag_config_get_str(c, "opa.url", 0);
+	static const char *const keys[] = { "opa.url", "opa.hook_url" };
 
-	if (url == NULL || is_tool_url(url))
-		return AG_OK;
-	return complain(to, ag_config_get_where(c, "opa.url", 0), "opa.url",
-	    "https://, or http:// on loopback");
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *url = ag_config_get_str(c, keys[i], 0);
+
+		if (url != NULL && !is_tool_url(url))
+			return complain(to, ag_config_get_where(c, keys[i], 0),
+			    keys[i], "https://, or http:// on loopback");
+	}
+	if (has(c, "opa.hook_url", 0) &&
+	    ag_config_get_int(c, "break_glass.destructive", 0) == 0)
+		return complain(to, ag_config_get_where(c, "opa.hook_url", 0),
+		    "opa.hook_url", "only together with "
+		    "break_glass.destructive: true");
+	return AG_OK;
 }
 
 static ag_err

@@ -63,6 +63,7 @@ ag_recorded_ask(const Ag__Event *e, struct ag_recorded_room *room,
 	out->stepped_up = in->stepped_up;
 	out->break_glass = in->has_break_glass && in->break_glass;
 	out->items = in->items;
+	out->tracked = !in->has_tracked || in->tracked;
 	out->bytes = in->bytes;
 	out->under_way = in->under_way;
 	out->has_since_step_up = in->has_since_step_up_ms;

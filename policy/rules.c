@@ -44,6 +44,8 @@ name_policy(struct ag_rules *rules, size_t i)
 	    &value);
 	p->overridable = ag_cedar_policy_annotation(rules->set, i,
 	    "overridable", &value);
+	p->require_session = ag_cedar_policy_annotation(rules->set, i,
+	    "require_session", &value);
 	/* One that says no number was checked by nobody: no set is made of it. */
 	if (ag_cedar_policy_annotation(rules->set, i, "approval", &value) &&
 	    !ag_rules_need_parse(value.p, value.len, &p->need))
@@ -241,17 +243,39 @@ strictness(const struct ag_rules_policy *p, bool lifted)
 	return p->need.quorum > 0 && !lifted ? 2 : p->step_up ? 1 : 0;
 }
 
+/* One that wants a credential that can be ended here at any time: nothing else
+ * stands for that, neither people's agreement nor a broken glass. */
+static bool
+wants_session(const struct ag_rules *rules, const struct ag_rules_ask *ask,
+    const uint32_t *permits, size_t count, struct ag_rules_answer *out)
+{
+	for (size_t i = 0; i < count && !ask->tracked; i++) {
+		const struct ag_rules_policy *p = &rules->policies[permits[i]];
+
+		if (!p->require_session)
+			continue;
+		out->rule = p->name;
+		out->reason = p->reason;
+		out->reason_code = AG_RULES_SESSION;
+		return true;
+	}
+	return false;
+}
+
 /* Of the permits that matched. require_approval > step_up > allow. */
 static void
-weigh_permits(const struct ag_rules *rules, bool break_glass,
+weigh_permits(const struct ag_rules *rules, const struct ag_rules_ask *ask,
     const uint32_t *permits, size_t count, struct ag_rules_answer *out)
 {
 	const struct ag_rules_policy *by = NULL;
 	unsigned strictest = 0;
 
+	if (wants_session(rules, ask, permits, count, out))
+		return;
+
 	for (size_t i = 0; i < count; i++) {
 		const struct ag_rules_policy *p = &rules->policies[permits[i]];
-		bool lifted = break_glass && p->overridable;
+		bool lifted = ask->break_glass && p->overridable;
 
 		if (by == NULL || strictness(p, lifted) > strictest) {
 			by = p;
@@ -280,19 +304,19 @@ weigh_permits(const struct ag_rules *rules, bool break_glass,
 /* deny > require_approval > step_up > allow over all policies that determined
  * the answer. A broken glass takes away forbids, never adds a permit. */
 static void
-weigh(const struct ag_rules *rules, bool break_glass,
+weigh(const struct ag_rules *rules, const struct ag_rules_ask *ask,
     struct ag_rules_answer *out)
 {
 	const struct ag_cedar_answer *said = &out->said;
 	const struct ag_rules_policy *by;
 
 	if (said->allow) {
-		weigh_permits(rules, break_glass, said->reasons,
+		weigh_permits(rules, ask, said->reasons,
 		    said->reason_count, out);
-	} else if (said->reason_count > 0 && break_glass &&
+	} else if (said->reason_count > 0 && ask->break_glass &&
 	    said->permit_count > 0 && all_overridable(rules, said)) {
 		out->overridden = true;
-		weigh_permits(rules, true, said->permits, said->permit_count,
+		weigh_permits(rules, ask, said->permits, said->permit_count,
 		    out);
 	} else if (said->reason_count > 0) {
 		by = &rules->policies[said->reasons[0]];
@@ -322,5 +346,5 @@ ag_rules_decide(const struct ag_rules *rules, const struct ag_rules_ask *ask,
 		memset(&out->said, 0, sizeof(out->said));
 		return;
 	}
-	weigh(rules, ask->break_glass, out);
+	weigh(rules, ask, out);
 }

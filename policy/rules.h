@@ -163,6 +163,7 @@ struct ag_rules_ask {
 	int64_t credential_age_ms;
 	bool stepped_up; /* it came with a second factor */
 	bool break_glass; /* what is @overridable gives way */
+	bool tracked;    /* its credential is one that is kept here */
 	uint32_t items;  /* of a batch; 1 */
 	int64_t bytes;   /* of its body, as it travels inside */
 	int64_t under_way; /* the same that have not ended, with this one */
@@ -189,6 +190,7 @@ bool ag_rules_timeout_parse(const char *text, size_t len, unsigned *ms);
 /* The reason_code of a forbid with @constraint of this value; NULL: there is
  * no such constraint. */
 const char *ag_rules_constraint(const char *value, size_t len);
+#define AG_RULES_SESSION "session_required"
 /* Is it the reason_code of what policies denied? NULL is none. */
 bool ag_rules_is_denial(const char *reason_code);
 
@@ -202,7 +204,8 @@ struct ag_rules_answer {
 	enum ag_rules_decision decision;
 	const char *rule;   /* the one that decided; NULL: none matched */
 	const char *reason; /* its @reason, or NULL */
-	const char *reason_code; /* of a deny: "no_matching_rule", or a constraint's */
+	const char *reason_code; /* of a deny: "no_matching_rule", a constraint's, or
+	                          * "session_required" */
 	unsigned timeout_ms; /* it is to be over by then; 0: as ever */
 	const char *timeout_rule;
 	/* AG_RULES_APPROVAL: all of these, one a group; and a second factor

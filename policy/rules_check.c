@@ -166,6 +166,19 @@ check_overridable(struct checking *c, size_t i, struct ag_cedar_str value)
 }
 
 static void
+check_session(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (value.len != 0)
+		add_policy(c, i, "@require_session stands alone, without a value");
+	else if (info.forbid)
+		add_policy(c, i, "@require_session stands at a permit; a forbid "
+		    "refuses in any case");
+}
+
+static void
 check_constraint(struct checking *c, size_t i, struct ag_cedar_str value)
 {
 	struct ag_cedar_policy_info info;
@@ -208,6 +221,7 @@ static const struct {
 	{ "step_up", check_step_up, NULL },
 	{ "approval", check_approval, NULL },
 	{ "overridable", check_overridable, NULL },
+	{ "require_session", check_session, NULL },
 	{ "constraint", check_constraint, NULL },
 	{ "timeout", check_timeout, NULL },
 	{ "max_ttl", NULL, "nothing looks at @max_ttl yet" },
@@ -225,7 +239,7 @@ check_annotation(struct checking *c, size_t i, struct ag_cedar_str name,
 	if (at == count)
 		add_policy(c, i, "@%.*s means nothing here; known are @id, "
 		    "@reason, @description, @step_up, @approval, "
-		    "@overridable, @constraint, @timeout",
+		    "@overridable, @require_session, @constraint, @timeout",
 		    (int)(name.len > 40 ? 40 : name.len), name.p);
 	else if (annotations[at].refused != NULL)
 		add_policy(c, i, "@%s: %s", annotations[at].name,

@@ -110,7 +110,8 @@ ag_rules_is_denial(const char *reason_code)
 	for (size_t i = 0; i < CONSTRAINTS; i++)
 		if (strcmp(constraints[i].reason_code, reason_code) == 0)
 			return true;
-	return strcmp(reason_code, "no_matching_rule") == 0;
+	return strcmp(reason_code, "no_matching_rule") == 0 ||
+	    strcmp(reason_code, AG_RULES_SESSION) == 0;
 }
 
 static const char *

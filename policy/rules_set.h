@@ -10,6 +10,7 @@ struct ag_rules_policy {
 	char *reason; /* NULL: none */
 	bool step_up;
 	bool overridable;
+	bool require_session;
 	const char *constraint; /* the reason_code of its deny; NULL: none of its own */
 	unsigned timeout_ms;    /* 0: none */
 	struct ag_rules_need need; /* quorum 0: none */

@@ -193,7 +193,8 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 {
 	static const char *const known[] = { "at", "source", "plane",
 		"credential_age_s", "stepped_up", "items", "since_step_up_s",
-		"since_approval_s", "recent", "bytes", "under_way", NULL };
+		"since_approval_s", "recent", "bytes", "under_way", "tracked",
+		NULL };
 	const json_t *age = json_object_get(said, "credential_age_s"),
 	    *since = json_object_get(said, "since_step_up_s"),
 	    *agreed = json_object_get(said, "since_approval_s"),
@@ -223,6 +224,7 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	    INT64_C(1000);
 	out->stepped_up = json_is_true(json_object_get(said, "stepped_up"));
 	out->items = items == NULL ? 1 : (uint32_t)json_integer_value(items);
+	out->tracked = !json_is_false(json_object_get(said, "tracked"));
 	out->bytes = json_integer_value(json_object_get(said, "bytes"));
 	out->under_way = under_way == NULL ? 1 : json_integer_value(under_way);
 	out->has_since_step_up = since != NULL;

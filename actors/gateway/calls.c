@@ -119,6 +119,10 @@ check_tool(struct ag_ctx *ctx, const struct tool *tool)
 {
 	const char *why = tool_why_not(tool);
 
+	if (why == NULL && tool->risk == RISK_DESTRUCTIVE &&
+	    ag_grant(ctx)->has_may_end && !ag_grant(ctx)->may_end)
+		why = "it is destructive, and the scope system:*:break-glass is "
+		    "not held";
 	if (why == NULL)
 		return AG_OK;
 	if (tool->state != TOOL_ACCEPTED)

@@ -77,7 +77,7 @@ scope_says(const struct question *q, struct opinion *out)
 }
 
 static bool
-floor_says(const struct question *q, struct opinion *out)
+floor_says(const struct iam *iam, const struct question *q, struct opinion *out)
 {
 	if (iam_standing(q->node, q->now) != IAM_STANDS)
 		return no(out, "parent_inactive", "standing");
@@ -85,7 +85,11 @@ floor_says(const struct question *q, struct opinion *out)
 		return no(out, "source_address", "networks");
 	if ((q->op->flags & AG_OP_PEOPLE) != 0 && q->node->parent != NULL)
 		return no(out, "not_for_agents", "people");
-	return may_without_scope(q) || scope_says(q, out);
+	if (may_without_scope(q))
+		return true;
+	return scope_says(q, out) && (!iam_ends(iam, q->op) ||
+	    iam_may_end(q->node, q->token, q->now) ||
+	    no(out, "break_glass_scope_missing", "break-glass"));
 }
 
 /* Asked last, as at the station. */
@@ -115,7 +119,7 @@ form(struct iam *iam, struct ag_ctx *ctx, const struct question *q,
 
 	memset(out, 0, sizeof(*out));
 	out->decision = AG_RULES_ALLOW;
-	if (!floor_says(q, out) || tenant->book == NULL || may_without_scope(q))
+	if (!floor_says(iam, q, out) || tenant->book == NULL || may_without_scope(q))
 		return;
 	if (!iam_rules_ask(&q->rules, &out->room, &out->ask))
 		return; /* about policies themselves */
@@ -262,6 +266,7 @@ iam_question_context(struct ag_ctx *ctx, const struct iam_caller *caller,
 	if (said->recent != NULL)
 		recent_of(said->recent, out);
 	out->bytes = said->has_bytes ? said->bytes : 0;
+	out->tracked = !said->has_tracked || said->tracked;
 	out->has_under_way = said->has_under_way;
 	out->under_way = said->under_way;
 	if (said->has_since_step_up_s) {

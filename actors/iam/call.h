@@ -112,6 +112,8 @@ ag_err iam_check_residency(struct call *c) AG_MUST;
 void iam_policies_take(struct call *c);
 /* glass.c: is what it says of a broken glass so? Into the grant. */
 ag_err iam_check_glass(struct call *c) AG_MUST;
+/* Does it end something, and may that be done? */
+ag_err iam_check_end(struct call *c) AG_MUST;
 /* Which key it is to be broken for, and may it be at all? */
 ag_err iam_glass_opening(struct call *c) AG_MUST;
 /* Has it the second factor that a policy wants? */

@@ -57,6 +57,9 @@ scope_allows(const struct ag_scope *scope, const struct iam_query *q)
 	switch (q->how) {
 	case IAM_Q_MATCH:
 		return ag_scope_matches(scope, q->kind, q->op, q->target);
+	case IAM_Q_WRITTEN:
+		return scope->kind != AG_SCOPE_ANY && !scope->all_ops &&
+		    ag_scope_matches(scope, q->kind, q->op, q->target);
 	case IAM_Q_NAME:
 		return ag_scope_names(scope, q->kind, q->op, q->selector);
 	case IAM_Q_IMPLY:

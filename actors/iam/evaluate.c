@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What somebody else's policies say besides (opa.url): asked last, when our own
- * permit a request, about everything that our own are asked about. Only a clear
- * yes in time lets it go on; and only if whoever asks still stands by then.
+ * permit a request, about everything that our own are asked about. Before them,
+ * whoever is to be asked before something ends (opa.hook_url). Only a clear yes
+ * in time lets it go on; and only if whoever asks still stands by then.
  */
 #include "call.h"
 
@@ -17,6 +18,10 @@ iam_evaluate_init(struct iam *iam, struct ag_ctx *ctx)
 {
 	iam->evaluates = ag_config_str(ctx, "opa.url", 0) != NULL;
 	iam->evaluate_ms = (unsigned)ag_config_int(ctx, "opa.timeout_ms") +
+	    MARGIN_MS;
+	iam->ends_apart = ag_config_int(ctx, "break_glass.destructive") != 0;
+	iam->hook = ag_config_str(ctx, "opa.hook_url", 0) != NULL;
+	iam->hook_ms = (unsigned)ag_config_int(ctx, "opa.hook_timeout_ms") +
 	    MARGIN_MS;
 }
 
@@ -89,20 +94,25 @@ question(const struct call *c, const struct ag_rules_ask *ask)
 
 /* The grant, as it was made before; the rest of the request is in the trip. */
 struct waiting {
-	uint8_t *grant; /* owned */
+	uint8_t *grant; /* owned, as text is */
 	size_t len;
+	char *text;
+	bool hook; /* it is asked, and not yet OPA */
 };
 
 static ag_err
-refuse(struct call *c, const char *why)
+refuse(struct call *c, bool hook, const char *why)
 {
-	ag_refuse_rule(c->ctx, "opa");
+	ag_refuse_rule(c->ctx, hook ? "opa.hook" : "opa");
 	if (why == NULL)
-		return REFUSE(c, AG_PERMISSION_DENIED, "evaluator_denied", NULL,
-		    "The external policies do not allow this.");
-	return REFUSE(c, AG_PERMISSION_DENIED, "evaluator_unavailable", NULL,
-	    "The external policies gave no clear answer (%s): that is a no.",
-	    why);
+		return REFUSE(c, AG_PERMISSION_DENIED, hook ? "hook_denied" :
+		    "evaluator_denied", NULL, "%s does not allow this.", hook ?
+		    "Who is asked before something ends" :
+		    "The external policies");
+	return REFUSE(c, AG_PERMISSION_DENIED, hook ? "hook_unavailable" :
+	    "evaluator_unavailable", NULL,
+	    "%s gave no clear answer (%s): that is a no.", hook ?
+	    "Who is asked before something ends" : "The external policies", why);
 }
 
 /* Whoever ended, or was stopped, while others thought about it goes no further. */
@@ -121,20 +131,56 @@ still_stands(struct call *c)
 	    c->now < token->expires_at));
 }
 
-static ag_err
-go_on(struct call *c, ag_err status, const Ag__EvaluateReply *reply)
+static void
+waiting_free(struct waiting *w)
 {
-	if (status == AG_OK && reply->decision_id != NULL)
+	free(w->grant);
+	free(w->text);
+}
+
+static ag_then on_evaluated;
+
+/* Owns w, if it waits for an answer. */
+static ag_err
+ask_them(struct call *c, struct waiting *w)
+{
+	Ag__EvaluateAsk ask = AG__EVALUATE_ASK__INIT;
+	ag_err err;
+
+	ask.input.data = (uint8_t *)w->text;
+	ask.input.len = strlen(w->text);
+	ask.has_hook = ask.hook = w->hook;
+	err = ag_ask(c->ctx, ag_slot(c->ctx, AG_ROLE_EVALUATOR, 0),
+	    AG_MSG_EVALUATE_ASK, &ask, AG_MSG_EVALUATE_REPLY, w->hook ?
+	    c->iam->hook_ms : c->iam->evaluate_ms, on_evaluated, w, sizeof(*w));
+	if (err == AG_PENDING)
+		return err;
+	waiting_free(w);
+	return refuse(c, w->hook, "unreachable");
+}
+
+static ag_err
+go_on(struct call *c, ag_err status, const Ag__EvaluateReply *reply,
+    struct waiting *w)
+{
+	ag_err err = AG_OK;
+
+	if (!w->hook && status == AG_OK && reply->decision_id != NULL)
 		c->grant.decision_id = reply->decision_id;
 	if (!still_stands(c))
-		return REFUSE(c, AG_UNAUTHENTICATED, "token_revoked",
+		err = REFUSE(c, AG_UNAUTHENTICATED, "token_revoked",
 		    "Authorization", "The credential ended meanwhile.");
-	if (status != AG_OK)
-		return refuse(c, status == AG_TIMEOUT ? "timeout" :
+	else if (status != AG_OK)
+		err = refuse(c, w->hook, status == AG_TIMEOUT ? "timeout" :
 		    "unreachable");
-	if (!reply->allow)
-		return refuse(c, reply->why);
-	return iam_pass(c);
+	else if (!reply->allow)
+		err = refuse(c, w->hook, reply->why);
+	if (err == AG_OK && w->hook && c->iam->evaluates) {
+		w->hook = false;
+		return ask_them(c, w);
+	}
+	waiting_free(w);
+	return err != AG_OK ? err : iam_pass(c);
 }
 
 static ag_err
@@ -146,49 +192,39 @@ on_evaluated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	const Ag__Grant *grant = ag_unpack(ctx, &ag__grant__descriptor, w->grant,
 	    w->len);
 
-	free(w->grant);
-	if (c == NULL || grant == NULL)
+	if (c == NULL || grant == NULL) {
+		waiting_free(w);
 		return AG_NO_MEMORY;
+	}
 	c->iam = state;
 	c->ctx = ctx;
 	c->op = ag_operation_find(ag_type(ctx));
 	c->rq = ag_env(ctx)->request;
 	c->now = ag_now_ms(ctx);
 	c->grant = *grant;
-	return go_on(c, status, msg);
+	return go_on(c, status, msg, w);
 }
 
 ag_err
 iam_evaluate(struct call *c)
 {
-	Ag__EvaluateAsk ask = AG__EVALUATE_ASK__INIT;
 	struct ag_rules_ask *about = NULL;
-	struct waiting w = { .grant = NULL };
-	char *text;
+	struct waiting w = { .hook = c->iam->hook && iam_ends(c->iam, c->op) };
 	ag_err err;
 
-	if (!c->iam->evaluates || c->free)
+	if ((!c->iam->evaluates && !w.hook) || c->free)
 		return iam_pass(c);
 	if ((err = iam_rules_about(c, &about)) != AG_OK)
 		return err;
 	if (about == NULL) /* about policies themselves, and the like */
 		return iam_pass(c);
-	if ((text = question(c, about)) == NULL)
-		return AG_NO_MEMORY;
-	ask.input.data = (uint8_t *)text;
-	ask.input.len = strlen(text);
+	w.text = question(c, about);
 	w.len = protobuf_c_message_get_packed_size(&c->grant.base);
-	if ((w.grant = malloc(w.len + 1)) == NULL) {
-		free(text);
+	w.grant = malloc(w.len + 1);
+	if (w.text == NULL || w.grant == NULL) {
+		waiting_free(&w);
 		return AG_NO_MEMORY;
 	}
 	protobuf_c_message_pack(&c->grant.base, w.grant);
-	err = ag_ask(c->ctx, ag_slot(c->ctx, AG_ROLE_EVALUATOR, 0),
-	    AG_MSG_EVALUATE_ASK, &ask, AG_MSG_EVALUATE_REPLY,
-	    c->iam->evaluate_ms, on_evaluated, &w, sizeof(w));
-	free(text);
-	if (err == AG_PENDING)
-		return err;
-	free(w.grant);
-	return refuse(c, "unreachable");
+	return ask_them(c, &w);
 }

@@ -190,6 +190,8 @@ explain_attributes(struct ag_ctx *ctx, const struct opinion *o,
 	    (long long)ask->credential_age_ms)) &&
 	    attribute(ctx, reply, "context.stepped_up", ask->stepped_up ? "true" :
 	    "false") &&
+	    attribute(ctx, reply, "credential.tracked", ask->tracked ? "true" :
+	    "false") &&
 	    made(ctx, reply, "context.items", ag_printf(ctx, "%u", ask->items)) &&
 	    made(ctx, reply, "context.bytes", ag_printf(ctx, "%lld",
 	    (long long)ask->bytes));

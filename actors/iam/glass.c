@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broken glass, as the approvals' facts tell it: who may, for which key and
+ * Breaking the glass: what ends something, where that is a matter of its own
+ * (break_glass.destructive); and broken glass, as the approvals' facts tell it: who may, for which key and
  * until when, do what policies refuse and say may be overridden. Looked at on
  * every request that says Aegis-Break-Glass, or whose token was issued under
  * one: such a token is for that key alone and ends with the glass. The journal
@@ -225,4 +226,49 @@ iam_glass_opening(struct call *c)
 	c->grant.resource_alias = (char *)c->key->target.alias;
 	c->wants_step_up = true;
 	return AG_OK;
+}
+
+/* ------------------------------------------------------ what ends something */
+
+static bool
+is_destructive(const struct ag_operation *op)
+{
+	const char *group;
+
+	return ag_rules_action_group(op->operation, &group) &&
+	    strcmp(group, "destroy") == 0;
+}
+
+bool
+iam_ends(const struct iam *iam, const struct ag_operation *op)
+{
+	return iam->ends_apart && is_destructive(op);
+}
+
+bool
+iam_may_end(const struct iam_node *node, const struct iam_token *token,
+    int64_t now_ms)
+{
+	struct iam_query q = { .how = IAM_Q_WRITTEN, .kind = AG_SCOPE_SYSTEM,
+		.op = "break-glass" };
+
+	return iam_reach(node, token, now_ms, &q) == IAM_HAS;
+}
+
+/* Which tools are destructive the gateway knows. */
+ag_err
+iam_check_end(struct call *c)
+{
+	if (c->iam->ends_apart && c->op->kind == AG_KIND_TOOL) {
+		c->grant.has_may_end = true;
+		c->grant.may_end = iam_may_end(c->node, c->token, c->now);
+		return AG_OK;
+	}
+	if (!iam_ends(c->iam, c->op) || iam_may_end(c->node, c->token, c->now))
+		return AG_OK;
+	ag_refuse_rule(c->ctx, "break-glass");
+	ag_refuse_hint(c->ctx, "a role with the scope system:*:break-glass, "
+	    "written so, lets somebody end things");
+	return REFUSE(c, AG_PERMISSION_DENIED, "break_glass_scope_missing", NULL,
+	    "This ends something: the scope system:*:break-glass is not held.");
 }

@@ -390,6 +390,9 @@ struct iam {
 	struct zones zones;
 	struct iam_node *recent_dirty;
 	struct iam_under_way *under_way;
+	bool ends_apart; /* break_glass.destructive */
+	bool hook;       /* somebody is asked before something ends */
+	unsigned hook_ms;
 	uint8_t recent_at[AG_ID_SIZE + 24]; /* the next row to look at */
 	size_t recent_at_len;
 	size_t rules_bytes;             /* of all documents in force */
@@ -564,6 +567,12 @@ ag_err iam_agreed_apply(struct iam *iam, struct ag_ctx *ctx,
 void iam_rules_agreed(struct iam *iam, const struct iam_node *node,
     const char *resource, struct ag_rules_ask *ask);
 
+/* ---- glass.c: what ends something (break_glass.destructive) */
+bool iam_ends(const struct iam *iam, const struct ag_operation *op);
+/* Holds it the scope for that, written out? */
+bool iam_may_end(const struct iam_node *node, const struct iam_token *token,
+    int64_t now_ms);
+
 /* ---- evaluate.c: others' policies (opa.url) */
 void iam_evaluate_init(struct iam *iam, struct ag_ctx *ctx);
 
@@ -584,7 +593,7 @@ struct iam_rules_query {
 	const char *selector;        /* as it was written; NULL: none */
 	int64_t now, credential_age_ms;
 	const char *source, *plane;
-	bool stepped_up, break_glass;
+	bool stepped_up, break_glass, tracked;
 	uint32_t items;
 	bool has_since_step_up;
 	int64_t since_step_up_ms;
@@ -719,10 +728,11 @@ const struct iam_node *iam_gone_by(const struct iam_node *node);
 bool iam_is_below(const struct iam_node *node, const struct iam_node *ancestor);
 
 struct iam_query {
-	enum { IAM_Q_MATCH, IAM_Q_NAME, IAM_Q_IMPLY } how;
+	/* WRITTEN: as MATCH, where neither kind nor operation is a star. */
+	enum { IAM_Q_MATCH, IAM_Q_NAME, IAM_Q_IMPLY, IAM_Q_WRITTEN } how;
 	enum ag_scope_kind kind;
 	const char *op;
-	const struct ag_scope_target *target; /* MATCH; IMPLY: resolved */
+	const struct ag_scope_target *target; /* MATCH, WRITTEN; IMPLY: resolved */
 	const char *selector;                 /* NAME */
 	const struct ag_scope *asked;         /* IMPLY */
 	bool lasting; /* what is held for a while does not count */

@@ -122,6 +122,7 @@ iam_rules_ask(const struct iam_rules_query *q, struct iam_rules_room *room,
 	out->credential_age_ms = q->credential_age_ms;
 	out->stepped_up = q->stepped_up;
 	out->break_glass = q->break_glass;
+	out->tracked = q->tracked;
 	out->items = q->items;
 	out->has_since_step_up = q->has_since_step_up;
 	out->since_step_up_ms = q->since_step_up_ms;
@@ -306,6 +307,8 @@ said(struct call *c, const struct ag_rules *rules,
 	out->credential_age_ms = ask->credential_age_ms;
 	out->stepped_up = ask->stepped_up;
 	out->has_break_glass = out->break_glass = ask->break_glass;
+	out->has_tracked = true;
+	out->tracked = ask->tracked;
 	out->items = ask->items;
 	out->has_since_step_up_ms = ask->has_since_step_up;
 	out->since_step_up_ms = ask->since_step_up_ms;
@@ -346,6 +349,9 @@ denied(struct call *c, const struct ag_rules_ask *ask,
 	if (a->rule == NULL)
 		return REFUSE(c, AG_PERMISSION_DENIED, "no_matching_rule", NULL,
 		    "No policy permits %s here.", ask->action);
+	if (strcmp(a->reason_code, AG_RULES_SESSION) == 0)
+		ag_refuse_hint(c->ctx, "use a credential that was issued here: "
+		    "a token of a principal, or an agent's");
 	return REFUSE(c, AG_PERMISSION_DENIED, a->reason_code, NULL,
 	    "The policy %s forbids this%s%s", a->rule,
 	    a->reason == NULL ? "." : ": ", a->reason == NULL ? "" : a->reason);
@@ -412,7 +418,8 @@ iam_rules_about(struct call *c, struct ag_rules_ask **out)
 		.selector = c->rq->selector, .now = c->now,
 		.source = c->rq->source_address,
 		.stepped_up = c->grant.step_up != NULL, .items = c->items,
-		.break_glass = c->grant.break_glass != NULL && c->key != NULL };
+		.break_glass = c->grant.break_glass != NULL && c->key != NULL,
+		.tracked = c->token->foreign == NULL };
 	struct iam_rules_room *room = ag_alloc(c->ctx, sizeof(*room));
 	struct ag_rules_ask *ask = ag_alloc(c->ctx, sizeof(*ask));
 	size_t bytes;
@@ -508,7 +515,7 @@ iam_rules_stand(struct iam *iam, struct ag_ctx *ctx,
 	struct iam_rules_query q = { .node = node, .now = ag_now_ms(ctx),
 		.op = ag_operation_find((uint16_t)said->operation),
 		.source = said->source_address, .stepped_up = said->stepped_up,
-		.items = 1 };
+		.items = 1, .tracked = true /* as it began */ };
 	struct ag_rules_answer answer = { .decision = AG_RULES_DENY };
 	const struct ag_rules *rules;
 	struct iam_rules_room *room;

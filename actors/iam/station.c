@@ -437,7 +437,7 @@ judge(struct call *c)
 	static check *const checks[] = {
 		iam_check_networks, iam_limit_principal, check_plane,
 		check_op, iam_prompt, iam_limit_key, iam_rates_look, check_honey, check_people, check_scope,
-		iam_check_step_up, iam_check_glass, iam_check_policies,
+		iam_check_end, iam_check_step_up, iam_check_glass, iam_check_policies,
 		iam_check_hours, iam_check_residency,
 		check_existence, check_executor,
 		check_quota, say_reach, say_idem, iam_check_needs, iam_check_wanted,

@@ -85,6 +85,7 @@ def test_golden_vectors(fleet, tenant, golden):
                     "credential_age_s": context.get("credential_age_s", 60),
                     "stepped_up": context.get("stepped_up", False), "items": context.get("items", 1),
                     "bytes": context.get("bytes", 0), "under_way": context.get("under_way", 1),
+                    "tracked": context.get("tracked", True),
                     "recent": context.get("recent", {})}
             item = {"principal": ids[r["principal"]], "action": r["action"], "context": said}
             if "resource" in r:

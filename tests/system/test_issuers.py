@@ -136,6 +136,23 @@ def sign_by_hand(header, payload, secret):
     return text + "." + b64u(hmac.new(secret, text.encode(), hashlib.sha256).digest())
 
 
+def test_sessions_are_required(idp):
+    """What wants a credential that is kept here, another issuer's token does not do, whoever it is."""
+    admin = idp.admin()
+    ours = idp.client(admin.ok("POST", "/v1/principals/sam/tokens", {})["token"])
+    theirs = idp.client(token("ES256"))
+    allow = "permit (principal, action, resource);"
+    try:
+        admin.ok("PUT", "/v1/policies/base", {"text": allow + "@id(\"ours\") @require_session @reason(\"it must be revocable\") "
+                                              "permit (principal, action == Aegis::Action::\"audit.query\", resource);"})
+        no = theirs.get("/v1/audit?limit=1")
+        assert (no.status, no.reason, no.json["rule"]) == (403, "session_required", "base/ours"), no
+        assert "issued here" in no.json["hint"] and "it must be revocable" in no.json["detail"]
+        assert theirs.get("/v1/principals").status == 200 and ours.get("/v1/audit?limit=1").status == 200
+    finally:
+        admin.ok("PUT", "/v1/policies/base", {"text": allow})
+
+
 def test_confusion(idp):
     """The public key, which everybody has, is no shared secret (RS→HS), and `none` is no algorithm."""
     for alg, key in KEYS.items():

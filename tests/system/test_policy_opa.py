@@ -208,6 +208,55 @@ def test_the_same_vectors(asked, opa):
         assert (done.stdout.strip() == "true") == by_hand(said), said
 
 
+def test_what_ends_something_is_apart(fresh_fleet, opa, tmp_path):
+    """Its own scope, which no star stands for, and the hook's clear yes; who has the ordinary scope alone does not."""
+    secret = tmp_path / "hook.token"
+    secret.write_text("s3cret-of-hook")
+    secret.chmod(0o600)
+    fleet = fresh_fleet({"break_glass": {"destructive": True},
+                         "opa": {"hook_url": opa.url, "hook_timeout_ms": 1000, "hook_token_file": str(secret)}})
+    admin = fleet.admin()
+    admin.ok("PUT", "/v1/roles/ender", {"scopes": ["key:*:*", "principal:*:*", "system:*:break-glass"]})
+    keeper, ender = fleet.person("keeper", roles=["key-admin"]), fleet.person("ender", roles=["ender"])
+    for alias in ("k", "l"):
+        fleet.key(admin, alias, activate=False)
+    destroy = lambda who, key="k": who.post("/v1/keys/%s/destroy" % key, {"reason": "old"})
+    for who in (keeper, admin):
+        no = destroy(who)
+        assert (no.status, no.reason, no.json["rule"]) == (403, "break_glass_scope_missing", "break-glass"), no
+        assert "system:*:break-glass" in no.json["hint"]
+    no = admin.request("DELETE", "/v1/principals/keeper?reason=x")
+    assert (no.status, no.reason) == (403, "break_glass_scope_missing")
+    assert admin.ok("POST", "/v1/authz/check", {"action": "key.destroy", "resource": "k"})["rule"] == "break-glass"
+    assert opa.asked == []  # scopes come first
+    assert keeper.post("/v1/keys/k/activate", {}).status == 200 and opa.asked == []
+    opa.mode = "no"
+    fleet.key(admin, "m", activate=False)
+    no = clear_hook(lambda: destroy(ender, "m"))
+    assert (no.status, no.reason, no.json["rule"]) == (403, "hook_denied", "opa.hook"), no
+    said, bearer = opa.asked[-1]
+    assert bearer == "Bearer s3cret-of-hook" and said["action"] == "key.destroy"
+    for mode in ("undefined", "status", "garbage", "gone", "slow"):
+        opa.mode = mode
+        no = destroy(ender, "m")
+        assert (no.status, no.reason) == (403, "hook_unavailable"), (mode, no)
+    said = fleet.event_of(admin, no)[0]
+    assert (said["outcome"], said["rule"]) == ("denied", "opa.hook")
+    opa.go.set()
+    opa.mode = "yes"
+    assert clear_hook(lambda: destroy(ender, "m")).status == 200
+
+
+def clear_hook(ask):
+    """The answer, once the hook had the time to say something."""
+    end = time.monotonic() + 30
+    while True:
+        got = ask()
+        if got.status != 403 or got.reason != "hook_unavailable" or time.monotonic() > end:
+            return got
+        time.sleep(0.05)
+
+
 def test_without_it_nobody_is_asked(fleet, admin):
     assert "opa" not in fleet.processes() and "policies" not in fleet.processes()
     assert admin.get("/v1/keys").status == 200
@@ -216,7 +265,9 @@ def test_without_it_nobody_is_asked(fleet, admin):
 def test_configuration(fleet, tmp_path):
     config = tmp_path / "c.yaml"
     for text, said in (("{url: \"http://opa.example/v1/data/a\"}", "https://"), ("{url: ftp://x}", "https://"),
-                       ("{url: \"https://x\", timeout_ms: 0}", "from 1 to 1000")):
+                       ("{url: \"https://x\", timeout_ms: 0}", "from 1 to 1000"),
+                       ("{hook_url: \"http://hook.example/\"}", "https://"),
+                       ("{hook_url: \"https://x\"}", "break_glass.destructive")):
         config.write_text("opa: %s\n" % text)
         got = fleet.run("config", "check", str(config))
         assert got.returncode == 2 and said in got.stderr, got

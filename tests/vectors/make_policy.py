@@ -43,6 +43,7 @@ class Ask:
         self.items = context.get("items", 1)
         self.bytes = context.get("bytes", 0)
         self.under_way = context.get("under_way", 1)
+        self.tracked = context.get("tracked", True)
         self.minute = context.get("recent", {}).get("minute", self.items)
 
     def chain(self, who=None):
@@ -81,8 +82,9 @@ def is_key(a):
     return a.what is not None and a.action.startswith("key.")
 
 
-# name → [(cedar, effect, meaning)], effect: permit, forbid, second (a permit that wants a second factor); behind a
-# colon stands what a forbid constrains, and how many ms a permit gives
+# name → [(cedar, effect, meaning)], effect: permit, forbid, second (a permit that wants a second factor), session (one
+# that wants a credential that is kept here); behind a colon stands what a forbid constrains, and how many ms a permit
+# gives
 SETS = {
     "everything": [("permit (principal, action, resource);", "permit", lambda a: True)],
     "nothing": [("forbid (principal, action, resource);", "forbid", lambda a: True)],
@@ -171,6 +173,10 @@ SETS = {
          lambda a: is_key(a) and a.what == "invoice" and a.action not in ("key.sign", "key.read")),
         ('@constraint("concurrency") forbid (principal, action, resource) when { context.under_way > 5 };',
          "forbid:concurrency", lambda a: a.under_way > 5)],
+    "credentials that are kept here": [
+        ("permit (principal, action, resource);", "permit", lambda a: True),
+        ('@require_session permit (principal, action in Aegis::Action::"use", resource);', "session",
+         lambda a: a.group("use"))],
 }
 
 
@@ -204,6 +210,8 @@ def asks():
         yield Ask("alice", "key.sign", "payroll", bytes=size)
     for action in ("key.sign", "key.verify"):
         yield Ask("alice", action, "invoice")
+    for action, what in (("key.sign", "payroll"), ("key.read", "build")):
+        yield Ask("alice", action, what, tracked=False)
     for under_way in (5, 6):
         yield Ask("clerk", "key.sign", "payroll", under_way=under_way)
 
@@ -211,6 +219,11 @@ def asks():
 def expected(policies, ask):
     """The decision, the number of the policy that makes it, why it is a no, and how many ms it may take."""
     meant = [(*effect.partition(":")[::2], i) for i, (_, effect, meaning) in enumerate(policies) if meaning(ask)]
+    permitted = not any(e == "forbid" for e, _, _ in meant)
+    sessions = [i for e, _, i in meant if e == "session"]
+    if permitted and sessions and not ask.tracked:
+        return "deny", "p/%d" % sessions[0], "session_required", 0
+    meant = [("permit" if e == "session" else e, what, i) for e, what, i in meant]
     for effect, decision in (("forbid", "deny"), ("second", "step_up"), ("permit", "allow")):
         found = [(what, i) for e, what, i in meant if e == effect]
         if found and decision == "deny":

@@ -60,8 +60,9 @@ teardown(void **state)
 	return 0;
 }
 
+/* may_end: whether who calls may end something; < 0: that is no matter. */
 static void
-call(const char *path, const char *arguments)
+call_by(const char *path, const char *arguments, int may_end)
 {
 	Ag__ToolCallAsk ask = AG__TOOL_CALL_ASK__INIT;
 	Ag__Grant grant = AG__GRANT__INIT;
@@ -73,7 +74,15 @@ call(const char *path, const char *arguments)
 	ask.has_arguments = arguments != NULL;
 	ask.arguments.data = (uint8_t *)(uintptr_t)arguments;
 	ask.arguments.len = arguments == NULL ? 0 : strlen(arguments);
+	grant.has_may_end = may_end >= 0;
+	grant.may_end = may_end > 0;
 	ag_kit_operate(kit, AG_MSG_TOOL_CALL, &grant, &ask);
+}
+
+static void
+call(const char *path, const char *arguments)
+{
+	call_by(path, arguments, -1);
 }
 
 static const Ag__OutcomeEvent *
@@ -153,6 +162,29 @@ test_refused_calls(void **state)
 	call("box/get", "{\"a\":1}");
 	assert_refused(AG_INVALID_FIELD, "unknown_field");
 	assert_int_equal(asks_ever, before);
+}
+
+/* Where ending things is a scope of its own, a row that allows it is not enough. */
+static void
+test_destructive_calls(void **state)
+{
+	unsigned before = asks;
+
+	(void)state;
+	gateway->servers[0]->tools[1].allowed = true;
+	call_by("box/wipe", NULL, 0);
+	assert_refused(AG_PERMISSION_DENIED, "tool_destructive");
+	assert_int_equal(asks, before);
+	call_by("box/wipe", NULL, 1);
+	answer("\"result\":{\"content\":[]}");
+	assert_null(outcome()->refusal);
+	call_by("box/get", NULL, 0);
+	answer("\"result\":{\"content\":[]}");
+	assert_null(outcome()->refusal);
+	call("box/wipe", NULL);
+	answer("\"result\":{\"content\":[]}");
+	assert_null(outcome()->refusal);
+	assert_int_equal(risk_of("what is not known"), RISK_DESTRUCTIVE);
 }
 
 static void
@@ -388,6 +420,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_the_first_list_is_accepted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_destructive_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_breaker, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_results, setup, teardown),

@@ -179,6 +179,133 @@ test_ended_meanwhile(void **state)
 	agent_free(&a);
 }
 
+/* ------------------------------------------------------ what ends something */
+
+static int
+setup_hook(void **state)
+{
+	f = fleet_new("break_glass: {destructive: true}\nopa: {hook_url: "
+	    "\"http://127.0.0.1:1/hook\", url: \"http://127.0.0.1:1/v1/data/a\"}\n");
+	key(f, "default", INVOICE, "invoice", "env", "test", false);
+	((struct iam *)ag_kit_state(f->kit))->evaluates = false;
+	return 0;
+}
+
+/* Asks to destroy; who is asked besides. NULL: nobody, it wants a scope. */
+static const struct ag_kit_sent *
+destroying(const char *token)
+{
+	Ag__KeyDestroyAsk ask = AG__KEY_DESTROY_ASK__INIT;
+	struct asking a = ASK(.token = token, .selector = "invoice");
+	uint8_t id[AG_UUID_BYTES];
+	const struct ag_kit_sent *sent;
+
+	ask.reason = (char *)"old";
+	deliver(f, AG_MSG_KEY_DESTROY, &a, &ask, id);
+	while ((sent = ag_kit_next(f->kit)) != NULL) {
+		const Ag__OutcomeEvent *out = sent->body;
+
+		if (sent->type == AG_MSG_EVALUATE_ASK)
+			return sent;
+		if (sent->type != AG_MSG_OUTCOME_EVENT)
+			continue;
+		assert_non_null(out->refusal);
+		assert_string_equal(out->refusal->reason_code,
+		    "break_glass_scope_missing");
+		assert_string_equal(out->refusal->rule, "break-glass");
+		return NULL;
+	}
+	fail();
+	return NULL;
+}
+
+static struct ended
+destroyed(void)
+{
+	struct ended e = { 0 };
+
+	play(f, AG_MSG_KEY_DESTROY, &e);
+	return e;
+}
+
+static char *
+ender(const char *name, const char *scope)
+{
+	Ag__RoleSetAsk ask = AG__ROLE_SET_ASK__INIT;
+	char *scopes[2] = { (char *)"key:*:*", (char *)scope }, *id, *token;
+
+	ask.scopes = scopes;
+	ask.n_scopes = 2;
+	expect(request(f, AG_MSG_ROLE_SET, ASK(.token = f->admin,
+	    .selector = name), &ask), AG_OK, NULL);
+	id = person(f, f->admin, AG__KIND__V__human, name, name);
+	token = token_of(f, f->admin, id, NULL);
+	free(id);
+	return token;
+}
+
+/* No star stands for the scope, and the hook's clear yes is needed besides. */
+static void
+test_hook(void **state)
+{
+	struct iam *iam = ag_kit_state(f->kit);
+	char *token = ender("ender", "system:*:break-glass"),
+	    *all = ender("all", "system:*:*"),
+	    *stars = ender("stars", "*:*:break-glass");
+	const struct ag_kit_sent *sent;
+	struct ended e;
+
+	assert_null(destroying(f->admin));
+	assert_null(destroying(all));
+	assert_null(destroying(stars));
+	sent = destroying(token);
+	assert_non_null(sent);
+	assert_true(((const Ag__EvaluateAsk *)sent->body)->hook);
+	answer(sent, true, "dec-1", NULL);
+	e = destroyed();
+	assert_true(e.passed && e.err == AG_OK);
+	assert_null(e.grant->decision_id);
+	ended_free(&e);
+	answer(destroying(token), false, NULL, NULL);
+	e = destroyed();
+	assert_string_equal(e.rule, "opa.hook");
+	expect(e, AG_PERMISSION_DENIED, "hook_denied");
+	answer(destroying(token), false, NULL, "status");
+	expect(destroyed(), AG_PERMISSION_DENIED, "hook_unavailable");
+	ag_kit_answer_error(f->kit, destroying(token), AG_NOBODY, NULL);
+	expect(destroyed(), AG_PERMISSION_DENIED, "hook_unavailable");
+	assert_non_null(destroying(token));
+	ag_kit_advance(f->kit, 526);
+	expect(destroyed(), AG_PERMISSION_DENIED, "hook_unavailable");
+	/* OPA is asked after it, in the same words. */
+	iam->evaluates = true;
+	answer(destroying(token), true, NULL, NULL);
+	sent = ag_kit_find(f->kit, AG_MSG_EVALUATE_ASK);
+	assert_non_null(sent);
+	assert_false(((const Ag__EvaluateAsk *)sent->body)->hook);
+	answer(sent, false, "dec-2", NULL);
+	e = destroyed();
+	assert_string_equal(e.rule, "opa");
+	assert_string_equal(e.grant->decision_id, "dec-2");
+	expect(e, AG_PERMISSION_DENIED, "evaluator_denied");
+	free(token);
+	free(all);
+	free(stars);
+}
+
+/* What ends nothing is not the hook's matter, and needs no such scope. */
+static void
+test_hook_not_asked(void **state)
+{
+	char *token = ender("worker", "principal:*:read");
+
+	assert_null(asked(token, "invoice"));
+	expect(request(f, AG_MSG_KEY_ROTATE, ASK(.token = token,
+	    .selector = "invoice"), NULL), AG_OK, NULL);
+	assert_null(destroying(token));
+	free(token);
+}
+
 int
 main(void)
 {
@@ -186,6 +313,9 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		T(test_yes), T(test_no), T(test_not_asked),
 		T(test_ended_meanwhile),
+		cmocka_unit_test_setup_teardown(test_hook, setup_hook, teardown),
+		cmocka_unit_test_setup_teardown(test_hook_not_asked, setup_hook,
+		    teardown),
 	};
 
 	return cmocka_run_group_tests_name("iam_evaluate", tests, NULL, NULL);

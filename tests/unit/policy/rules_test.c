@@ -107,6 +107,10 @@ test_documents(void **state)
 		    "@overridable stands alone", 1, 1 },
 		{ "@overridable forbid (principal, action, resource);", NULL, 0, 0 },
 		{ "@overridable @approval(\"a\") " ALL ";", NULL, 0, 0 },
+		{ "@require_session " ALL ";", NULL, 0, 0 },
+		{ "@require_session(\"yes\") " ALL ";", "stands alone", 1, 1 },
+		{ "@require_session forbid (principal, action, resource);",
+		    "stands at a permit", 1, 1 },
 		{ "@constraint(\"rate\") forbid (principal, action, resource);", NULL, 0, 0 },
 		{ "@constraint(\"speed\") forbid (principal, action, resource);",
 		    "@constraint is", 1, 1 },
@@ -460,6 +464,46 @@ test_override(void **state)
 #undef HARD
 }
 
+/* Nothing stands for a credential that is kept here: neither a yes of people,
+ * nor a second factor, nor a broken glass. */
+static void
+test_sessions(void **state)
+{
+#define OURS "@id(\"ours\")@require_session "
+	static const struct {
+		const char *text;
+		enum ag_rules_decision kept;
+	} rows[] = {
+		{ OURS ALL ";", AG_RULES_ALLOW },
+		{ "@id(\"p\")" ALL ";" OURS ALL ";", AG_RULES_ALLOW },
+		{ OURS "@approval(\"x\")@overridable " ALL ";", AG_RULES_ALLOW },
+		{ OURS "@step_up(\"totp\")" ALL ";", AG_RULES_STEP_UP },
+		{ OURS ALL ";@overridable forbid(principal,action,resource);",
+		    AG_RULES_ALLOW },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ag_rules_doc doc = { "d", rows[i].text, strlen(rows[i].text) };
+		struct ag_rules_ask ask = sign_of_an_agent();
+		struct ag_rules_answer a;
+		struct ag_rules *rules;
+
+		assert_int_equal(ag_rules_new(&doc, 1, &rules), AG_CEDAR_OK);
+		ask.break_glass = true;
+		ask.tracked = true;
+		ag_rules_decide(rules, &ask, scratch, &a);
+		assert_int_equal(a.decision, rows[i].kept);
+		ask.tracked = false;
+		ag_rules_decide(rules, &ask, scratch, &a);
+		assert_int_equal(a.decision, AG_RULES_DENY);
+		assert_string_equal(a.rule, "d/ours");
+		assert_string_equal(a.reason_code, "session_required");
+		assert_int_equal(a.need_count, 0);
+		ag_rules_free(&rules);
+	}
+#undef OURS
+}
+
 /* Each attribute of the entities and of the context is what was asked. */
 static void
 test_what_policies_see(void **state)
@@ -664,6 +708,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_needs_add_up),
 		cmocka_unit_test(test_override),
+		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_what_policies_see),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_parties),
