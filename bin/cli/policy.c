@@ -36,6 +36,11 @@ static const struct cli_option pull_options[] = {
 	{ "DIR", "DIR", CLI_LOCAL, NULL, true, "where <name>.cedar files go", NULL }, { 0 },
 };
 #define PATHS { "PATHS", "PATH", CLI_WORDS, NULL, true, "<name>.cedar files, or folders of them", NULL }
+static const struct cli_option sample_options[] = {
+	{ "SIZE", "SIZE", CLI_STR, NULL, true, "basic, approvals or full", NULL },
+	{ "DIR", "DIR", CLI_LOCAL, NULL, true, "a folder: policies/, aegis.yaml and tests.json go there", NULL },
+	{ 0 },
+};
 static const struct cli_option diff_options[] = { PATHS, { 0 } };
 static const struct cli_option lint_options[] = {
 	{ "PATHS", "PATH", CLI_WORDS, NULL, false, "<name>.cedar files, or folders of them; none: what is in force", NULL }, { 0 },
@@ -155,6 +160,9 @@ const struct cli_verb cli_verbs_policy[] = {
 	    "server; exit 1 if not", NULL, "policies --public-key signer.pub" },
 	{ "policy", "test", test_options, NULL, NULL, CLI_SILENT, NULL, policy_test,
 	    "run tests of policies; needs no server", NULL, "payroll.json" },
+	{ "policy", "sample", sample_options, NULL, NULL, CLI_SILENT, NULL,
+	    policy_sample, "policies to begin with, their configuration and tests; "
+	    "needs no server", NULL, "full house" },
 	{ "policy", "schema", NULL, "GET", "/v1/policy-schema", CLI_SILENT, NULL,
 	    policy_schema, "what policies may speak of", NULL, NULL },
 	{ 0 },

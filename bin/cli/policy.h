@@ -42,6 +42,8 @@ enum cli_exit policy_validate(struct cli *cli);
 enum cli_exit policy_lint(struct cli *cli);
 enum cli_exit policy_format(struct cli *cli);
 enum cli_exit policy_test(struct cli *cli);
+/* policy_sample.c: the same */
+enum cli_exit policy_sample(struct cli *cli);
 /* policy_sign.c: without a server, too */
 enum cli_exit policy_sign(struct cli *cli);
 enum cli_exit policy_verify(struct cli *cli);

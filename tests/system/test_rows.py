@@ -255,6 +255,70 @@ def test_every_403_names_its_rule(fleet, admin, unique):
         assert (event["reason_code"], event["rule"]) == (answer.json["reason_code"], answer.json["rule"])
 
 
+def least(schema, spec):
+    """The smallest value that fits, as far as the document says."""
+    if "$ref" in schema:
+        return least(spec["components"]["schemas"][schema["$ref"].split("/")[-1]], spec)
+    if "enum" in schema:
+        return schema["enum"][0]
+    for one in ("anyOf", "oneOf", "allOf"):
+        if one in schema:
+            return least(schema[one][0], spec)
+    kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        return {name: least(schema["properties"][name], spec) for name in schema.get("required", [])}
+    if kind == "string":
+        return {"date-time": "2026-01-05T12:00:00Z", "byte": "eA=="}.get(
+            schema.get("format"), "eA==" if "base64" in json.dumps(schema) else "x")
+    return {"array": [least(schema["items"], spec)] if kind == "array" else None, "integer": schema.get("minimum", 1),
+            "number": 1, "boolean": False}[kind]
+
+
+# What needs no scope: oneself, what is public to whoever is somebody, one's own questions to people, and credentials
+# that come in the body. Of others' there is nothing to be seen (404); the fleet of this test has no other servers' tools.
+FREE = {("get", "/v1/whoami"): 200, ("get", "/v1/audit/public-key"): 200, ("get", "/v1/approvals"): 200,
+        ("get", "/v1/approvals/{approval}"): 404, ("post", "/v1/approvals/{approval}/cancel"): 404,
+        ("get", "/v1/break-glass"): 200, ("get", "/v1/break-glass/{break_glass}"): 404,
+        ("post", "/v1/break-glass/{break_glass}/close"): 404, ("get", "/v1/challenges/{challenge}"): 404,
+        ("post", "/v1/challenges/{challenge}"): 404, ("get", "/v1/grants"): 200, ("post", "/v1/token"): 401,
+        ("get", "/v1/tools"): 501}
+BODIES = {("post", "/v1/grants"): {"scopes": ["key:x:sign"], "reason": "x"}}
+QUERIES = {"/v1/audit/consistency": "?first=1&second=1"}
+
+
+def test_who_holds_nothing_may_do_nothing(fleet, admin, unique):
+    """Every route that is served, asked by who has no scope: 403, and an event that says so."""
+    spec = fleet.client().get("/openapi.json").json
+    nobody, key = fleet.person(unique("nobody"), []), unique("k")
+    fleet.key(admin, key)
+    other = fleet.person(unique("other"), [])
+    jti = other.ok("GET", "/v1/whoami")["credential"]["jti"]
+    names = {"key": key, "principal": other.name, "jti": jti, "role": "admin"}
+    answers, free = {}, {}
+    for path, methods in sorted(spec["paths"].items()):
+        for method, told in methods.items():
+            if told.get("security") == []:
+                continue
+            at = re.sub(r"{(\w+)}", lambda m: names.get(m.group(1), "x"), path)
+            body = told.get("requestBody")
+            if body and "application/json" not in body["content"]:
+                continue  # it is signed by whom it is from
+            body = BODIES.get((method, path)) or (least(body["content"]["application/json"]["schema"], spec) if body else None)
+            if method == "delete":
+                at, body = at + "?reason=x", None
+            at += QUERIES.get(path, "")
+            got = nobody.request(method.upper(), at, body)
+            (answers if got.status == 403 else free)[method, path] = got
+    assert {route: got.status for route, got in free.items()} == FREE
+    assert len(answers) > 80
+    events = {e["request_id"]: e for e in fleet.all_events() if e["event_type"] == "request"}
+    for route, got in answers.items():
+        event = events[got.headers["x-request-id"]]
+        assert (event["outcome"], event["status"], event["actor"]["name"]) == ("denied", 403, nobody.name), (route, event)
+        assert event["reason_code"] == got.json["reason_code"], (route, event)
+
+
 def test_forwarded_addresses_count_from_proxies_only(fresh_fleet):
     limits = {"address": {"rate": 5, "window_s": 60}, "principal": {"rate": 1000000, "window_s": 60}}
     for trusted in ([], ["127.0.0.1"]):
