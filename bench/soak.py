@@ -3,7 +3,10 @@
 """Does it stay as it is? A mixed load at a steady rate for many minutes; memory and descriptors of every process and
 the latency of requests are looked at every few seconds, and the end is compared with the beginning.
 
-  bench/soak.py [BUILD] [--minutes N] [--rate N] [--slice SECONDS]
+  bench/soak.py [BUILD] [--minutes N] [--rate N] [--slice SECONDS] [--policies N]
+
+--policies: decisions only (uses of a key, and questions whether they would be allowed), with so many policies in force,
+ten for each of many people.
 
 The first fifth is warm-up: caches and tables fill. What is compared are the medians of the next fifth and the last.
 """
@@ -61,6 +64,17 @@ class Soak:
         return self.put("mix", "".join("%d\t%s\t%s\t%s\n" % (weight, method, path, json.dumps(body) if body else "")
                                        for weight, method, path, body in rows))
 
+    def policies(self, count):
+        admin, people = self.fleet.admin(), ["admin"] + ["person-%d" % i for i in range(1, count // 10)]
+        self.fleet.key(admin, "soak-sign", labels={"team": "7"})
+        admin.ok("PUT", "/v1/policies/soak", {"text": "".join(
+            "permit (principal in Aegis::Human::\"%s\", action in Aegis::Action::\"use\", resource is Aegis::Key) "
+            "when { resource.hasTag(\"team\") && resource.getTag(\"team\") == \"%d\" };\n" % (name, team)
+            for name in people for team in range(10))})
+        rows = [(70, "POST", "/v1/keys/soak-sign/sign", {"message_b64": self.b64(b"x" * 64)}),
+                (30, "POST", "/v1/authz/check", {"action": "key.sign", "resource": "soak-sign"})]
+        return self.put("mix", "".join("%d\t%s\t%s\t%s\n" % (w, m, path, json.dumps(body)) for w, m, path, body in rows))
+
     def load(self, mix, token, delay_ms):
         done = subprocess.run(["wrk", "-t1", "-c%d" % CONNECTIONS, "-d%ds" % self.args.slice, "--latency", "-s",
                                os.path.join(ROOT, "bench", "mixed.lua"), self.fleet.url, "--", mix, token, "%g" % delay_ms],
@@ -89,7 +103,8 @@ class Soak:
         try:
             self.fleet.start()
             self.pids = dict((name, pid) for name, pid in self.fleet.processes().items() if pid)
-            mix, token = self.mix(), self.put("token", self.fleet.token())
+            mix = self.policies(self.args.policies) if self.args.policies else self.mix()
+            token = self.put("token", self.fleet.token())
             delay_ms = CONNECTIONS * 1000 / self.args.rate
             self.begin = time.monotonic()
             while time.monotonic() < self.begin + self.args.minutes * 60:
@@ -141,6 +156,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=int, default=5000)
     parser.add_argument("--slice", type=int, default=10)
+    parser.add_argument("--policies", type=int, default=0)
     args = parser.parse_args()
     os.environ["AEGIS_BUILD"] = os.path.abspath(args.build)
     sys.exit(Soak(args).run())
