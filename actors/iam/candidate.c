@@ -135,6 +135,48 @@ iam_findings_say(struct ag_ctx *ctx, const struct ag_rules_findings *found)
 	return out;
 }
 
+ag_err
+iam_findings_refuse(struct ag_ctx *ctx, const struct ag_rules_findings *found,
+    const char *field)
+{
+	const struct ag_rules_finding *f = found->items;
+
+	while (!f->is_error)
+		f++;
+	if (f->line == 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "bad_policy", field,
+		    "%s", f->text);
+	return ag_refuse(ctx, AG_INVALID_FIELD, "bad_policy", field,
+	    "%u:%u: %s%s", f->line, f->column, f->text,
+	    found->errors > 1 ? " (and more; validate lists them)" : "");
+}
+
+ag_err
+iam_rules_fit(struct ag_ctx *ctx, const struct iam_rules_size *size,
+    const char *field)
+{
+	if (size->documents > AG_RULES_DOCS_MAX ||
+	    size->policies > AG_RULES_COUNT_MAX ||
+	    size->bytes > AG_RULES_TENANT_BYTES_MAX ||
+	    size->names > IAM_DOCS_EVER_MAX)
+		return ag_refuse(ctx, AG_RATE_LIMITED, "account", field,
+		    "A tenant has at most %d policies in %d documents of %d "
+		    "bytes in all, and %d names of documents ever.",
+		    AG_RULES_COUNT_MAX, AG_RULES_DOCS_MAX,
+		    AG_RULES_TENANT_BYTES_MAX, IAM_DOCS_EVER_MAX);
+	return size->bytes_of_all > IAM_RULES_BYTES_MAX ? AG_FULL : AG_OK;
+}
+
+ag_err
+iam_job_done(struct iam *iam, struct ag_ctx *ctx, ag_err status, void *job,
+    iam_job_keep *keep, iam_job_free *release)
+{
+	ag_err err = status != AG_OK ? status : keep(iam, ctx, job);
+
+	release(job);
+	return err;
+}
+
 /* -------------------------------------------------------------------- lint */
 
 struct job {

@@ -39,8 +39,10 @@ struct job {
 };
 
 static void
-job_free(struct job *job)
+job_free(void *arg)
 {
+	struct job *job = arg;
+
 	if (job == NULL)
 		return;
 	ag_rules_free(&job->rules);
@@ -179,43 +181,27 @@ job_new(const struct iam *iam, struct ag_ctx *ctx,
 	return AG_OK;
 }
 
-static ag_err
-refuse_found(struct ag_ctx *ctx, const struct job *job)
-{
-	const struct ag_rules_finding *f = job->found.items;
-
-	while (!f->is_error)
-		f++;
-	return ag_refuse(ctx, AG_INVALID_FIELD, "bad_policy",
-	    ag_printf(ctx, "%s", job->wrong), "%u:%u: %s", f->line, f->column,
-	    f->text);
-}
-
 /* The bounds of what people put, for all at once. */
 static ag_err
 check_room(const struct iam *iam, struct ag_ctx *ctx,
     const struct iam_tenant *tenant, const struct changes *changes,
     const struct job *job)
 {
-	size_t bytes = 0, names = tenant->book == NULL ? 0 : tenant->book->count,
-	    others = iam->rules_bytes;
+	struct iam_rules_size size = { .documents = job->candidate->count,
+		.policies = ag_rules_count(job->rules), .names =
+		tenant->book == NULL ? 0 : tenant->book->count,
+		.bytes_of_all = iam->rules_bytes };
 	const struct iam_doc *d = tenant->book == NULL ? NULL :
 	    tenant->book->docs;
 
 	for (size_t i = 0; i < job->candidate->count; i++)
-		bytes += job->candidate->docs[i].len;
+		size.bytes += job->candidate->docs[i].len;
 	for (size_t i = 0; i < changes->count; i++)
-		names += changes->at[i].doc == NULL;
+		size.names += changes->at[i].doc == NULL;
 	for (; d != NULL; d = d->next)
-		others -= d->len;
-	if (ag_rules_count(job->rules) > AG_RULES_COUNT_MAX ||
-	    bytes > AG_RULES_TENANT_BYTES_MAX || names > IAM_DOCS_EVER_MAX)
-		return ag_refuse(ctx, AG_RATE_LIMITED, "account", NULL,
-		    "A tenant has at most %d policies in %d documents of %d "
-		    "bytes in all, and %d names of documents ever.",
-		    AG_RULES_COUNT_MAX, AG_RULES_DOCS_MAX,
-		    AG_RULES_TENANT_BYTES_MAX, IAM_DOCS_EVER_MAX);
-	return others + bytes > IAM_RULES_BYTES_MAX ? AG_FULL : AG_OK;
+		size.bytes_of_all -= d->len;
+	size.bytes_of_all += size.bytes;
+	return iam_rules_fit(ctx, &size, NULL);
 }
 
 /* ----------------------------------------------------------------- keeping */
@@ -391,8 +377,9 @@ subject(struct iam *iam, struct ag_ctx *ctx, const Ag__PolicyOfferAsk *ask,
 }
 
 static ag_err
-checked(struct iam *iam, struct ag_ctx *ctx, struct job *job)
+checked(struct iam *iam, struct ag_ctx *ctx, void *arg)
 {
+	struct job *job = arg;
 	struct changes *changes = ag_alloc(ctx, sizeof(*changes));
 	struct iam_tenant *tenant;
 	const Ag__PolicyOfferAsk *ask;
@@ -407,7 +394,8 @@ checked(struct iam *iam, struct ag_ctx *ctx, struct job *job)
 	if ((err = subject(iam, ctx, ask, &tenant, changes)) != AG_OK)
 		return err;
 	if (job->found.errors > 0)
-		return refuse_found(ctx, job);
+		return iam_findings_refuse(ctx, &job->found,
+		    ag_strdup(ctx, job->wrong));
 	return keep(iam, ctx, tenant, changes, job);
 }
 
@@ -415,10 +403,7 @@ static ag_err
 on_checked(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
-	ag_err err = status != AG_OK ? status : checked(state, ctx, memo);
-
-	job_free(memo);
-	return err;
+	return iam_job_done(state, ctx, status, memo, checked, job_free);
 }
 
 ag_err
