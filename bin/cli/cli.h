@@ -178,6 +178,10 @@ enum cli_exit cli_create(const char *name, bool secret, FILE **out);
 enum cli_exit cli_finish(FILE *out, const char *name);
 char *cli_base64_text(const void *bytes, size_t len); /* malloc'd */
 
+/* ---- hint.c: what to do about a problem, "" where nothing is known */
+const char *cli_hint_of(const char *code);
+const char *cli_hint_for(const json_t *problem);
+
 /* ---- http.c */
 /* One request; body and answer may be NULL. On failure it has said why. */
 enum cli_exit cli_http(struct cli *cli, const char *method, const char *path,

@@ -96,16 +96,17 @@ doc_mcp(void)
 static void
 doc_errors(void)
 {
-	puts("## Errors\n\n| code | HTTP | KMIP | MCP | exit | what it says |\n"
-	     "|---|---|---|---|---|---|");
+	puts("## Errors\n\n| code | HTTP | KMIP | MCP | exit | what it says | what to do |\n"
+	     "|---|---|---|---|---|---|---|");
 	for (int err = 1; err < AG_ERR_COUNT; err++) {
 		const struct ag_err_row *row = ag_err_row((ag_err)err);
 
 		/* several of ours may be one to the public */
 		if (ag_err_from_code(row->code) != (ag_err)err)
 			continue;
-		printf("| `%s` | %d | %s | %d | %d | %s |\n", row->code, row->http,
-		    row->kmip, row->mcp, row->cli_exit, row->title);
+		printf("| `%s` | %d | %s | %d | %d | %s | %s |\n", row->code,
+		    row->http, row->kmip, row->mcp, row->cli_exit, row->title,
+		    cli_hint_of(row->code));
 	}
 	puts("\nMCP 0 is a tool error; 401 and 403 are HTTP.");
 }

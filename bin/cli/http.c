@@ -85,33 +85,6 @@ exit_of(const json_t *problem, long status)
 	return CLI_FAULT;
 }
 
-/* What a person does next, where the server does not say. */
-static const char *
-hint_for(const json_t *problem)
-{
-	static const struct { const char *reason, *hint; } hints[] = {
-		{ "token_expired", "this credential has expired; get a new one (aegis "
-		    "principal token NAME --out FILE), then aegis login --token-file "
-		    "FILE" },
-		{ "token_revoked", "this credential was revoked; get another one, then "
-		    "aegis login --token-file FILE" },
-		{ "token_malformed", "that is no token; aegis login --token-file FILE" },
-		{ "scope_missing", "aegis whoami shows what you may do" },
-		{ "role_missing", "aegis whoami shows what you may do" },
-		{ "pre_active", "aegis key activate KEY" },
-		{ "frozen", "aegis key unfreeze KEY --reason TEXT" },
-		{ "pending_destruction", "aegis key cancel-destroy KEY" },
-		{ "outcome_unknown", "aegis audit says whether it happened" },
-	};
-	const char *said = cli_member_text(problem, "hint");
-	const char *reason = cli_member_text(problem, "reason_code");
-
-	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
-		if (said[0] == '\0' && strcmp(reason, hints[i].reason) == 0)
-			return hints[i].hint;
-	return said;
-}
-
 /* Can the challenge be answered by this? */
 static bool
 has_method(const json_t *problem, const char *method)
@@ -134,7 +107,7 @@ refused(const json_t *problem, long status)
 	const char *reason = cli_member_text(problem, "reason_code");
 	const char *detail = cli_member_text(problem, "detail");
 	const char *field = cli_member_text(problem, "field");
-	const char *hint = hint_for(problem);
+	const char *hint = cli_hint_for(problem);
 	enum cli_exit result = exit_of(problem, status);
 
 	if (code[0] == '\0')

@@ -102,6 +102,17 @@ def test_exit_of_a_refusal(aegis, status, code, expected):
     assert done.stderr == "aegis: %s/why: so (request r-1)\nhint: do this\n" % code
 
 
+def test_every_code_has_a_word(aegis):
+    """Each is documented once, with what to do; that is what the command says where the server says nothing."""
+    rows = [line.split(" | ") for line in aegis("doc", "errors").stdout.splitlines() if line.startswith("| `")]
+    codes = [row[0].strip("| `") for row in rows]
+    assert len(codes) == len(set(codes)) > 30 and all(len(row) == 7 and len(row[6]) > 5 for row in rows), rows
+    for row, code in zip(rows, codes):
+        done = aegis("whoami", answer=(int(row[1]), {"code": code, "reason_code": "why", "detail": "so", "hint": None,
+                                                     "request_id": "r-1", "field": "/x"}))
+        assert done.stderr == "aegis: %s/why: so, at /x (request r-1)\nhint: %s\n" % (code, row[6].strip(" |"))
+
+
 @pytest.mark.parametrize("status,data,expected", [
     (200, b"<html>", 8), (500, b"<html>", 8), (404, b"", 4), (302, b"", 8), (503, b"[]", 7), (200, b"", 8),
     (200, b"{\"a\":1,\"a\":2}", 8),
