@@ -339,7 +339,8 @@ static ag_err
 open_row(struct broker *b, const Ag__BootRow *row)
 {
 	struct ag_switch_row want = { .slot = row->slot, .name = row->name,
-		.endpoint = row->endpoint };
+		.endpoint = row->endpoint, .has_uid = row->has_uid,
+		.uid = row->uid };
 	ag_err err;
 
 	if (row->endpoint == NULL) { /* taken out of the table */

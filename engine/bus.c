@@ -233,6 +233,7 @@ struct row {
 	 * the one that passed; only the descriptor tells them apart. */
 	bool live;      /* one passed the handshake */
 	int live_fd;    /* its descriptor, known from its first frame; or -1 */
+	unsigned uid;         /* who may come */
 	unsigned connections; /* all, with those that did not pass */
 };
 
@@ -373,6 +374,7 @@ ag_switch_open(struct ag_switch *sw, const struct ag_switch_row *want)
 	snprintf(row->name, sizeof(row->name), "%s", want->name);
 	snprintf(row->endpoint, sizeof(row->endpoint), "%s", want->endpoint);
 	memcpy(row->token_hash, want->token_hash, 32);
+	row->uid = want->has_uid ? want->uid : sw->uid;
 	row->socket = zmq_socket(sw->zmq, ZMQ_DEALER);
 	if (row->socket == NULL)
 		goto fail;
@@ -516,7 +518,7 @@ admit(struct ag_switch *sw, zmq_msg_t *f, unsigned count, struct row **out)
 	ag_wipe(hex, sizeof(hex));
 	ag_wipe(token, sizeof(token));
 	if (!ok ||
-	    peer_uid(zmq_msg_data(&f[3]), zmq_msg_size(&f[3])) != (long)sw->uid)
+	    peer_uid(zmq_msg_data(&f[3]), zmq_msg_size(&f[3])) != (long)row->uid)
 		return ZAP_NO;
 	drain_monitor(sw, row);
 	if (row->live)

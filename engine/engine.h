@@ -191,6 +191,8 @@ struct ag_switch_row {
 	const char *name;
 	const char *endpoint;
 	uint8_t token_hash[32];
+	bool has_uid; /* else as ag_switch_new was told */
+	unsigned uid; /* of the only process that may come */
 };
 typedef void ag_switch_on_frame(void *arg, unsigned slot, uint8_t *bytes,
     size_t len);

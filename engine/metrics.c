@@ -34,8 +34,10 @@ put_text(char *out, size_t size, const char *text)
 static ag_err
 map_new(const char *path, struct ag_metrics_block **out)
 {
+	/* For the group, too, where processes have uids of their own: planes
+	 * show everybody's. The umask takes it away where they have not. */
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-	    0600);
+	    0640);
 	void *p = MAP_FAILED;
 
 	if (fd < 0)

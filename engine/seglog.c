@@ -90,7 +90,8 @@ ag_seglog_spare_make(const struct ag_seglog_spare *spare)
 {
 	static const uint8_t zeros[AG_SEG_STEP_BYTES];
 	ag_err err = AG_OK;
-	int fd = open(spare->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(spare->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
+	    0640); /* the group: history, where it has a uid of its own */
 
 	if (fd < 0)
 		return errno == ENOSPC ? AG_FULL : AG_IO;

@@ -57,7 +57,10 @@ void ag_find_type(struct ag_finding *finding, const char *fmt, ...)
     AG_PRINTF(2, 3);
 
 /* ---- state.c: files */
-/* A directory that is ours alone. It must exist. */
+/* The state directory of a fleet whose processes have uids of their own: root's,
+ * where one of them may make files, and the others see no name. */
+enum { AG_STATE_SHARED_MODE = 01771 };
+/* A directory that is ours alone, or that one. It must exist. */
 void ag_look_dir(const char *path, struct ag_finding *finding);
 /* VERSION in it: AG_WRONG if it is newer than we are. */
 void ag_look_version(const char *state_dir, struct ag_finding *finding);

@@ -60,6 +60,9 @@ ag_look_dir(const char *path, struct ag_finding *finding)
 		    "you (%u)", path, st.st_uid, geteuid());
 		ag_find_type(finding, "chown -R %u %s, or become uid %u", geteuid(),
 		    path, st.st_uid);
+	} else if (st.st_uid == 0 && (st.st_mode & 07777) == AG_STATE_SHARED_MODE) {
+		ag_find(finding, AG_FINE, "%s: root's, with a part for each process "
+		    "(process.uid_base)", path);
 	} else if ((st.st_mode & 022) != 0) {
 		ag_find_wrong(finding, EXIT_INPUT, "%s: others may write to it "
 		    "(mode %o); it must be 0700", path, st.st_mode & 07777);

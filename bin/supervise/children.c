@@ -381,7 +381,7 @@ renew(struct supervisor *sup, struct child *child, uint8_t token[32])
 	        child->endpoint))
 		return AG_FULL;
 	ag_broker_order(sup, child->slot, child->name, child->role,
-	    child->endpoint, child->token_hash);
+	    child->endpoint, child->token_hash, child->uid);
 	return AG_OK;
 }
 

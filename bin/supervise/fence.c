@@ -169,54 +169,73 @@ ag_fence_is_owned(const char *key)
 	return false;
 }
 
+/* The rows of one key; who NULL: the sink of that row. */
 static ag_err
-add_row(struct supervisor *sup, struct fence *out, const struct child *child,
-    const char *key)
+visit_key(struct supervisor *sup, const struct child *child, const char *key,
+    const char *who, struct fence_file *file, fence_visit *visit, void *arg)
 {
-	bool is_sink = strcmp(child->role, "sink") == 0;
+	unsigned row = who == NULL ? child->index : 0, end = row + 1;
+	const char *list = strstr(key, "[]");
+	char name[64];
+	ag_err err = AG_OK;
 
-	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
-		const char *path, *who = owners[i].process;
-		unsigned row = who == NULL ? child->index : 0, end = row + 1;
-		const char *list = strstr(key, "[]");
-		size_t len = who == NULL ? 0 : strlen(who);
-		char name[64];
-		ag_err err = AG_OK;
-
-		if (strncmp(key, owners[i].section, strlen(owners[i].section)) != 0)
-			continue;
-		/* rest.1 is a rest, topics is nobody's row. */
-		if (who == NULL ? !is_sink || strchr(child->name, '.') == NULL :
-		    strncmp(child->name, who, len) != 0 ||
-		        (child->name[len] != '\0' && child->name[len] != '.'))
-			return AG_OK;
-		if (who != NULL && list != NULL) {
-			snprintf(name, sizeof(name), "%.*s", (int)(list - key), key);
-			end = ag_config_get_count(sup->config, name);
-		}
-		for (; err == AG_OK && row < end; row++)
-			if ((path = ag_config_get_str(sup->config, key, row)) != NULL)
-				err = owners[i].is_folder ?
-				    add_folder(sup, out, owners[i].how, path) :
-				    add_file(sup, out, owners[i].how,
-				    owners[i].in_state, path);
-		return err;
+	if (who != NULL && list != NULL) {
+		snprintf(name, sizeof(name), "%.*s", (int)(list - key), key);
+		end = ag_config_get_count(sup->config, name);
 	}
-	return AG_OK;
+	for (; err == AG_OK && row < end; row++)
+		if ((file->path = ag_config_get_str(sup->config, key, row)) != NULL)
+			err = visit(sup, arg, file);
+	return err;
 }
 
-static ag_err
-add_configured(struct supervisor *sup, struct fence *out,
-    const struct child *child)
+/* rest.1 is a rest, topics is nobody's row. */
+static bool
+is_owner(const struct child *child, const char *who)
+{
+	size_t len = who == NULL ? 0 : strlen(who);
+
+	if (who == NULL)
+		return strcmp(child->role, "sink") == 0 &&
+		    strchr(child->name, '.') != NULL;
+	return strncmp(child->name, who, len) == 0 &&
+	    (child->name[len] == '\0' || child->name[len] == '.');
+}
+
+ag_err
+ag_fence_files(struct supervisor *sup, const struct child *child,
+    fence_visit *visit, void *arg)
 {
 	const struct ag_config_key *key;
 	ag_err err = AG_OK;
 
-	for (unsigned i = 0; err == AG_OK &&
-	    (key = ag_config_key_at(i)) != NULL; i++)
-		if (key->type == AG_CFG_PATH)
-			err = add_row(sup, out, child, key->path);
+	for (unsigned k = 0; err == AG_OK && (key = ag_config_key_at(k)) != NULL;
+	    k++) {
+		struct fence_file file = { .key = key->path };
+		size_t i = 0;
+
+		while (i < sizeof(owners) / sizeof(owners[0]) &&
+		    strncmp(key->path, owners[i].section,
+		        strlen(owners[i].section)) != 0)
+			i++;
+		if (key->type != AG_CFG_PATH ||
+		    i == sizeof(owners) / sizeof(owners[0]) ||
+		    !is_owner(child, owners[i].process))
+			continue;
+		file.how = owners[i].how;
+		file.in_state = owners[i].in_state;
+		file.is_folder = owners[i].is_folder;
+		err = visit_key(sup, child, key->path, owners[i].process, &file,
+		    visit, arg);
+	}
 	return err;
+}
+
+static ag_err
+add_configured(struct supervisor *sup, void *arg, const struct fence_file *file)
+{
+	return file->is_folder ? add_folder(sup, arg, file->how, file->path) :
+	    add_file(sup, arg, file->how, file->in_state, file->path);
 }
 
 static ag_err
@@ -279,7 +298,7 @@ ag_fence_plan(struct supervisor *sup, const struct child *child,
 	if (err == AG_OK)
 		err = add_places(sup, out, child);
 	if (err == AG_OK)
-		err = add_configured(sup, out, child);
+		err = ag_fence_files(sup, child, add_configured, out);
 	if (err != AG_OK)
 		ag_log_plain(AG_ERROR, "FENCE", "process=%s error=%s", child->name,
 		    err == AG_FULL ? "too many files" : strerror(errno));

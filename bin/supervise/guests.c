@@ -212,7 +212,7 @@ ag_guest_enroll(struct supervisor *sup, const char *name, const char *role,
 	}
 	ag_endpoint_remove(before.endpoint);
 	ag_broker_order(sup, guest->slot, name, guest->role, guest->endpoint,
-	    guest->token_hash);
+	    guest->token_hash, 0);
 	*out = guest;
 	return AG_OK;
 undo:

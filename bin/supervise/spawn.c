@@ -71,7 +71,7 @@ struct table {
 
 static void
 add_row(struct table *t, unsigned slot, const char *name, const char *role,
-    const char *endpoint, const uint8_t *hash, bool for_broker)
+    const char *endpoint, const uint8_t *hash, uid_t uid, bool for_broker)
 {
 	Ag__BootRow *row = &t->rows[t->count];
 
@@ -84,6 +84,8 @@ add_row(struct table *t, unsigned slot, const char *name, const char *role,
 		row->has_token = 1;
 		row->token.data = (uint8_t *)hash;
 		row->token.len = 32;
+		row->has_uid = uid != 0;
+		row->uid = uid;
 	}
 	t->pointers[t->count++] = row;
 }
@@ -99,14 +101,14 @@ fill_table(const struct supervisor *sup, struct table *t, bool for_broker)
 		 * open it comes with its start. */
 		if (!c->is_broker && !(for_broker && c->generation == 0))
 			add_row(t, c->slot, c->name, c->role, c->endpoint,
-			    c->token_hash, for_broker);
+			    c->token_hash, c->uid, for_broker);
 	}
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &sup->guests[i];
 
 		if (g->slot != 0)
 			add_row(t, g->slot, g->name, g->role, g->endpoint,
-			    g->token_hash, for_broker);
+			    g->token_hash, 0, for_broker);
 	}
 }
 
@@ -261,12 +263,13 @@ send_order(struct supervisor *sup, const Ag__BootRow *row, int log)
 
 void
 ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
-    const char *role, const char *endpoint, const uint8_t token_hash[32])
+    const char *role, const char *endpoint, const uint8_t token_hash[32],
+    uid_t uid)
 {
 	static struct table one;
 
 	one.count = 0;
-	add_row(&one, slot, name, role, endpoint, token_hash, true);
+	add_row(&one, slot, name, role, endpoint, token_hash, uid, true);
 	send_order(sup, &one.rows[0], -1);
 }
 
@@ -430,7 +433,12 @@ become(const struct supervisor *sup, const struct child *child,
 	}
 #endif
 	environment[n] = NULL;
-	/* When the supervisor dies, however it dies, so do we. */
+	umask(077);
+	arrange(sup, child, ends, boot_fd);
+	if (child->uid != 0 && ag_uid_become(sup, child) != AG_OK)
+		fail("process.uid_base");
+	/* When the supervisor dies, however it dies, so do we. After the uid,
+	 * which takes this away. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		fail("PR_SET_PDEATHSIG");
 	if (getppid() != parent)
@@ -439,8 +447,6 @@ become(const struct supervisor *sup, const struct child *child,
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	umask(077);
-	arrange(sup, child, ends, boot_fd);
 	if (fence->count > 0 &&
 	    ag_fence_enter(fence->rows, fence->count) != AG_OK)
 		fail("process.fence");

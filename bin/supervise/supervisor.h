@@ -85,6 +85,7 @@ struct child {
 	unsigned index;
 	unsigned stage;
 	const char *jail;
+	uid_t uid;      /* its own (process.uid_base); 0: the supervisor's */
 	char *program;  /* path; owned */
 	char **argv;    /* NULL-terminated; owned; argv[0] is the program */
 	bool is_broker, is_plane, is_stdout;
@@ -215,7 +216,8 @@ ag_err ag_guest_boot(struct supervisor *sup, const struct guest *guest,
     const uint8_t token[32], uint8_t **bytes, size_t *len) AG_MUST;
 /* Tells the running broker to open a row (again). */
 void ag_broker_order(struct supervisor *sup, unsigned slot, const char *name,
-    const char *role, const char *endpoint, const uint8_t token_hash[32]);
+    const char *role, const char *endpoint, const uint8_t token_hash[32],
+    uid_t uid);
 /* Where <name> is: beside our own program, or installed. NULL, and what was
  * tried in `tried`. Owned by the caller. */
 char *ag_program_find(const char *name, char *tried, size_t tried_size);
@@ -245,6 +247,27 @@ bool ag_fence_is_owned(const char *key);
  * asked for, or it is somebody's own program. Valid until the next call. */
 ag_err ag_fence_plan(struct supervisor *sup, const struct child *child,
     struct fence *out) AG_MUST;
+
+/* What the configuration lets a process to: a file, or a folder with all below
+ * it. how: enum ag_fence_how. */
+struct fence_file {
+	const char *key, *path;
+	unsigned how;
+	bool in_state, is_folder;
+};
+typedef ag_err fence_visit(struct supervisor *sup, void *arg,
+    const struct fence_file *file);
+/* Each of them; the first error ends it. */
+ag_err ag_fence_files(struct supervisor *sup, const struct child *child,
+    fence_visit *visit, void *arg) AG_MUST;
+
+/* ---- uids.c: a uid for each process, of a supervisor that is root */
+/* Gives each its uid, and what is its own of the state directory; says which
+ * file it could not read. EXIT_YES also where none is asked for. */
+int ag_uids_take(struct supervisor *sup);
+/* In the child, before the program: it is who it is to be, for good. errno. */
+ag_err ag_uid_become(const struct supervisor *sup, const struct child *child)
+    AG_MUST;
 
 /* ---- lines.c: who talks to whom without the broker */
 struct line {

@@ -167,6 +167,7 @@ static int (*const preparations[])(struct supervisor *) = {
 	open_log,
 	ag_listen_open,
 	ag_children_plan,
+	ag_uids_take,
 	ag_guests_load,
 	make_keys,
 	make_lines,

@@ -50,9 +50,15 @@ written_here_read_there(void **state)
 	char path[128];
 	struct stat st;
 	size_t n;
+	mode_t mask = umask(027); /* processes with uids of their own */
 
 	assert_int_equal(ag_metrics_create(dir, "keys.0", "keys", &keys), AG_OK);
+	snprintf(path, sizeof(path), "%s/metrics/keys.0", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	umask(077); /* all others */
 	assert_int_equal(ag_metrics_create(dir, "iam", "iam", &iam), AG_OK);
+	umask(mask);
 	snprintf(path, sizeof(path), "%s/metrics/iam", dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
