@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, ROOT, b64, wait_for
+from conftest import BUILD, CONFIG, Fleet, b64, wait_for
 from test_policy import put
 from test_policy_opa import ALL, CEDAR, REGO, clear, vectors
 
@@ -65,9 +65,18 @@ def server(opa):
         server.close()
 
 
-def test_what_cedar_says_rego_says(fresh_fleet, server):
+@pytest.fixture
+def fleet(server):
+    fleet = Fleet(config=dict(CONFIG, opa={"url": server.url, "timeout_ms": 1000}))
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.leave()
+
+
+def test_what_cedar_says_rego_says(fleet, server):
     """Fifty requests by the same rules; the decision's id is in the event; slow is a no, and so is gone."""
-    fleet = fresh_fleet({"opa": {"url": server.url, "timeout_ms": 1000}})
     admin = fleet.admin()
     labels = {"t-a": {"env": "test", "team": "a"}, "t-b": {"env": "test", "team": "b"},
               "p-a": {"env": "prod", "team": "a"}, "p-b": {"env": "prod", "team": "b"}, "bare": {}}
