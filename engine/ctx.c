@@ -341,6 +341,14 @@ ag_state_dir(struct ag_ctx *ctx)
 }
 
 const char *
+ag_state_path(struct ag_ctx *ctx, const char *given)
+{
+	if (given == NULL || given[0] == '/')
+		return given;
+	return ag_printf(ctx, "%s/%s", ag_state_dir(ctx), given);
+}
+
+const char *
 ag_run_dir(struct ag_ctx *ctx)
 {
 	return ctx->boot->run_dir;

@@ -75,26 +75,16 @@ set_brokers(struct ag_ctx *ctx, rd_kafka_conf_t *conf)
 }
 
 static ag_err
-path_of(struct ag_ctx *ctx, const char *key, char out[4096])
-{
-	const char *file = ag_config_str(ctx, key, 0);
-	int n = file == NULL ? -1 : snprintf(out, 4096, "%s%s%s",
-	    file[0] == '/' ? "" : ag_state_dir(ctx), file[0] == '/' ? "" : "/",
-	    file);
-
-	return n > 0 && n < 4096 ? AG_OK : AG_USAGE;
-}
-
-static ag_err
 set_password(struct ag_ctx *ctx, rd_kafka_conf_t *conf, const char *user)
 {
-	char path[4096], password[AG_SECRET_FILE_MAX + 1];
+	const char *path = ag_state_path(ctx,
+	    ag_config_str(ctx, "across.password_file", 0));
+	char password[AG_SECRET_FILE_MAX + 1];
 	struct ag_secret *secret = NULL;
 	const char *why = "not given";
 	ag_err err;
 
-	if (path_of(ctx, "across.password_file", path) != AG_OK ||
-	    (why = ag_secret_read(path, &secret)) != NULL) {
+	if (path == NULL || (why = ag_secret_read(path, &secret)) != NULL) {
 		ag_log(ctx, AG_ERROR, "ACROSS-CONFIG",
 		    "property=across.password_file why=\"%s\"", why);
 		return AG_USAGE;
@@ -114,14 +104,15 @@ static ag_err
 set_security(struct ag_ctx *ctx, rd_kafka_conf_t *conf)
 {
 	const char *user = ag_config_str(ctx, "across.user", 0);
-	bool has_ca = ag_config_str(ctx, "across.ca_file", 0) != NULL;
-	char path[4096];
+	const char *given = ag_config_str(ctx, "across.ca_file", 0);
+	const char *ca = ag_state_path(ctx, given);
 	ag_err err = AG_OK;
 
-	if (!has_ca && user == NULL)
+	if (given == NULL && user == NULL)
 		return AG_OK;
-	if (has_ca && (err = path_of(ctx, "across.ca_file", path)) == AG_OK)
-		err = set(ctx, conf, "ssl.ca.location", path);
+	if (given != NULL)
+		err = ca == NULL ? AG_NO_MEMORY :
+		    set(ctx, conf, "ssl.ca.location", ca);
 	if (err == AG_OK)
 		err = set(ctx, conf, "security.protocol",
 		    user != NULL ? "SASL_SSL" : "SSL");

@@ -46,12 +46,9 @@ struct iam_callback {
 static ag_err
 read_secret(struct ag_ctx *ctx, const char *key, struct ag_secret **out)
 {
-	const char *file = ag_config_str(ctx, key, 0), *why;
-	char path[4096];
-	int n = file == NULL ? -1 : snprintf(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" :
-	    ag_state_dir(ctx), file[0] == '/' ? "" : "/", file);
+	const char *path = ag_state_path(ctx, ag_config_str(ctx, key, 0)), *why;
 
-	if (n < 0 || (size_t)n >= sizeof(path)) {
+	if (path == NULL) {
 		ag_log(ctx, AG_ERROR, "CALLBACK-SECRET", "%s is missing", key);
 		return AG_USAGE;
 	}

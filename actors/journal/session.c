@@ -332,15 +332,10 @@ node_name(struct shared *s)
 	return records_say(s->ctx, WORD_NODE, s->node);
 }
 
-/* Relative to the state directory, as every path of the configuration. */
 static const char *
 path_of(struct shared *s, const char *key)
 {
-	const char *given = ag_config_str(s->ctx, key, 0);
-
-	if (given == NULL || given[0] == '/')
-		return given;
-	return ag_printf(s->ctx, "%s/%s", ag_state_dir(s->ctx), given);
+	return ag_state_path(s->ctx, ag_config_str(s->ctx, key, 0));
 }
 
 static ag_err

@@ -479,9 +479,7 @@ settings(struct link *l)
 	strcpy(l->prefix, prefix);
 	if (password == NULL)
 		return NULL;
-	if (password[0] != '/')
-		password = ag_printf(l->ctx, "%s/%s", ag_state_dir(l->ctx),
-		    password);
+	password = ag_state_path(l->ctx, password);
 	return password == NULL ? "no memory" :
 	    ag_secret_read(password, &l->password);
 }

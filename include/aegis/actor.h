@@ -422,6 +422,9 @@ void ag_set_degraded(struct ag_ctx *ctx, const char *detail);
 
 const char *ag_state_dir(struct ag_ctx *ctx);  /* the fleet's state directory */
 const char *ag_run_dir(struct ag_ctx *ctx);    /* run/ in it */
+/* A file's path as the configuration gives it: absolute, or in the state
+ * directory. Memory of this turn; NULL: none was given, or there is no memory. */
+const char *ag_state_path(struct ag_ctx *ctx, const char *given);
 unsigned ag_index(struct ag_ctx *ctx);         /* keys.1: 1; a sink: its row of `sinks:` */
 /* Writes a file of the state directory whole or not at all (temporary file,
  * fsync, rename), with this mode. name is relative, no "..". */
