@@ -398,7 +398,7 @@ class Bench:
         finally:
             self.fleet.leave()
             self.agents.leave()
-        for name in ("token_check_cached", "rate_check", "risk_anomaly_event", "cedar_decide", "policy_decide"):
+        for name in ("token_check_cached", "rate_check", "risk_anomaly_event", "event_json", "cedar_decide", "policy_decide"):
             if self.args.only in (None, name):
                 self.micro(name)
         if self.args.only in (None, "policy_decide"):

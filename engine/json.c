@@ -12,29 +12,29 @@
 
 /* Members from this number on are for the house only. */
 static const struct {
-	const char *message;
+	const ProtobufCMessageDescriptor *message;
 	uint32_t hidden_from;
 } hidden[] = {
-	{ "ag.Event", 40 },
-	{ "ag.Recommendation", 20 },
-	{ "ag.Verdict", 10 },
+	{ &ag__event__descriptor, 40 },
+	{ &ag__recommendation__descriptor, 20 },
+	{ &ag__verdict__descriptor, 10 },
 };
 
 /* Members that are left out instead of null: a message, or one field of it. */
 static const struct {
-	const char *message;
+	const ProtobufCMessageDescriptor *message;
 	const char *field; /* NULL: all of them */
 } omitted[] = {
-	{ "ag.Jwk", NULL },
-	{ "ag.Key", "honey" },
-	{ "ag.Principal", "revoked" },
+	{ &ag__jwk__descriptor, NULL },
+	{ &ag__key__descriptor, "honey" },
+	{ &ag__principal__descriptor, "revoked" },
 };
 
 static uint32_t
 hidden_from(const ProtobufCMessageDescriptor *d)
 {
 	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
-		if (strcmp(hidden[i].message, d->name) == 0)
+		if (hidden[i].message == d)
 			return hidden[i].hidden_from;
 	return UINT32_MAX;
 }
@@ -43,7 +43,7 @@ static bool
 is_omitted(const ProtobufCMessageDescriptor *d, const char *field)
 {
 	for (size_t i = 0; i < sizeof(omitted) / sizeof(omitted[0]); i++)
-		if (strcmp(omitted[i].message, d->name) == 0 &&
+		if (omitted[i].message == d &&
 		    (omitted[i].field == NULL ||
 		    strcmp(omitted[i].field, field) == 0))
 			return true;
@@ -258,7 +258,8 @@ ag_json_message(const ProtobufCMessage *msg)
 		if (f->id >= limit || (f->label != PROTOBUF_C_LABEL_REPEATED &&
 		    !is_there(f, base) && is_omitted(d, f->name)))
 			continue;
-		if (json_object_set_new(object, f->name,
+		/* Our own names are UTF-8. */
+		if (json_object_set_new_nocheck(object, f->name,
 		    field_value(f, base)) != 0) {
 			json_decref(object);
 			return NULL;
