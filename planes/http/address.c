@@ -59,20 +59,24 @@ set_text(struct conn *conn, const uint8_t six[16])
 	    sizeof(conn->address));
 }
 
+static void
+set_own(struct conn *conn)
+{
+	set_key(conn, conn->peer);
+	set_text(conn, conn->peer);
+	conn->loopback = strncmp(conn->address, "127.", 4) == 0 ||
+	    strcmp(conn->address, "::1") == 0;
+}
+
 void
 address_set(struct conn *conn, const struct sockaddr *peer)
 {
-	uint8_t six[16];
-
-	if (!peer_six(peer, six)) { /* a socket pair */
-		snprintf(conn->address, sizeof(conn->address), "local");
-		conn->loopback = true;
+	if (peer_six(peer, conn->peer)) {
+		set_own(conn);
 		return;
 	}
-	set_key(conn, six);
-	set_text(conn, six);
-	conn->loopback = strncmp(conn->address, "127.", 4) == 0 ||
-	    strcmp(conn->address, "::1") == 0;
+	snprintf(conn->address, sizeof(conn->address), "local"); /* a socket pair */
+	conn->loopback = true;
 }
 
 void
@@ -124,7 +128,8 @@ address_is_trusted(const struct plane *plane, const struct sockaddr *peer)
 	return false;
 }
 
-/* The last address of the list is the one that our proxy saw itself. */
+/* The last address of the list is the one that our proxy saw itself. Without
+ * one the request is the proxy's own, not that of whom it spoke for before. */
 void
 address_forwarded(struct conn *conn)
 {
@@ -133,6 +138,7 @@ address_forwarded(struct conn *conn)
 	uint8_t six[16];
 	size_t len;
 
+	set_own(conn);
 	if (list == NULL)
 		return;
 	last = strrchr(list, ',');

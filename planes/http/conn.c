@@ -83,6 +83,7 @@ conn_free(struct conn *conn)
 	request_forget(conn);
 	close_socket(conn);
 	http_fini(&conn->in);
+	share_give(conn);
 	if (plane->protocol->forget != NULL)
 		plane->protocol->forget(conn);
 	if (conn->gone != NULL)
@@ -331,32 +332,47 @@ on_event(struct bufferevent *bev, short what, void *arg)
 
 /* -------------------------------------------------------------- accepting */
 
+/* NULL: there are too many, of all or of this address. */
+static struct conn *
+conn_new(struct plane *plane, const struct sockaddr *peer)
+{
+	struct conn *conn;
+
+	if (plane->conn_count >= plane->conn_max || plane->draining ||
+	    (conn = calloc(1, plane->protocol->conn_size)) == NULL)
+		return NULL;
+	conn->plane = plane;
+	conn->plain = plane->tls == NULL;
+	address_set(conn, peer);
+	conn->proxied = address_is_trusted(plane, peer);
+	http_init(&conn->in, &plane->limits);
+	if (share_take(conn))
+		return conn;
+	free(conn);
+	return NULL;
+}
+
 struct conn *
 conn_open(struct plane *plane, int fd, const struct sockaddr *peer)
 {
-	struct conn *conn = NULL;
+	struct conn *conn = conn_new(plane, peer);
 	int on = 1;
 
-	if (plane->conn_count >= plane->conn_max || plane->draining ||
-	    (conn = calloc(1, plane->protocol->conn_size)) == NULL) {
+	if (conn == NULL) {
 		ag_metric_add(plane->ctx, PM_REFUSED_CONNECTIONS, 1);
 		close(fd);
 		return NULL;
 	}
 	evutil_make_socket_nonblocking(fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	conn->plane = plane;
-	conn->plain = plane->tls == NULL;
 	conn->bev = conn->plain ? bufferevent_socket_new(plane->base, fd,
 	    BEV_OPT_CLOSE_ON_FREE) : tls_bufferevent(plane, fd);
 	if (conn->bev == NULL) {
+		share_give(conn);
 		free(conn);
 		close(fd);
 		return NULL;
 	}
-	address_set(conn, peer);
-	conn->proxied = address_is_trusted(plane, peer);
-	http_init(&conn->in, &plane->limits);
 	bufferevent_setcb(conn->bev, on_read, on_write, on_event, conn);
 	if (evbuffer_add_cb(bufferevent_get_output(conn->bev), on_unsent, conn) ==
 	    NULL)

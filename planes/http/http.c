@@ -286,19 +286,21 @@ on_head_end(http_parser *parser)
 	return 0;
 }
 
-/* All connections' bodies together are bounded: most of them come from people
+/* All connections' bodies together, and one address's, are bounded: most of them come from people
  * whom nobody has asked for a credential yet. */
 static bool
 body_count(struct http_reader *reader, size_t cap)
 {
-	struct http_bodies *bodies = reader->limits->bodies;
+	struct http_bodies *all[] = { reader->limits->bodies, reader->own_bodies };
+	unsigned i;
 
-	if (bodies == NULL)
-		return true;
-	if (cap > reader->body_counted &&
-	    bodies->held + (cap - reader->body_counted) > bodies->max)
-		return false;
-	bodies->held += cap - reader->body_counted;
+	for (i = 0; i < 2; i++)
+		if (all[i] != NULL && cap > reader->body_counted &&
+		    all[i]->held + (cap - reader->body_counted) > all[i]->max)
+			return false;
+	for (i = 0; i < 2; i++)
+		if (all[i] != NULL)
+			all[i]->held += cap - reader->body_counted;
 	reader->body_counted = cap;
 	return true;
 }

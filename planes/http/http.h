@@ -105,7 +105,8 @@ struct http_reader {
 	uint8_t *body;
 	size_t body_len;
 	size_t body_cap;
-	size_t body_counted; /* of it, in limits->bodies */
+	size_t body_counted; /* of it, in limits->bodies and own_bodies */
+	struct http_bodies *own_bodies; /* of its address; NULL: not counted */
 	size_t body_max;
 
 	/* Lines are checked beside the parser. */

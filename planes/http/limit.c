@@ -27,7 +27,8 @@ struct limiter {
 	uint32_t rate; /* 0: no limit */
 	uint64_t part_ms;
 	unsigned waiting; /* addresses with something to record */
-	struct address table[LIMIT_ADDRESSES_MAX];
+	/* The last row stands for all who found no room. */
+	struct address table[LIMIT_ADDRESSES_MAX + 1];
 };
 
 ag_err
@@ -119,20 +120,22 @@ limit_allows(struct conn *conn, unsigned *retry_after_s)
 		return true;
 	now = ag_mono_ms(conn->plane->ctx);
 	part = now / limiter->part_ms;
-	*retry_after_s = (unsigned)(limiter->part_ms * PARTS / 1000 + 1);
 	address = address_find(limiter, conn->address_key, part);
-	if (address == NULL)
-		return false; /* a flood from thousands: no room, no service */
-	slide(address, part);
-	if (address->sum < limiter->rate) {
-		address->sum++;
-		address->counts[part % PARTS]++;
-		return true;
+	if (address != NULL) {
+		slide(address, part);
+		if (address->sum < limiter->rate) {
+			address->sum++;
+			address->counts[part % PARTS]++;
+			return true;
+		}
+		memcpy(address->text, conn->address, sizeof(address->text));
+	} else { /* a flood from thousands: no room, no service */
+		address = &limiter->table[LIMIT_ADDRESSES_MAX];
 	}
+	*retry_after_s = (unsigned)(limiter->part_ms * PARTS / 1000 + 1);
 	ag_metric_add(conn->plane->ctx, PM_ADDRESS_LIMITED, 1);
 	if (address->suppressed++ == 0) {
 		address->report_ms = now + LIMIT_REPORT_MS;
-		memcpy(address->text, conn->address, sizeof(address->text));
 		limiter->waiting++;
 	}
 	return false;
@@ -151,10 +154,11 @@ limit_report(struct plane *plane, bool all)
 		return;
 	refuse_set(&refuse, AG_RATE_LIMITED, "address", NULL,
 	    "requests beyond the address's limit");
-	for (i = 0; i < LIMIT_ADDRESSES_MAX; i++) {
+	for (i = 0; i <= LIMIT_ADDRESSES_MAX; i++) {
 		row = &limiter->table[i];
 		if (row->suppressed == 0 || (!all && row->report_ms > now) ||
-		    !request_report(plane, &refuse, row->text, row->suppressed))
+		    !request_report(plane, &refuse, row->text[0] == '\0' ? NULL :
+		    row->text, row->suppressed))
 			continue;
 		row->suppressed = 0;
 		limiter->waiting--;

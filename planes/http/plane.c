@@ -158,7 +158,8 @@ plane_init(void *state, struct ag_ctx *ctx, const struct protocol *protocol)
 	codec_init();
 	if (!pool_init(&plane->pool))
 		return AG_NO_MEMORY;
-	if ((err = limit_new(plane)) != AG_OK || (err = tls_init(plane)) != AG_OK)
+	if ((err = limit_new(plane)) != AG_OK || (err = share_new(plane)) != AG_OK ||
+	    (err = tls_init(plane)) != AG_OK)
 		return err;
 	return ag_every(ctx, PLANE_SWEEP_MS, on_sweep);
 }
@@ -187,6 +188,7 @@ plane_fini(void *state, struct ag_ctx *ctx)
 		limit_report(plane, true);
 	conn_close_all(plane);
 	limit_free(plane);
+	share_free(plane);
 	SSL_CTX_free(plane->tls);
 	pool_fini(&plane->pool);
 	text_fini(&plane->out);

@@ -121,7 +121,8 @@ struct conn {
 	bool last;      /* close after this answer */
 	bool loopback;
 	bool proxied;   /* the peer is a trusted proxy */
-	char address[INET6_ADDRSTRLEN];
+	uint8_t peer[16]; /* the socket's other end, as IPv6 */
+	char address[INET6_ADDRSTRLEN]; /* its own, or what a proxy says */
 	uint8_t address_key[8]; /* what the address limit counts by */
 
 	struct http_reader in;
@@ -138,10 +139,13 @@ struct conn {
 	unsigned retry_after_s;
 	unsigned limited;  /* refusals for the address's limit in a row */
 	size_t counted;    /* of plane->unsent */
+	struct share *share; /* of its address, share.c; NULL: not counted */
 };
 TAILQ_HEAD(conn_list, conn);
 
 struct limiter;
+struct shares;
+struct share;
 
 struct network { /* IPv4 as ::ffff:0:0/96 */
 	uint8_t prefix[16];
@@ -176,6 +180,7 @@ struct plane {
 	char date[40];
 	int64_t date_s;
 	struct limiter *limiter;
+	struct shares *shares;
 	struct network proxies[PLANE_PROXIES_MAX];
 	unsigned proxy_count;
 };
@@ -210,8 +215,14 @@ void conn_close_all(struct plane *plane);
 void address_set(struct conn *conn, const struct sockaddr *peer);
 void address_trust(struct plane *plane); /* reads trusted_proxies */
 bool address_is_trusted(const struct plane *plane, const struct sockaddr *peer);
-/* A trusted proxy's X-Forwarded-For replaces its own address. */
+/* A trusted proxy's X-Forwarded-For replaces its own address, for one request. */
 void address_forwarded(struct conn *conn);
+
+/* ---- share.c: what one address may take. After plane->conn_max is known. */
+ag_err share_new(struct plane *plane) AG_MUST;
+void share_free(struct plane *plane);
+bool share_take(struct conn *conn); /* false: its address has its part */
+void share_give(struct conn *conn);
 
 /* ---- stream.c: an answer without end; the connection is in CONN_STREAM */
 void stream_begin(struct conn *conn, const char *extra); /* head; extra: fields */

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JWKS_TIMEOUT_MS = 1000 };
+enum {
+	JWKS_TIMEOUT_MS = 1000,
+	HEALTH_KEEP_MS = 250, /* reading the blocks costs more than a request */
+};
 
 /* ----------------------------------------------------------------- health */
 
@@ -36,7 +39,8 @@ enum { CHECK_COUNT = sizeof(checks) / sizeof(checks[0]) };
 struct health {
 	struct ag_metrics_block *blocks;
 	size_t count;
-	const char *status; /* of the whole */
+	uint64_t read_ms;
+	const char *status; /* of the whole; NULL: never read */
 	bool up[CHECK_COUNT];
 	const char *detail[CHECK_COUNT];
 };
@@ -92,6 +96,7 @@ health_read(struct rest *rest, struct health *health)
 {
 	unsigned i;
 
+	free(health->blocks);
 	memset(health, 0, sizeof(*health));
 	if (ag_metrics_read(ag_run_dir(rest->plane.ctx), &health->blocks,
 	    &health->count) != AG_OK)
@@ -112,8 +117,33 @@ health_read(struct rest *rest, struct health *health)
 		rest->was_ready = true;
 }
 
+/* Anybody may ask, as often as they like. */
+static const struct health *
+health_now(struct rest *rest)
+{
+	uint64_t now = ag_mono_ms(rest->plane.ctx);
+
+	if (rest->health == NULL)
+		rest->health = calloc(1, sizeof(*rest->health));
+	if (rest->health == NULL)
+		ag_panic("no memory for the state of health");
+	if (rest->health->status == NULL || now - rest->health->read_ms >= HEALTH_KEEP_MS) {
+		health_read(rest, rest->health);
+		rest->health->read_ms = now;
+	}
+	return rest->health;
+}
+
+void
+health_free(struct rest *rest)
+{
+	if (rest->health != NULL)
+		free(rest->health->blocks);
+	free(rest->health);
+}
+
 static void
-health_answer(struct conn *conn, struct health *health, unsigned status,
+health_answer(struct conn *conn, const struct health *health, unsigned status,
     const char *word)
 {
 	struct text body = { 0 };
@@ -129,7 +159,6 @@ health_answer(struct conn *conn, struct health *health, unsigned status,
 		text_char(&body, '}');
 	}
 	text_str(&body, "]}");
-	free(health->blocks);
 	answer_page(conn, status, "application/json", "", body.bytes, body.len);
 	text_fini(&body);
 }
@@ -137,34 +166,26 @@ health_answer(struct conn *conn, struct health *health, unsigned status,
 static void
 page_live(struct conn *conn)
 {
-	struct health health;
-
-	health_read(rest_of(conn), &health);
-	health_answer(conn, &health, 200, "ok");
+	health_answer(conn, health_now(rest_of(conn)), 200, "ok");
 }
 
 static void
 page_ready(struct conn *conn)
 {
-	struct health health;
-	bool up;
+	const struct health *health = health_now(rest_of(conn));
+	const char *status = conn->plane->draining ? "unavailable" : health->status;
 
-	health_read(rest_of(conn), &health);
-	if (conn->plane->draining)
-		health.status = "unavailable";
-	up = strcmp(health.status, "unavailable") != 0;
-	health_answer(conn, &health, up ? 200 : 503, health.status);
+	health_answer(conn, health, strcmp(status, "unavailable") != 0 ? 200 : 503,
+	    status);
 }
 
 static void
 page_startup(struct conn *conn)
 {
-	struct health health;
-	bool up;
+	const struct health *health = health_now(rest_of(conn));
+	bool up = rest_of(conn)->was_ready;
 
-	health_read(rest_of(conn), &health);
-	up = rest_of(conn)->was_ready;
-	health_answer(conn, &health, up ? 200 : 503, up ? "ok" : "unavailable");
+	health_answer(conn, health, up ? 200 : 503, up ? "ok" : "unavailable");
 }
 
 /* ---------------------------------------------------------------- metrics */
@@ -374,11 +395,14 @@ static void (*const pages[PAGE_COUNT])(struct conn *) = {
 void
 page_answer(struct conn *conn)
 {
+	struct pool *pool = &conn->plane->pool;
 	char *query = http_query(&conn->in);
+	bool good = query == NULL || codec_bind_query(pool,
+	    &ag__nothing__descriptor, query, &conn->own) != NULL;
 
+	pool_reset(pool);
 	/* Pages take no parameters, and say so like every route. */
-	if (query != NULL && codec_bind_query(&conn->plane->pool,
-	    &ag__nothing__descriptor, query, &conn->own) == NULL) {
+	if (!good) {
 		answer_own(conn);
 		return;
 	}

@@ -40,6 +40,7 @@ fini(void *state, struct ag_ctx *ctx)
 	struct rest *rest = state;
 
 	plane_fini(state, ctx);
+	health_free(rest);
 	text_fini(&rest->openapi);
 	text_fini(&rest->docs);
 }

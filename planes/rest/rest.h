@@ -34,11 +34,15 @@ struct rest_conn {
 	struct text early; /* items that came before the answer */
 	uint64_t last_seq;
 	uint32_t unread;   /* events since the client's last sign of reading */
+	unsigned lagged;   /* keep-alive periods since it was told so; 0: it was not */
 };
+
+struct health;
 
 struct rest {
 	struct plane plane;
 	bool was_ready;      /* the fleet, once */
+	struct health *health; /* as last read, public.c; NULL: never */
 	struct text openapi; /* printed once */
 	struct text docs;
 	char docs_csp[160];
@@ -56,6 +60,7 @@ extern const struct protocol rest_protocol;
 void *rest_bind(struct conn *conn, Ag__Request *request, struct refuse *refuse);
 void rest_reply(struct conn *conn, const Ag__DeliverEvent *deliver);
 void page_answer(struct conn *conn);
+void health_free(struct rest *rest);
 
 /* ---- sse.c */
 extern const struct protocol_stream rest_stream;

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CREDIT_STEP = STREAM_EVENTS_MAX / 4 };
+enum {
+	CREDIT_STEP = STREAM_EVENTS_MAX / 4,
+	LAGGED_PERIODS_MAX = 4, /* of PLANE_KEEP_ALIVE_MS, to read what waits */
+};
 
 static struct rest_conn *
 stream_of(const struct conn *conn)
@@ -50,6 +53,10 @@ stream_stop(struct conn *conn)
 static void
 stream_written(struct conn *conn)
 {
+	if (stream_of(conn)->lagged > 0) {
+		stream_finish(conn); /* it has read that it is behind */
+		return;
+	}
 	if (stream_of(conn)->unread >= CREDIT_STEP) {
 		credit(conn, stream_of(conn)->unread);
 		stream_of(conn)->unread = 0;
@@ -85,52 +92,80 @@ is_behind(const struct conn *conn)
 }
 
 static void
-stream_lagged(struct conn *conn)
+say(struct conn *conn, const Ag__StreamItemEvent *item)
 {
-	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
 	struct text text = { 0 };
 
-	item.has_lagged_seq = 1;
-	item.lagged_seq = stream_of(conn)->last_seq;
-	print_item(&text, &item);
-	stream_stop(conn);
+	print_item(&text, item);
 	if (!text.failed)
 		stream_write(conn, text.bytes, text.len);
 	text_fini(&text);
-	stream_finish(conn);
+}
+
+/* The last word stands behind all that the reader has not read: it has a
+ * minute to come to it. */
+static void
+stream_last_word(struct conn *conn)
+{
+	stream_of(conn)->lagged = 1;
+	if (conn->broken)
+		conn_drop(conn);
+	else if (evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0)
+		stream_finish(conn);
+	else
+		conn_place(conn, CONN_STREAM);
+}
+
+static void
+stream_lagged(struct conn *conn)
+{
+	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
+
+	item.has_lagged_seq = 1;
+	item.lagged_seq = stream_of(conn)->last_seq;
+	stream_stop(conn);
+	say(conn, &item);
+	stream_last_word(conn);
+}
+
+/* After each PLANE_KEEP_ALIVE_MS of nothing. */
+static void
+stream_quiet(struct conn *conn)
+{
+	if (stream_of(conn)->lagged == 0)
+		stream_keep_alive(conn);
+	else if (stream_of(conn)->lagged++ < LAGGED_PERIODS_MAX)
+		conn_place(conn, CONN_STREAM);
+	else
+		conn_drop(conn);
 }
 
 static void
 stream_end(struct conn *conn, const char *code)
 {
 	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
-	struct text text = { 0 };
 
 	item.end_code = (char *)(uintptr_t)code;
-	print_item(&text, &item);
 	stream_stop(conn);
-	if (!text.failed)
-		stream_write(conn, text.bytes, text.len);
-	text_fini(&text);
+	say(conn, &item);
 	stream_finish(conn);
 }
 
 static void
 stream_now(struct conn *conn, const Ag__StreamItemEvent *item)
 {
-	struct text text = { 0 };
-	bool ends = item->event == NULL;
-
-	print_item(&text, item);
-	if (!text.failed)
-		stream_write(conn, text.bytes, text.len);
-	text_fini(&text);
+	if (stream_of(conn)->lagged > 0)
+		return; /* nothing comes after the last word */
+	say(conn, item);
 	if (conn->broken) {
 		conn_drop(conn);
 		return;
 	}
-	if (ends) {
-		stream_finish(conn);
+	if (item->event == NULL) {
+		if (item->has_lagged_seq)
+			stream_last_word(conn);
+		else
+			stream_finish(conn);
 		return;
 	}
 	stream_of(conn)->last_seq = item->event->seq;
@@ -191,7 +226,7 @@ stream_forget(struct conn *conn)
 }
 
 const struct protocol_stream rest_stream = {
-	.keep_alive = stream_keep_alive,
+	.keep_alive = stream_quiet,
 	.written = stream_written,
 	.stop = stream_stop,
 	.end = stream_end,

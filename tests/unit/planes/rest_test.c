@@ -514,6 +514,40 @@ test_stream(void **state)
 	assert_int_equal(rest->plane.conn_count, 0);
 }
 
+/* Who does not read for a while finds, behind all that came before, that it
+ * is behind; then the end. */
+static void
+test_a_reader_that_lags(void **state)
+{
+	Ag__StreamOpenReply reply = AG__STREAM_OPEN_REPLY__INIT;
+	Ag__StreamItemEvent item = AG__STREAM_ITEM_EVENT__INIT;
+	Ag__Event event = AG__EVENT__INIT;
+	char text[] = "x", tail[64] = "";
+	ssize_t n;
+
+	(void)state;
+	say("GET /v1/audit/stream HTTP/1.1\r\nHost: h\r\n\r\n");
+	deliver(1, 200, AG_OK, NULL, AG_MSG_AUDIT_STREAM, &reply);
+	item.stream = 1;
+	item.boot = ag_boot(ag_kit_ctx(kit));
+	event.event_id = event.tenant = event.operation = text;
+	event.event_type = AG__EVENT_TYPE__V__request;
+	event.outcome = AG__OUTCOME_KIND__V__allowed;
+	item.event = &event;
+	while (ag_kit_find(kit, AG_MSG_STREAM_STOP_ORDER) == NULL) {
+		assert_true(++event.seq < 10000);
+		ag_kit_deliver(kit, AG_ROLE_HISTORY, 0, AG_MSG_STREAM_ITEM_EVENT, NULL,
+		    &item);
+	}
+	turn(45000); /* it has a minute */
+	while (turn(1), (n = read(client, answer, sizeof(answer) - 1)) > 0)
+		snprintf(tail, sizeof(tail), "%.63s", answer + (n > 63 ? n - 63 : 0));
+	assert_int_equal(n, 0); /* closed */
+	snprintf(answer, sizeof(answer), "%s", tail);
+	header_is("event: lagged\ndata: {\"last_seq\":");
+	assert_int_equal(rest->plane.conn_count, 0);
+}
+
 static void
 test_public_pages(void **state)
 {
@@ -574,6 +608,149 @@ test_connection_bound(void **state)
 	close(ends[1]);
 }
 
+static struct sockaddr_in
+elsewhere(uint32_t host)
+{
+	struct sockaddr_in peer = { .sin_family = AF_INET };
+
+	peer.sin_addr.s_addr = htonl(0xc0000200 + host); /* 192.0.2.0/24 */
+	return peer;
+}
+
+static int
+connect_from(uint32_t host, struct conn **conn)
+{
+	const struct sockaddr_in peer = elsewhere(host);
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	*conn = conn_open(&rest->plane, ends[0], (const struct sockaddr *)&peer);
+	return ends[1];
+}
+
+/* One address has a quarter of the connections; others have theirs; what it
+ * lets go of it may take again. */
+static void
+test_one_address_has_its_part(void **state)
+{
+	unsigned part = (rest->plane.conn_max + 3) / 4, i;
+	int *ends = calloc(part, sizeof(*ends)), end;
+	struct conn *conn;
+
+	(void)state;
+	for (i = 0; i < part; i++) {
+		ends[i] = connect_from(1, &conn);
+		assert_non_null(conn);
+	}
+	end = connect_from(1, &conn);
+	assert_null(conn);
+	close(end);
+	end = connect_from(2, &conn);
+	assert_non_null(conn);
+	close(end);
+	close(ends[0]);
+	turn(1);
+	ends[0] = connect_from(1, &conn);
+	assert_non_null(conn);
+	for (i = 0; i < part; i++)
+		close(ends[i]);
+	turn(1);
+	free(ends);
+}
+
+/* Its bodies that are not whole yet, too: many that stall keep nobody out. */
+static void
+test_bodies_of_one_address(void **state)
+{
+	char *piece = malloc(600 << 10);
+	struct conn *conn;
+	int ends[80], count = 0, refused = 0, i;
+
+	(void)state;
+	memset(piece, ' ', 600 << 10);
+	for (i = 0; i < 80; i++, count++) {
+		ends[i] = connect_from(i < 79 ? 1 : 2, &conn);
+		assert_non_null(conn);
+		conn_place(conn, CONN_FRESH);
+		static const char head[] = "POST /v1/keys/k/sign HTTP/1.1\r\nHost: x\r\n"
+		    "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n";
+		http_feed(&conn->in, head, sizeof(head) - 1);
+		http_feed(&conn->in, piece, 600 << 10);
+		refused += conn->in.stage == STAGE_BAD;
+		if (conn->in.stage == STAGE_BAD)
+			assert_string_equal(conn->in.refuse.reason, "overloaded");
+	}
+	assert_int_equal(refused, 79 - 64); /* a MiB each, of a quarter of 256 MiB */
+	assert_int_equal(conn->in.stage, STAGE_BODY);
+	for (i = 0; i < count; i++)
+		close(ends[i]);
+	turn(1);
+	assert_int_equal(rest->plane.bodies.held, 0);
+	free(piece);
+}
+
+/* What a proxy said of one request is not true of the next. */
+static void
+test_a_proxy_speaks_for_one_request(void **state)
+{
+	static const char line[] = "GET /healthz/live HTTP/1.1\r\nHost: x\r\n%s\r\n";
+	char text[256];
+	struct conn *conn;
+	int end;
+
+	(void)state;
+	end = connect_from(9, &conn);
+	assert_non_null(conn);
+	conn->proxied = true;
+	snprintf(text, sizeof(text), line, "X-Forwarded-For: 198.51.100.7\r\n");
+	assert_true(write(end, text, strlen(text)) > 0);
+	turn(1);
+	assert_string_equal(conn->address, "198.51.100.7");
+	snprintf(text, sizeof(text), line, "X-Forwarded-For: nobody\r\n");
+	assert_true(write(end, text, strlen(text)) > 0);
+	turn(1);
+	assert_string_equal(conn->address, "192.0.2.9");
+	close(end);
+	turn(1);
+}
+
+/* Who finds no room among thousands of refused addresses is refused, and it is
+ * recorded that somebody was. */
+static void
+test_a_flood_from_thousands_is_recorded(void **state)
+{
+	const struct ag_kit_sent *sent;
+	unsigned retry_after_s, nameless = 0;
+	struct conn *conn;
+	uint64_t key = 0;
+	int end;
+
+	(void)state;
+	ag_kit_free(&kit);
+	close(client);
+	event_base_free(base);
+	start("limits: {address: {rate: 1, window_s: 60}}\n");
+	end = connect_from(1, &conn);
+	do {
+		assert_true(++key < 100000);
+		memcpy(conn->address_key, &key, sizeof(key));
+		if (!limit_allows(conn, &retry_after_s))
+			break; /* no room for a new one */
+		assert_false(limit_allows(conn, &retry_after_s));
+	} while (true);
+	limit_report(&rest->plane, true);
+	turn(1);
+	while ((sent = ag_kit_next(kit)) != NULL) {
+		const Ag__OutcomeEvent *outcome = sent->body;
+
+		if (sent->type == AG_MSG_OUTCOME_EVENT &&
+		    outcome->request->source_address == NULL)
+			nameless += (unsigned)outcome->suppressed;
+	}
+	assert_int_equal(nameless, 1);
+	close(end);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 /* Readers that do not read share one bound; who waits for little is not hit. */
 static void
@@ -619,8 +796,11 @@ main(void)
 		T(test_route_not_found), T(test_bad_framing),
 		T(test_header_deadline_is_absolute), T(test_timeout),
 		T(test_unrecorded), T(test_overload), T(test_client_leaves),
-		T(test_address_limit), T(test_stream), T(test_public_pages),
+		T(test_address_limit), T(test_stream), T(test_a_reader_that_lags), T(test_public_pages),
 		T(test_jwks), T(test_connection_bound),
+		T(test_one_address_has_its_part), T(test_bodies_of_one_address),
+		T(test_a_proxy_speaks_for_one_request),
+		T(test_a_flood_from_thousands_is_recorded),
 		T(slow_readers_share_a_bound),
 	};
 
