@@ -194,11 +194,12 @@ on_evaluate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 		q->used = false;
 		return err;
 	}
-	if (begin(opa, q, to, ask) != AG_OK) {
-		q->why = "full";
-		ag_resume(ctx, q->ticket, AG_OK);
-	}
-	return AG_PENDING;
+	if (begin(opa, q, to, ask) == AG_OK)
+		return AG_PENDING;
+	ag_unwait(ctx, q->ticket);
+	q->used = false;
+	ag_metric_add(ctx, M_FAILED, 1);
+	return answer(ctx, false, NULL, "full");
 }
 
 /* -------------------------------------------------------------------- start */

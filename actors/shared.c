@@ -247,9 +247,10 @@ on_once(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_metric_add(ctx, M_ASKED, 1);
 	if ((err = ag_wait(ctx, then_once, NULL, 0, &ticket)) != AG_PENDING)
 		return err;
-	if (link_call(s->link, &call) != AG_OK)
-		ag_resume(ctx, ticket, AG_UNAVAILABLE);
-	return AG_PENDING;
+	if (link_call(s->link, &call) == AG_OK)
+		return AG_PENDING;
+	ag_unwait(ctx, ticket);
+	return unknown(ctx);
 }
 
 /* --------------------------------------------------------------------- life */

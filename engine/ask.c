@@ -248,6 +248,19 @@ finish_unanswered(struct ag_ctx *ctx, struct ask *ask, ag_err err,
 }
 
 void
+ag_unwait(struct ag_ctx *ctx, uint64_t ticket)
+{
+	struct ask *ask = ask_find(ctx, ticket);
+
+	if (ask == NULL || ask->to != AG_SLOT_NONE)
+		return;
+	if (ask->trip != NULL)
+		ask->trip->waits--;
+	memo_free(ask->memo, ask->memo_size);
+	ask_put(ctx, ask);
+}
+
+void
 ag_resume(struct ag_ctx *ctx, uint64_t ticket, ag_err status)
 {
 	struct ask *ask = ask_find(ctx, ticket);

@@ -258,6 +258,9 @@ ag_err ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
 ag_err ag_wait(struct ag_ctx *ctx, ag_then *then, const void *memo,
     size_t memo_size, uint64_t *ticket) AG_MUST;
 void ag_resume(struct ag_ctx *ctx, uint64_t ticket, ag_err status);
+/* The handler that waits answers by itself after all: `then` will not run. A
+ * handler does not resume its own trip, which ends when it returns. */
+void ag_unwait(struct ag_ctx *ctx, uint64_t ticket);
 /* An event that no request caused: detections, responses, lifecycle. */
 ag_err ag_record(struct ag_ctx *ctx, Ag__OutcomeEvent *outcome) AG_MUST;
 /*
