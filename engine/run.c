@@ -315,14 +315,15 @@ start(struct ag_ctx *ctx, const struct ag_actor *actor, Ag__Boot *boot,
 	return ag_jail_enter(boot->jail);
 }
 
-/* Waits no longer than to the next timer; not at all while frames wait. */
+/* Waits no longer than to the next timer; not at all while frames wait, or
+ * something that was said to oneself has run and is not flushed yet. */
 static int
 round_flags(struct ag_ctx *ctx, struct event *wake)
 {
 	uint64_t next = timer_next_ms(ctx), now = ag_mono_ms(ctx);
 	struct timeval tv = { 0 };
 
-	if (ctx->look_again || ctx->run_first != NULL || next <= now)
+	if (ctx->look_again || ctx->run_first != NULL || ctx->turned || next <= now)
 		return EVLOOP_ONCE | EVLOOP_NONBLOCK;
 	if (next != UINT64_MAX) {
 		tv.tv_sec = (time_t)((next - now) / 1000);
