@@ -284,8 +284,9 @@ recover(struct audit *a, struct ag_ctx *ctx)
 	a->head_pos = r.pos - 1;
 	if (r.offset == AG_SEG_HEADER_BYTES && r.segment != 1)
 		chain_state(a);
-	if (r.why != NULL)
-		err = record_cut(a, ctx);
+	/* At once: a crash before the first flush would leave a clean end. */
+	if (r.why != NULL && (err = record_cut(a, ctx)) == AG_OK)
+		err = ag_seglog_sync(a->log);
 out:
 	ag_segs_close(&r.segs);
 	return err;

@@ -179,7 +179,7 @@ on_signed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	}
 	ag__log_cut__free_unpacked(cut, NULL);
 	a->retain.cut = NULL;
-	/* Durable when this turn has been flushed; removed by a later tick. */
+	/* Durable when this turn has been flushed; removed by a tick after it. */
 	a->retain.phase = err == AG_OK ? RETAIN_RECORDED : RETAIN_IDLE;
 	if (err == AG_OK && record_event(a, ctx) != AG_OK)
 		ag_log(ctx, AG_WARN, "AUDIT-CUT-UNSAID", "first=%llu",
@@ -291,7 +291,7 @@ retain_tick(struct audit *a, struct ag_ctx *ctx)
 	const uint64_t *firsts;
 	size_t count;
 
-	if (r->phase == RETAIN_RECORDED)
+	if (r->phase == RETAIN_RECORDED && !ag_seglog_pending(a->log))
 		remove_segment(a, ctx);
 	if (r->phase != RETAIN_IDLE ||
 	    ag_segs_list(r->segs, &firsts, &count) != AG_OK || count == 0)
