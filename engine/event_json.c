@@ -55,13 +55,18 @@ ag_event_json(const Ag__Event *event, char **out)
 void
 ag_id_derive(const char *prefix, const char *what, const char *from, char *out)
 {
-	char text[512], hex[65];
+	const char *id = strchr(what, '_');
+	char text[512];
 	uint8_t digest[32];
 	int n = snprintf(text, sizeof(text), "%s%c%s", what, '\0', from);
 
 	if (n < 0 || (size_t)n >= sizeof(text))
 		n = sizeof(text) - 1;
 	ag_sha256(text, (size_t)n, digest);
-	ag_hex(digest, sizeof(digest), hex);
-	snprintf(out, AG_ID_SIZE, "%s_%.32s", prefix, hex);
+	digest[6] = (digest[6] & 0x0f) | 0x70;
+	digest[8] = (digest[8] & 0x3f) | 0x80;
+	ag_id_from_uuid(prefix, digest, out);
+	/* The time is the cause's, if that is an id. */
+	memcpy(strchr(out, '_') + 1, id != NULL &&
+	    strspn(id + 1, "0123456789abcdef") >= 32 ? id + 1 : "000000000000", 12);
 }

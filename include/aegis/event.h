@@ -34,9 +34,10 @@ void ag_event_shown(const Ag__Event *event, Ag__Event *out);
 ag_err ag_event_json(const Ag__Event *event, char **out) AG_MUST;
 
 /*
- * The id of what follows from something: prefix ("evt", "rec") and the first
- * 32 hex digits of SHA-256 over `what`, a NUL, `from`. The same cause gives the
- * same id, so that a repeat is recognised. out: AG_ID_SIZE.
+ * The id of what follows from something: prefix ("evt", "rec") and a UUIDv7 of
+ * the time that is in `what`, if that is an id, and of SHA-256 over `what`, a
+ * NUL, `from` instead of chance. The same cause gives the same id, so that a
+ * repeat is recognised. out: AG_ID_SIZE.
  */
 void ag_id_derive(const char *prefix, const char *what, const char *from,
     char *out);

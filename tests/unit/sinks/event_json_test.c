@@ -146,6 +146,11 @@ derived_ids(void **state)
 	assert_true(ag_id_valid(a, "rec"));
 	ag_id_derive("rec", "evt_1r", "ate_spike", b);
 	assert_string_not_equal(a, b);
+	/* UUIDv7, of the cause's time. */
+	ag_id_derive("rec", "evt_01a2004c225470d18f2bc2a1e9c1e4a7", "x", a);
+	assert_memory_equal(a, "rec_01a2004c2254", 16);
+	assert_int_equal(a[4 + 12], '7');
+	assert_non_null(strchr("89ab", a[4 + 16]));
 }
 
 int
