@@ -43,6 +43,12 @@ leaves_in_s(uint64_t epoch, uint64_t part, uint64_t now_ms)
 	return at > now_ms ? (unsigned)((at - now_ms + 999) / 1000) : 1;
 }
 
+static unsigned
+min_u(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t
 iam_window_sum(struct iam_window *w, const struct iam_limit *limit,
     uint64_t now_ms)
@@ -76,7 +82,8 @@ iam_window_look(struct iam_window *w, const struct iam_limit *limit,
 		if (w->parts[epoch % SLOTS] == 0)
 			continue;
 		if (freed == 0)
-			room.reset_s = leaves_in_s(epoch, part, now_ms);
+			room.reset_s = min_u(leaves_in_s(epoch, part, now_ms),
+			    room.reset_s);
 		freed += w->parts[epoch % SLOTS];
 		if (freed >= over) {
 			room.retry_s = leaves_in_s(epoch, part, now_ms);

@@ -160,6 +160,8 @@ scope_missing(struct call *c, const char *reason)
 	    c->rq->selector == NULL ? "*" : c->rq->selector;
 
 	ag_refuse_rule(c->ctx, "scopes");
+	if (c->new_id[0] != '\0') /* no such key: nothing was made */
+		c->grant.resource_id = NULL;
 	return REFUSE(c, AG_PERMISSION_DENIED, reason, NULL,
 	    "The scope %s:%s:%s is not held.", ag_kind_name(c->op->kind),
 	    selector, c->scope_op);

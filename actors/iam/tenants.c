@@ -117,10 +117,14 @@ tenant_signed(struct iam *iam, struct ag_ctx *ctx, struct iam_draft *draft)
 {
 	Ag__Tenant reply = AG__TENANT__INIT, replay;
 	Ag__TenantAdmin admin = AG__TENANT_ADMIN__INIT, admin_replay;
+	Ag__Principal *p = ag_unpack(ctx, &ag__principal__descriptor,
+	    draft->packed, draft->packed_len);
 
+	if (p == NULL)
+		return AG_NO_MEMORY;
 	reply.name = draft->claims.tenant;
 	reply.state = (char *)"active";
-	reply.created_at = draft->issued_at;
+	reply.created_at = p->created_at; /* the tenant's, too */
 	admin.id = draft->claims.sub;
 	admin.jti = draft->jti;
 	admin.expires_at = draft->expires_at;

@@ -150,6 +150,11 @@ refuse_json(struct bind *bind, const json_error_t *error)
 	case json_error_stack_overflow:
 		reason = "depth";
 		break;
+	case json_error_numeric_overflow:
+		refuse_set(bind->refuse, AG_INVALID_FIELD, "out_of_range", NULL,
+		    "the number at line %d column %d is too large", error->line,
+		    error->column);
+		return;
 	default: /* jansson's list is open */
 		break;
 	}
