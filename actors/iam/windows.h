@@ -22,7 +22,8 @@ struct iam_limit {
 struct iam_room {
 	bool ok;
 	uint32_t left;    /* after the take, or as it stands when refused */
-	unsigned reset_s; /* until the oldest use no longer counts */
+	unsigned reset_s; /* until the oldest use no longer counts; at most the
+	                   * window, though it may count a part longer */
 	unsigned retry_s; /* when refused: until n might pass */
 };
 /* Is there room for n? Counts nothing. */

@@ -112,6 +112,17 @@ def test_unknown_keys_are_no_violation(fleet, admin, unique):
     wait_for(lambda: sign(agent, good).status == 200, what="the holds to be let go")
 
 
+def test_a_refused_create_is_about_no_key(fleet, admin, unique):
+    agent, good, _, _ = rogue(fleet, admin, unique)
+    for _ in range(3):
+        refused = agent.post("/v1/keys", {"key_spec": "AES_128"})
+        assert (refused.status, refused.reason) == (403, "scope_missing")
+    (event, *_) = fleet.event_of(admin, refused)
+    assert event["resource"]["type"] == "key" and event["resource"]["id"] is None
+    assert sign(agent, good).status == 200
+    assert [r for r in about(admin, agent) if r["detector"] == "scope_violation"] == []
+
+
 def test_legitimate_use_raises_nothing(fleet, admin, unique):
     keys = [unique("a"), unique("b")]
     for alias in keys:

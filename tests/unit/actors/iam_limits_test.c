@@ -66,6 +66,7 @@ test_exactly_n(void **state)
 	assert_false(room.ok);
 	assert_int_equal(room.left, 0);
 	assert_in_range(room.retry_s, 1, 11);
+	assert_in_range(room.reset_s, 1, 10); /* RateLimit: t is at most w */
 	/* after the time that it told, there is room */
 	assert_true(iam_window_look(&w, &limit, 5001000 + room.retry_s *
 	    UINT64_C(1000), 1).ok);
