@@ -602,7 +602,7 @@ test_limits(void **state)
 	expect(sign(f, f->admin, INVOICE), AG_RATE_LIMITED, "key");
 	e = request(f, AG_MSG_WHOAMI, ASK(.token = f->admin), NULL);
 	assert_int_equal(e.err, AG_OK);
-	assert_string_equal(e.grant->rate[1], "\"principal\";r=0;t=11");
+	assert_string_equal(e.grant->rate[1], "\"principal\";r=0;t=10");
 	ended_free(&e);
 	e = request(f, AG_MSG_WHOAMI, ASK(.token = f->admin), NULL);
 	assert_int_equal(e.err, AG_RATE_LIMITED);

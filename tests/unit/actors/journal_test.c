@@ -465,7 +465,8 @@ checks_ten_thousand_streams(void **state)
 	one[COUNT - 1].expected_version = 1;
 	compared = 0;
 	assert_int_equal(appended(kit, &c), 0);
-	assert_in_range(compared, 1, 1000000);
+	/* PostgreSQL compares by itself. */
+	assert_in_range(compared, postgres == NULL ? 1 : 0, 1000000);
 	assert_int_equal(appended(kit, &c), AG_CONFLICT);
 }
 
