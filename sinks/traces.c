@@ -31,7 +31,7 @@ span_id(const Ag__Event *event, size_t nth, char out[SPAN_HEX + 1])
 	} else {
 		snprintf(from, sizeof(from), "%.36s/%zu", event->request_id, nth);
 		ag_id_derive("evt", "span", from, id);
-		memcpy(out, id + 4, SPAN_HEX);
+		memcpy(out, id + 4 + 16, SPAN_HEX); /* what is not its time */
 	}
 	out[SPAN_HEX] = '\0';
 }

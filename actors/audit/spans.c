@@ -38,6 +38,7 @@ static ag_err
 add_marks(struct ag_ctx *ctx, const Ag__Trace *trace, uint64_t received_us,
     Ag__Event *e)
 {
+	uint64_t recorded_us = received_us + e->latency_us, end_us;
 	uint32_t *nth = ag_alloc(ctx, (trace->n_marks + 1) * sizeof(*nth));
 	const char *name;
 	ag_err err;
@@ -52,8 +53,10 @@ add_marks(struct ag_ctx *ctx, const Ag__Trace *trace, uint64_t received_us,
 		    m->slot >= AG_SLOTS_MAX ||
 		    (name = ag_slot_name(ctx, m->slot)) == NULL)
 			continue;
+		/* audit's own is closed after the event's time was taken. */
+		end_us = m->end_us < recorded_us ? m->end_us : recorded_us;
 		err = add_span(ctx, e, name, m->begin_us - received_us,
-		    m->end_us - m->begin_us);
+		    end_us > m->begin_us ? end_us - m->begin_us : 0);
 		if (err != AG_OK)
 			return err;
 		nth[i] = (uint32_t)e->n_spans;

@@ -2,6 +2,7 @@
 /* Places in chains by the hash of who does what to which thing. */
 #include "under_way.h"
 
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +29,15 @@ ag_err
 iam_under_way_new(struct iam_under_way **out)
 {
 	struct iam_under_way *u = *out = calloc(1, sizeof(*u));
+	uint64_t turn;
 
 	if (u == NULL)
 		return AG_NO_MEMORY;
+	/* Ends of what another life of iam admitted end nothing here. */
+	if (RAND_bytes((uint8_t *)&turn, sizeof(turn)) != 1)
+		return AG_NO_MEMORY;
 	for (unsigned i = IAM_UNDER_WAY_MAX; i > 0; i--) {
+		u->places[i - 1].turn = turn >> (PLACE_BITS + 1);
 		u->places[i - 1].next = u->free;
 		u->free = i;
 	}

@@ -257,8 +257,11 @@ look(struct supervisor *sup, void *arg, const struct fence_file *file)
 	/* What a sink or the root of trust makes in the state directory. */
 	if ((file->how & AG_FENCE_WRITE) && strncmp(path, sup->state_dir,
 	    strlen(sup->state_dir)) == 0 && strstr(path, "..") == NULL) {
-		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 1 &&
+		/* Not waiting for the other end of what is no file. */
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+		    O_NONBLOCK, 0600);
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_nlink == 1 &&
 		    strcmp(file->key, "sinks[].path") == 0)
 			(void)!fchown(fd, l->child->uid, l->child->uid);
 		if (fd >= 0)
@@ -293,7 +296,7 @@ check(const struct supervisor *sup)
 
 /* Whose real uid is one of ours; 0: nobody's. */
 static long
-survivor(const struct supervisor *sup)
+survivor(uid_t base)
 {
 	DIR *processes = opendir("/proc");
 	const struct dirent *entry;
@@ -314,7 +317,7 @@ survivor(const struct supervisor *sup)
 		    sscanf(line, "Uid: %u", &uid) != 1)
 			;
 		fclose(status);
-		if (uid >= base_of(sup) && uid - base_of(sup) < UIDS)
+		if (uid >= base && uid - base < UIDS)
 			found = pid;
 	}
 	if (processes != NULL)
@@ -325,12 +328,12 @@ survivor(const struct supervisor *sup)
 /* Root walks through folders of theirs: one that lived on, taken over, could
  * put a link in its way. */
 static int
-check_alone(const struct supervisor *sup)
+check_alone(uid_t base)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
 	long pid;
 
-	for (unsigned i = 0; (pid = survivor(sup)) != 0 && i < GONE_TRIES; i++)
+	for (unsigned i = 0; (pid = survivor(base)) != 0 && i < GONE_TRIES; i++)
 		(void)nanosleep(&pause, NULL);
 	if (pid == 0)
 		return EXIT_YES;
@@ -340,15 +343,22 @@ check_alone(const struct supervisor *sup)
 	return EXIT_CONFLICT;
 }
 
-/* After a fleet that had uids: all is root's again. */
+/* After a fleet that had uids: all is root's again. Whose they were snapshots'
+ * group says. */
 static int
 take_back(struct supervisor *sup)
 {
+	char path[PATH_MAX];
 	struct stat st;
+	int status;
 
 	if (geteuid() != 0 || stat(sup->state_dir, &st) != 0 ||
 	    (st.st_mode & 07777) != AG_STATE_SHARED_MODE)
 		return EXIT_YES;
+	snprintf(path, sizeof(path), "%s/snapshots", sup->state_dir);
+	if (lstat(path, &st) == 0 && st.st_gid >= BASE_MIN &&
+	    (status = check_alone(st.st_gid)) != EXIT_YES)
+		return status;
 	if (give_all(sup->state_dir, 0, 0, false) != EXIT_YES)
 		return EXIT_FAULT;
 	return chmod(sup->state_dir, 0700) == 0 ? EXIT_YES : EXIT_FAULT;
@@ -362,7 +372,7 @@ ag_uids_take(struct supervisor *sup)
 	if (base_of(sup) == 0)
 		return take_back(sup);
 	if ((status = check(sup)) != EXIT_YES ||
-	    (status = check_alone(sup)) != EXIT_YES)
+	    (status = check_alone(base_of(sup))) != EXIT_YES)
 		return status;
 	for (unsigned i = 0; i < sup->count; i++)
 		sup->children[i].uid = uid_of(sup, &sup->children[i]);

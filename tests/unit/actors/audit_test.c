@@ -833,6 +833,7 @@ traced(struct fixture *f, Ag__Trace *trace)
 	audit_log_grant(&f->log, &g, "default");
 	audit_log_outcome(&o);
 	ag_kit_grant(f->log.kit, &g, &grant);
+	ag_kit_advance(f->log.kit, 1);
 	o.has_grant = o.has_grant_mac = true;
 	o.grant = grant.grant;
 	o.grant_mac = grant.grant_mac;
@@ -859,6 +860,7 @@ a_trace_is_in_its_event(void **state)
 		mark[i].begin_us = now + 10;
 		mark[i].end_us = now + 30;
 	}
+	mark[1].end_us = now + 5000;  /* after the event was recorded */
 	mark[1].slot = ag_slot_named(ctx, "software");
 	mark[1].has_under = true;
 	mark[1].under = mark[0].slot;
@@ -880,6 +882,7 @@ a_trace_is_in_its_event(void **state)
 	assert_int_equal(e->spans[1]->duration_us, 20);
 	assert_string_equal(e->spans[2]->name, "software");
 	assert_int_equal(e->spans[2]->under, 2);
+	assert_int_equal(e->spans[2]->duration_us, 990); /* it ends with the whole */
 	assert_string_equal(e->spans[3]->name, "audit");
 	ag_event_shown(e, &shown);
 	assert_int_equal(shown.n_spans, 0);
