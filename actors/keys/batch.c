@@ -190,6 +190,27 @@ count_all(struct use *u, const struct batch *b)
 	return AG_OK;
 }
 
+/* What was done in earlier turns is given out in this one: the key's standing
+ * now is what counts. */
+static ag_err
+check_kept(struct use *u, const struct batch *b)
+{
+	struct why why = { 0 };
+	uint32_t checked = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		uint32_t version = b->marks[i].version;
+		ag_err err;
+
+		if (version == 0 || version == checked)
+			continue;
+		if ((err = use_state(u, b->row->op, version, &why)) != AG_OK)
+			return keys_refuse(u->ctx, err, &why);
+		checked = version;
+	}
+	return AG_OK;
+}
+
 static bool
 too_late(struct ag_ctx *ctx)
 {
@@ -230,7 +251,8 @@ batch_answer(struct use *u, struct batch *b)
 	Ag__BatchReply reply = AG__BATCH_REPLY__INIT;
 	ag_err err;
 
-	if (b->part != NULL && (err = part_fetch(u, b)) != AG_OK)
+	if (b->part != NULL && ((err = part_fetch(u, b)) != AG_OK ||
+	    (err = check_kept(u, b)) != AG_OK))
 		return err;
 	if ((err = count_all(u, b)) != AG_OK)
 		return err;

@@ -5,6 +5,8 @@
  */
 #include "keys_fixture.h"
 
+#include <use.h>
+
 enum { N = 10 };
 
 static uint64_t passed_us, look_us; /* a look at the clock takes so long */
@@ -143,6 +145,63 @@ test_the_key_ends_in_between(void **state)
 	fixture_free(&f);
 }
 
+/* On to where the journal is asked for a block, which is not answered yet. */
+static const struct ag_kit_sent *
+until_it_waits(struct fixture *f)
+{
+	const struct ag_kit_sent *sent = NULL;
+
+	for (int i = 0; i < 2 * N && sent == NULL; i++) {
+		ag_kit_advance(f->keys, 1);
+		do
+			sent = ag_kit_next(f->keys);
+		while (sent != NULL && sent->type != AG_MSG_JOURNAL_APPEND_ASK);
+	}
+	assert_non_null(sent);
+	return sent;
+}
+
+/* All is done but the counting: then the key ends, and nothing leaves. */
+static void
+test_the_key_ends_while_it_is_counted(void **state)
+{
+	struct ag_kit_sent block;
+	struct fixture f;
+	struct signs s;
+	struct hot *hot;
+	Ag__Envelope env;
+	const char *id;
+	unsigned outcomes;
+
+	look_us = 0;
+	fixture_new(&f, NULL);
+	id = new_key(&f, SPEC(ED25519), true);
+	signs_of(&f, &s);
+	f.items = 0;
+	assert_int_equal(operate(&f, AG_MSG_KEY_SIGN, id, &s.items[0]), AG_OK);
+	hot = cache_key(&((struct keys *)ag_kit_state(f.keys))->cache,
+	    ag_kit_ctx(f.keys), id);
+	hot->stored->counts[0]->reserved = 1; /* the block is used up */
+	f.items = N;
+	look_us = 4000;
+	begin(&f, id, &s);
+	block = *until_it_waits(&f);
+	env = *block.env;
+	block.env = &env;
+	assert_int_equal(part_done(shard(&f)->parts), N);
+	f.items = 0;
+	assert_int_equal(operate_reason(&f, AG_MSG_KEY_FREEZE, id), AG_OK);
+	outcomes = f.outcomes;
+	ag_kit_answer_error(f.keys, &block, AG_CONFLICT, NULL);
+	fixture_settle(&f);
+	assert_int_equal(f.outcomes, outcomes + 1);
+	assert_int_equal(f.err, AG_INVALID_KEY_STATE);
+	assert_null(shard(&f)->parts);
+	assert_int_equal(read_key(&f, id)->versions[0]->operations, 1);
+	look_us = 0;
+	fixture_free(&f);
+}
+
 /* A shard may end while one is under way. */
 static void
 test_the_shard_ends_in_between(void **state)
@@ -169,6 +228,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slices_are_one_batch),
 		cmocka_unit_test(test_the_key_ends_in_between),
+		cmocka_unit_test(test_the_key_ends_while_it_is_counted),
 		cmocka_unit_test(test_the_shard_ends_in_between),
 	};
 
