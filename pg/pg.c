@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#define PORT_DEFAULT "5432"
 #define URI_SECRET "password" /* the member of a URI that must not be there */
 
 static bool
@@ -44,6 +45,16 @@ nth(const char *list, unsigned i, char out[PG_URL_MAX])
 	return out;
 }
 
+/* Whether one of several is empty: which host would that be? */
+static bool
+has_hole(const char *list)
+{
+	size_t len = list == NULL ? 0 : strlen(list);
+
+	return listed(list) > 1 && (list[0] == ',' || list[len - 1] == ',' ||
+	    strstr(list, ",,") != NULL);
+}
+
 const char *
 pg_server_set(struct pg_server *server, const char *url, const char *ca)
 {
@@ -67,6 +78,8 @@ pg_server_set(struct pg_server *server, const char *url, const char *ca)
 	server->host_count = listed(hostaddr != NULL ? hostaddr : host);
 	if (server->host_count > PG_HOSTS_MAX)
 		why = "more hosts than 8";
+	if (has_hole(host) || has_hole(hostaddr))
+		why = "one of several hosts is empty";
 	server->local = true;
 	for (unsigned i = 0; i < server->host_count; i++)
 		server->local = server->local && is_local(nth(hostaddr, i, one)) &&
@@ -93,7 +106,7 @@ pg_mono_ms(void)
 enum { SETTINGS_MAX = 320, PARAMS_MAX = 20, PASSWORD_MAX = 4096 };
 
 static const char *const places[] = { "host", "hostaddr", "port" };
-enum { PLACES = sizeof(places) / sizeof(places[0]) };
+enum { PORT = 2, PLACES = sizeof(places) / sizeof(places[0]) };
 
 struct place {
 	char text[PLACES][PG_URL_MAX];
@@ -120,6 +133,9 @@ find_place(const struct pg_server *server, unsigned i, struct place *p)
 			if (o->val != NULL && strcmp(o->keyword, places[n]) == 0)
 				p->value[n] = nth(o->val, i, p->text[n]);
 	PQconninfoFree(options);
+	/* libpq skips a value that is empty, and keeps the URL's list. */
+	if (p->value[PORT] != NULL && p->value[PORT][0] == '\0')
+		p->value[PORT] = PORT_DEFAULT;
 	return AG_OK;
 }
 

@@ -52,6 +52,43 @@ urls_that_are_refused(void **state)
 	assert_null(pg_server_set(&server, "postgresql://h,h,h,h,h,h,h,h/db", NULL));
 	assert_non_null(pg_server_set(&server, "postgresql://h,h,h,h,h,h,h,h,h/db",
 	    NULL));
+	assert_non_null(pg_server_set(&server, "postgresql://h,,h/db", NULL));
+	assert_non_null(pg_server_set(&server, "postgresql://h,/db", NULL));
+	assert_non_null(pg_server_set(&server, "postgresql://,h/db", NULL));
+	assert_non_null(pg_server_set(&server,
+	    "postgresql://h,h/db?hostaddr=127.0.0.1,", NULL));
+}
+
+/* Where none is said a port is PostgreSQL's own, for each host. */
+static void
+hosts_without_ports(void **state)
+{
+	static const struct {
+		const char *url, *host, *port; /* of the call'th */
+		unsigned call;
+	} rows[] = {
+		{ "postgresql://a@127.0.0.1,127.0.0.2/db", "127.0.0.1", "5432", 1 },
+		{ "postgresql://a@127.0.0.1,127.0.0.2/db", "127.0.0.2", "5432", 2 },
+		{ "postgresql://a@127.0.0.1,127.0.0.2:1/db", "127.0.0.1", "5432", 1 },
+		{ "postgresql://a@127.0.0.1,127.0.0.2:1/db", "127.0.0.2", "1", 2 },
+		{ "postgresql://a@127.0.0.1:1,127.0.0.2/db", "127.0.0.2", "5432", 2 },
+		{ "postgresql://a@127.0.0.1,127.0.0.2/db?port=1", "127.0.0.2", "1", 2 },
+	};
+	struct pg_server server = { .timeout_ms = 50 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pg_link link = { .calls = rows[i].call - 1 };
+
+		assert_null(pg_server_set(&server, rows[i].url, NULL));
+		/* Nobody has to be there. */
+		if (pg_begin(&link, &server) != AG_OK)
+			assert_non_null(link.conn);
+		assert_null(strstr(PQerrorMessage(link.conn), "could not match"));
+		assert_string_equal(PQhost(link.conn), rows[i].host);
+		assert_string_equal(PQport(link.conn), rows[i].port);
+		pg_close(&link);
+	}
 }
 
 static int
@@ -107,6 +144,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hosts_of_a_url),
 		cmocka_unit_test(urls_that_are_refused),
+		cmocka_unit_test(hosts_without_ports),
 		cmocka_unit_test(each_call_asks_the_next_host),
 	};
 
