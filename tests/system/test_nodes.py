@@ -14,7 +14,7 @@ from test_journal_postgres import PASSWORD, sign
 
 ALL = "permit (principal, action, resource);\n"
 NO_SIGNING = ALL + 'forbid (principal, action == Aegis::Action::"key.sign", resource);\n'
-PROBE_S = 10     # a probe that nobody answers in that time has failed; a busy machine answers in less
+PROBE_S = 10 if "CHAOS_ROUNDS" in os.environ else 30  # who is not answered in it has failed; where nothing else runs
 AVAILABLE = 0.999
 
 
@@ -132,7 +132,7 @@ def test_nodes_are_restarted_one_after_the_other(nodes, postgres):
         more(200)
         postgres.start()
         wait_for(lambda: nodes[0].admin().post("/v1/keys", {"key_spec": "AES_256"}).status == 201, 60, what="changes again")
-        wait_for(lambda: prober.answered >= 1000, 60, what="as many as are needed to tell")
+        wait_for(lambda: prober.answered >= 1000, 300, what="as many as are needed to tell")
     finally:
         prober.stop = True
         prober.join()
