@@ -128,6 +128,20 @@ lock_release_all(struct ag_ctx *ctx, struct ag_trip *trip)
 	}
 }
 
+void
+ag_leave(struct ag_ctx *ctx, const char *stream)
+{
+	struct lock *lock = *lock_at(ctx, stream);
+
+	for (int i = 0; lock != NULL && i < LOCKS_PER_TRIP; i++) {
+		if (ctx->trip->locks[i] != lock)
+			continue;
+		ctx->trip->locks[i] = NULL;
+		lock_open(ctx, lock);
+		return;
+	}
+}
+
 /* What ag_set_grant left is in the turn's arena: kept for the refusal. */
 static ag_err
 keep_grant(struct ag_trip *trip)

@@ -2,8 +2,8 @@
 /*
  * One use of a key from its arrival to its answer: the state machine first,
  * then, if the version is not in memory, the root of trust. Who finds a key
- * cold takes its stream exclusively, so that the others wait for that one
- * load and find it warm.
+ * cold takes its stream exclusively for the load, so that the others wait for
+ * that and find it warm.
  */
 #include "use.h"
 
@@ -232,6 +232,18 @@ load(struct use *u, uint32_t version, unsigned loads)
 
 /* ------------------------------------------------------------------ one use */
 
+/* All that had to be loaded is here: nobody waits for the rest of it. */
+static ag_err
+let_others(struct use *u)
+{
+	const char *stream = keys_stream(u->ctx, u->hot->id);
+
+	if (stream == NULL)
+		return AG_NO_MEMORY;
+	ag_leave(u->ctx, stream);
+	return AG_OK;
+}
+
 static ag_err
 use_one(struct use *u, const struct use_row *row, const void *ask, unsigned loads)
 {
@@ -264,7 +276,8 @@ use_one(struct use *u, const struct use_row *row, const void *ask, unsigned load
 		return keys_refuse(u->ctx, err, &why);
 	taking.version = u->used;
 	taking.seals = plan.seals;
-	if ((err = count_ready(u, &taking)) != AG_OK)
+	if ((err = let_others(u)) != AG_OK ||
+	    (err = count_ready(u, &taking)) != AG_OK)
 		return err;
 	count_take(u, &taking);
 	return ag_reply(u->ctx, row->type, reply);
@@ -283,7 +296,8 @@ use_batch(struct use *u, const Ag__BatchAsk *ask, unsigned loads)
 	for (size_t i = 0; i < batch.version_count; i++)
 		if (use_private(u, batch.versions[i]) == NULL)
 			return load(u, batch.versions[i], loads);
-	return batch_run(u, &batch);
+	err = let_others(u);
+	return err == AG_OK ? batch_run(u, &batch) : err;
 }
 
 static ag_err
@@ -300,18 +314,6 @@ use_again(struct keys *k, struct ag_ctx *ctx, const void *msg, unsigned loads)
 		    "This build does not know the key's key_spec.");
 	u.usage = keys_usage_bits(u.hot->stored->key);
 	return row != NULL ? use_one(&u, row, msg, loads) : use_batch(&u, msg, loads);
-}
-
-ag_err
-use_resumed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
-    void *memo)
-{
-	size_t len;
-	const uint8_t *body = ag_body(ctx, &len);
-	const void *ask = ag_unpack(ctx, ag_operation_find(ag_type(ctx))->ask, body,
-	    len);
-
-	return ask == NULL ? AG_NO_MEMORY : use_again(state, ctx, ask, 0);
 }
 
 /* A guess, cheap: is the newest version's private half missing here? */
@@ -340,4 +342,16 @@ on_key_use(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = ag_enter(ctx, stream, cold)) != AG_OK)
 		return err;
 	return use_again(state, ctx, msg, 0);
+}
+
+ag_err
+use_resumed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
+    void *memo)
+{
+	size_t len;
+	const uint8_t *body = ag_body(ctx, &len);
+	const void *ask = ag_unpack(ctx, ag_operation_find(ag_type(ctx))->ask, body,
+	    len);
+
+	return ask == NULL ? AG_NO_MEMORY : on_key_use(state, ctx, ask);
 }

@@ -280,6 +280,9 @@ ag_err ag_work(struct ag_ctx *ctx, ag_err (*work)(void *job), void *job,
  * exclusive: others wait until this trip has ended.
  */
 ag_err ag_enter(struct ag_ctx *ctx, const char *stream, bool exclusive) AG_MUST;
+/* Before its end: who waits for the trip's stream goes on after this turn.
+ * Nothing happens if the trip does not hold it. */
+void ag_leave(struct ag_ctx *ctx, const char *stream);
 
 struct ag_fact {
 	const char *stream;

@@ -117,7 +117,7 @@ test_slices_are_one_batch(void **state)
 
 /* What is wrong with the key refuses the whole, whenever it begins to be wrong. */
 static void
-test_the_key_ends_in_between(void **state)
+ends_in_between(bool cold)
 {
 	struct fixture f;
 	struct signs s;
@@ -129,10 +129,14 @@ test_the_key_ends_in_between(void **state)
 	id = new_key(&f, SPEC(ED25519), true);
 	signs_of(&f, &s);
 	f.items = 0;
-	assert_int_equal(operate(&f, AG_MSG_KEY_SIGN, id, &s.items[0]), AG_OK);
+	if (!cold)
+		assert_int_equal(operate(&f, AG_MSG_KEY_SIGN, id, &s.items[0]),
+		    AG_OK);
 	f.items = N;
 	look_us = 4000;
 	begin(&f, id, &s);
+	assert_int_equal(f.loads, 1);
+	assert_non_null(shard(&f)->parts);
 	f.items = 0;
 	assert_int_equal(operate_reason(&f, AG_MSG_KEY_FREEZE, id), AG_OK);
 	outcomes = f.outcomes;
@@ -140,9 +144,22 @@ test_the_key_ends_in_between(void **state)
 		fixture_advance(&f, 1);
 	assert_int_equal(f.err, AG_INVALID_KEY_STATE);
 	assert_null(shard(&f)->parts);
-	assert_int_equal(read_key(&f, id)->versions[0]->operations, 1);
+	assert_int_equal(read_key(&f, id)->versions[0]->operations, cold ? 0 : 1);
 	look_us = 0;
 	fixture_free(&f);
+}
+
+static void
+test_the_key_ends_in_between(void **state)
+{
+	ends_in_between(false);
+}
+
+/* Who loads a key keeps it from others for the load, not for the batch. */
+static void
+test_a_cold_key_ends_in_between(void **state)
+{
+	ends_in_between(true);
 }
 
 /* On to where the journal is asked for a block, which is not answered yet. */
@@ -153,12 +170,49 @@ until_it_waits(struct fixture *f)
 
 	for (int i = 0; i < 2 * N && sent == NULL; i++) {
 		ag_kit_advance(f->keys, 1);
-		do
-			sent = ag_kit_next(f->keys);
-		while (sent != NULL && sent->type != AG_MSG_JOURNAL_APPEND_ASK);
+		while ((sent = ag_kit_next(f->keys)) != NULL &&
+		    sent->type != AG_MSG_JOURNAL_APPEND_ASK)
+			if (sent->to_role == AG_ROLE_ROT)
+				fixture_ask_rot(f, sent);
 	}
 	assert_non_null(sent);
 	return sent;
+}
+
+/* Nor for the counting, of one use as of many. */
+static void
+test_others_do_not_wait_for_the_journal(void **state)
+{
+	struct ag_kit_sent block;
+	struct fixture f;
+	struct signs s;
+	Ag__Envelope env;
+	const char *id;
+
+	look_us = 0;
+	fixture_new(&f, NULL);
+	for (int many = 0; many < 2; many++) {
+		id = new_key(&f, SPEC(ED25519), true);
+		signs_of(&f, &s);
+		fixture_drop_reply(&f);
+		if (!many) {
+			f.items = 0;
+			f.scope_op = NULL;
+		}
+		fixture_send(&f, many ? AG_MSG_KEY_BATCH : AG_MSG_KEY_SIGN, id,
+		    many ? (const void *)&s.ask : &s.items[0]);
+		block = *until_it_waits(&f);
+		env = *block.env;
+		block.env = &env;
+		f.items = 0;
+		assert_int_equal(read_key(&f, id)->versions[0]->operations, 0);
+		ag_kit_answer_error(f.keys, &block, AG_CONFLICT, NULL);
+		fixture_settle(&f);
+		assert_int_equal(f.err, AG_OK);
+		assert_int_equal(read_key(&f, id)->versions[0]->operations,
+		    many ? N - 1 : 1);
+	}
+	fixture_free(&f);
 }
 
 /* All is done but the counting: then the key ends, and nothing leaves. */
@@ -228,6 +282,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slices_are_one_batch),
 		cmocka_unit_test(test_the_key_ends_in_between),
+		cmocka_unit_test(test_a_cold_key_ends_in_between),
+		cmocka_unit_test(test_others_do_not_wait_for_the_journal),
 		cmocka_unit_test(test_the_key_ends_while_it_is_counted),
 		cmocka_unit_test(test_the_shard_ends_in_between),
 	};
