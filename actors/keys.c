@@ -181,6 +181,13 @@ on_gauges(void *state, struct ag_ctx *ctx)
 	ag_metric_set(ctx, METRIC_PARSED, k->cache.parsed_count);
 }
 
+static void
+on_second(void *state, struct ag_ctx *ctx)
+{
+	(void)parts_drop_stale(state, ctx);
+	on_gauges(state, ctx);
+}
+
 static ag_err
 keys_init(void *state, struct ag_ctx *ctx)
 {
@@ -207,7 +214,7 @@ keys_ready(void *state, struct ag_ctx *ctx)
 		err = ag_every(ctx, DUE_EVERY_MS, keys_due);
 	if (err == AG_OK)
 		err = ag_every(ctx, DUE_EVERY_MS, keys_rotate_due);
-	return err == AG_OK ? ag_every(ctx, GAUGES_EVERY_MS, on_gauges) : err;
+	return err == AG_OK ? ag_every(ctx, EVERY_SECOND_MS, on_second) : err;
 }
 
 static void

@@ -13,7 +13,7 @@ enum {
 	ROT_TIMEOUT_MS = 5000,
 	ROT_MAKE_TIMEOUT_MS = 9000, /* of AG_OP_SLOW: a large RSA key */
 	DUE_EVERY_MS = 250,
-	GAUGES_EVERY_MS = 1000,
+	EVERY_SECOND_MS = 1000,
 	DUE_AT_ONCE = 64,        /* destructions, or rotations, begun per tick */
 	DUE_KEY_BYTES = 8 + AG_ID_SIZE,
 	LABELS_MAX = 32,
@@ -35,6 +35,9 @@ struct keys {
 	bool live;        /* the journal is followed: counters are our own */
 	struct part *parts; /* batches under way (part.c) */
 };
+/* Of requests that ended elsewhere, in the queue of a count for instance.
+ * Returns how many are left. */
+size_t parts_drop_stale(struct keys *k, struct ag_ctx *ctx);
 void parts_fini(struct keys *k);
 
 /* The key that the trip's grant names, if it is the tenant's; else refuses. */

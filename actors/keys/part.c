@@ -80,12 +80,11 @@ parts_fini(struct keys *k)
 	}
 }
 
-/* Of requests that ended elsewhere, in the queue of a count for instance. */
-static size_t
-drop_stale(struct use *u)
+size_t
+parts_drop_stale(struct keys *k, struct ag_ctx *ctx)
 {
-	uint64_t now = ag_mono_ms(u->ctx);
-	struct part **at = &u->k->parts;
+	uint64_t now = ag_mono_ms(ctx);
+	struct part **at = &k->parts;
 	size_t left = 0;
 
 	while (*at != NULL) {
@@ -109,7 +108,7 @@ part_new(struct use *u, struct batch *b)
 	const Ag__Envelope *env = ag_env(u->ctx);
 	struct part *part;
 
-	if (drop_stale(u) >= PARTS_MAX)
+	if (parts_drop_stale(u->k, u->ctx) >= PARTS_MAX)
 		return AG_FULL;
 	if ((part = calloc(1, sizeof(*part))) == NULL)
 		return AG_NO_MEMORY;

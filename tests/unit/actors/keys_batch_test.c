@@ -256,6 +256,30 @@ test_the_key_ends_while_it_is_counted(void **state)
 	fixture_free(&f);
 }
 
+/* What nobody comes back for is not kept until the next long batch. */
+static void
+test_what_is_left_is_wiped_in_time(void **state)
+{
+	struct fixture f;
+	struct signs s;
+	const char *id;
+
+	look_us = 0;
+	fixture_new(&f, NULL);
+	id = new_key(&f, SPEC(ED25519), true);
+	signs_of(&f, &s);
+	look_us = 4000;
+	begin(&f, id, &s);
+	(void)until_it_waits(&f);
+	look_us = 0;
+	assert_non_null(shard(&f)->parts);
+	/* The journal says nothing, and the deadline passes. */
+	for (int i = 0; i < 20 && shard(&f)->parts != NULL; i++)
+		fixture_advance(&f, 1000);
+	assert_null(shard(&f)->parts);
+	fixture_free(&f);
+}
+
 /* A shard may end while one is under way. */
 static void
 test_the_shard_ends_in_between(void **state)
@@ -285,6 +309,7 @@ main(void)
 		cmocka_unit_test(test_a_cold_key_ends_in_between),
 		cmocka_unit_test(test_others_do_not_wait_for_the_journal),
 		cmocka_unit_test(test_the_key_ends_while_it_is_counted),
+		cmocka_unit_test(test_what_is_left_is_wiped_in_time),
 		cmocka_unit_test(test_the_shard_ends_in_between),
 	};
 
