@@ -10,7 +10,8 @@
 
 enum {
 	TRACE_ASKS_MAX = 8,   /* of one station that are told of */
-	TRACE_MARKS_MAX = 32, /* of one request */
+	/* Of what came; one's own and one's asks' come to it. */
+	TRACE_MARKS_MAX = AG_TRACE_MARKS_MAX - TRACE_ASKS_MAX - 1,
 };
 
 struct trace {

@@ -77,8 +77,9 @@ event_spans(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 
 	if (trace == NULL && o->request != NULL)
 		trace = o->request->trace; /* refused by the plane itself */
-	if (trace == NULL || (g == NULL && o->request == NULL))
-		return AG_OK;
+	if (trace == NULL || trace->n_marks > AG_TRACE_MARKS_MAX ||
+	    (g == NULL && o->request == NULL))
+		return AG_OK; /* with more of them: a station that lies */
 	received_us = g != NULL ? g->received_us : o->request->received_us;
 	e->spans = ag_alloc(ctx, (trace->n_marks + 1) * sizeof(*e->spans));
 	if (e->spans == NULL)

@@ -46,6 +46,7 @@ enum {
 	AG_SLOTS_MAX = 256,       /* rows of a fleet, guests included */
 	AG_DEADLINE_MS = 2000,    /* of a request, unless configured */
 	AG_SLOW_FACTOR = 5,       /* AG_OP_SLOW: so many times that */
+	AG_TRACE_MARKS_MAX = 41,  /* of one traced request */
 };
 
 /* msg: unpacked body, borrowed until the handler returns. */

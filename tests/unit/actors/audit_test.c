@@ -890,6 +890,34 @@ a_trace_is_in_its_event(void **state)
 	ag__event__free_unpacked(e, NULL);
 }
 
+/* Each mark is looked for among all before it. */
+static void
+no_more_marks_than_stations_make(void **state)
+{
+	enum { MANY = AG_TRACE_MARKS_MAX + 1 };
+	struct fixture *f = *state;
+	struct ag_ctx *ctx = ag_kit_ctx(f->log.kit);
+	Ag__OutcomeEvent o = AG__OUTCOME_EVENT__INIT;
+	Ag__Request request = AG__REQUEST__INIT;
+	Ag__Mark mark = AG__MARK__INIT, *marks[MANY];
+	Ag__Trace trace = AG__TRACE__INIT;
+	Ag__Event e = AG__EVENT__INIT;
+
+	request.received_us = mark.begin_us = mark.end_us = ag_mono_us(ctx);
+	mark.slot = ag_slot(ctx, AG_ROLE_IAM, 0);
+	for (size_t i = 0; i < MANY; i++)
+		marks[i] = &mark;
+	trace.marks = marks;
+	request.trace = &trace;
+	o.request = &request; /* the plane refused it itself */
+	trace.n_marks = MANY;
+	assert_int_equal(event_spans(ctx, &o, NULL, &e), AG_OK);
+	assert_int_equal(e.n_spans, 0);
+	trace.n_marks = MANY - 1;
+	assert_int_equal(event_spans(ctx, &o, NULL, &e), AG_OK);
+	assert_int_equal(e.n_spans, MANY); /* the plane's is one */
+}
+
 static void
 without_a_trace_there_is_none(void **state)
 {
@@ -928,6 +956,7 @@ main(void)
 		TEST(a_secret_goes_even_without_the_key),
 		TEST(a_strange_key_is_not_taken),
 		TEST(a_trace_is_in_its_event),
+		TEST(no_more_marks_than_stations_make),
 		TEST(without_a_trace_there_is_none),
 	};
 
