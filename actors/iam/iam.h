@@ -836,6 +836,10 @@ ag_err iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *record) AG_MUST;
 ag_err iam_totp_load(struct iam *iam, struct ag_ctx *ctx) AG_MUST;
 bool iam_totp_enrolled(const struct iam_node *node);
+/* Ends an enrolment that is not confirmed, if there is one: in memory, and in
+ * the snapshot. */
+ag_err iam_totp_drop(struct iam *iam, struct ag_ctx *ctx,
+    struct iam_node *node) AG_MUST;
 /* The code of a factor that is begun; each is good once, and wrong ones are
  * few. Otherwise refuses with AG_STEP_UP_FAILED, AG_RATE_LIMITED or
  * AG_UNAVAILABLE. */
@@ -872,6 +876,9 @@ struct iam_challenge *iam_challenge_enrol(struct iam *iam, struct ag_ctx *ctx,
 /* NULL: none of this node's, or its time is over. */
 struct iam_challenge *iam_challenge_enrolling(struct iam *iam, const char *id,
     const struct iam_node *node, int64_t now);
+/* A factor came or went: what this node was asked before is over. One that was
+ * spent stays: it is good for nothing but an answer that says so. */
+void iam_challenges_end(struct iam *iam, const struct iam_node *node);
 ag_handler iam_on_challenge, iam_on_challenge_read, iam_on_challenge_answer;
 /* An executor of iam that wants a second factor whatever risk says: AG_OK if
  * the request came with one, or its caller has none enrolled. */

@@ -109,6 +109,15 @@ iam_challenge_enrolling(struct iam *iam, const char *id,
 	return c != NULL && c->node == node && c->expires_at > now ? c : NULL;
 }
 
+void
+iam_challenges_end(struct iam *iam, const struct iam_node *node)
+{
+	for (size_t i = 0; i < IAM_CHALLENGES_MAX; i++)
+		if (iam->challenges[i].node == node &&
+		    !iam->challenges[i].spent)
+			iam->challenges[i].id[0] = '\0';
+}
+
 ag_err
 iam_on_challenge(void *state, struct ag_ctx *ctx, const void *msg)
 {

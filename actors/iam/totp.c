@@ -118,7 +118,32 @@ iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
 	    (err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK ||
 	    (err = totp_store(ctx, node, fact)) != AG_OK)
 		node->version = before; /* it comes again, as if never seen */
+	else if (node->totp == NULL || node->totp->confirmed)
+		iam_challenges_end(iam, node);
 	return err;
+}
+
+/* Who began it may have had no factor to show then. */
+ag_err
+iam_totp_drop(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node)
+{
+	Ag__Principal *p;
+	ag_err err;
+
+	if (node->totp == NULL || node->totp->confirmed)
+		return AG_OK;
+	if ((p = iam_principal_view(ctx, node)) == NULL)
+		return AG_NO_MEMORY;
+	p->totp = (char *)"none";
+	/* Memory last: it says whether there is something left to do. */
+	if ((err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK ||
+	    ((err = ag_store_del(ctx, IAM_T_TOTP, node->id,
+	    strlen(node->id))) != AG_OK && err != AG_ITEM_NOT_FOUND) ||
+	    (err = iam_take_principal(iam, p, &node)) != AG_OK)
+		return err;
+	free(node->totp);
+	node->totp = NULL;
+	return AG_OK;
 }
 
 struct loading {

@@ -222,6 +222,18 @@ iam_webauthn_describe(Ag__WebauthnFact *fact, const char *name,
 	fact->attestation = (char *)(uintptr_t)key->attestation;
 }
 
+/* What was begun before this factor came or went would be another that nobody
+ * showed one for. */
+static ag_err
+end_begun(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
+    const Ag__WebauthnFact *fact)
+{
+	if (strcmp(fact->state, "used") == 0)
+		return AG_OK;
+	iam_challenges_end(iam, node);
+	return iam_totp_drop(iam, ctx, node);
+}
+
 ag_err
 iam_webauthn_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
@@ -239,7 +251,8 @@ iam_webauthn_apply(struct iam *iam, struct ag_ctx *ctx,
 	if ((err = take(node, fact)) != AG_OK)
 		return err;
 	node->webauthn->version = r->version;
-	if ((err = keep(ctx, node)) != AG_OK)
+	if ((err = end_begun(iam, ctx, node, fact)) != AG_OK ||
+	    (err = keep(ctx, node)) != AG_OK)
 		node->webauthn->version = before; /* it comes again */
 	return err;
 }

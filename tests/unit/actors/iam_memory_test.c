@@ -192,6 +192,63 @@ totp_check(unsigned i)
 	assert_true(has_row(IAM_T_TOTP, node->id));
 }
 
+static void
+webauthn_before(unsigned i)
+{
+	uint8_t wrapped[IAM_OTP_WRAPPED] = { 7 };
+	Ag__TotpFact fact = AG__TOTP_FACT__INIT;
+
+	principal_before(i);
+	fact.principal_id = id_of("hum", i);
+	fact.state = (char *)"pending";
+	fact.has_wrapped = true;
+	fact.wrapped = (ProtobufCBinaryData){ sizeof(wrapped), wrapped };
+	assert_int_equal(apply(AG_MSG_TOTP_FACT, 2, &fact), AG_OK);
+	assert_true(has_row(IAM_T_TOTP, fact.principal_id));
+}
+
+static ag_err
+webauthn_apply(unsigned i)
+{
+	Ag__WebauthnFact fact = AG__WEBAUTHN_FACT__INIT;
+	uint8_t some[64] = { 9 };
+
+	fact.principal_id = id_of("hum", i);
+	fact.state = (char *)"enrolled";
+	fact.name = (char *)"blue";
+	fact.has_credential_id = fact.has_public_key = fact.has_aaguid =
+	    fact.has_algorithm = true;
+	fact.credential_id = fact.aaguid = (ProtobufCBinaryData){ 16, some };
+	fact.public_key = (ProtobufCBinaryData){ sizeof(some), some };
+	fact.algorithm = -7; /* ES256 */
+	fact.attestation = (char *)"none";
+	return apply(AG_MSG_WEBAUTHN_FACT, 1, &fact);
+}
+
+/* The key is there, and the code that was begun before it is not. */
+static void
+webauthn_check(unsigned i)
+{
+	const struct iam_node *node = iam_node_find(iam, id_of("hum", i));
+	const uint8_t *bytes;
+	Ag__Principal *p;
+	size_t len;
+
+	assert_int_equal(iam_methods(node), AG_METHOD_WEBAUTHN);
+	assert_null(node->totp);
+	assert_int_equal(node->version, 2);
+	assert_true(has_row(IAM_T_WEBAUTHN, node->id));
+	assert_false(has_row(IAM_T_TOTP, node->id));
+	assert_int_equal(ag_store_get(ctx, IAM_T_PRINCIPALS, node->id,
+	    strlen(node->id), &bytes, &len), AG_OK);
+	p = ag__principal__unpack(NULL, len, bytes);
+	assert_string_equal(p->totp, "none");
+	ag__principal__free_unpacked(p, NULL);
+	p = ag__principal__unpack(NULL, node->packed_len, node->packed);
+	assert_string_equal(p->totp, "none");
+	ag__principal__free_unpacked(p, NULL);
+}
+
 static ag_err
 agent_apply(unsigned i)
 {
@@ -447,6 +504,7 @@ static const struct row rows[] = {
 	{ "principal", principal_apply, principal_check, NULL },
 	{ "state", state_apply, state_check, principal_before },
 	{ "totp", totp_apply, totp_check, principal_before },
+	{ "webauthn", webauthn_apply, webauthn_check, webauthn_before },
 	{ "agent", agent_apply, agent_check, principal_before },
 	{ "revoke", revoke_apply, revoke_check, agent_before },
 	{ "token", token_apply, token_check, principal_before },

@@ -3,6 +3,7 @@
 #include "iam_fleet.h"
 
 #include "ceremony.h"
+#include "iam.h"
 #include "webauthn.h"
 
 #include <openssl/core_names.h>
@@ -438,6 +439,148 @@ test_keys_are_few(void **state)
 	free(id);
 }
 
+/* ------------------------------------- what was begun before a factor was there */
+
+static struct ended
+code_begin(const char *token, const char *who)
+{
+	return request(f, AG_MSG_TOTP_BEGIN, ASK(.token = token,
+	    .selector = who), NULL);
+}
+
+/* The code of now of what is begun or confirmed. */
+static const char *
+code_of(const char *who)
+{
+	const struct iam *iam = ag_kit_state(f->kit);
+	struct iam_node *node = node_of(who);
+	struct ag_secret *secret = NULL;
+	static char code[7];
+
+	assert_non_null(node->totp);
+	assert_int_equal(iam_otp_unwrap(iam->totp_key, node->id,
+	    node->totp->wrapped, &secret), AG_OK);
+	assert_true(iam_otp_code(ag_secret_bytes(secret), ag_secret_len(secret),
+	    (uint64_t)ag_kit_now(f->kit) / 30000, code));
+	ag_secret_free(&secret);
+	return code;
+}
+
+static struct ended
+code_confirm(const char *token, const char *who, const char *code)
+{
+	Ag__TotpConfirmAsk ask = AG__TOTP_CONFIRM_ASK__INIT;
+
+	ask.code = (char *)(uintptr_t)code;
+	return request(f, AG_MSG_TOTP_CONFIRM, ASK(.token = token,
+	    .selector = who), &ask);
+}
+
+/* In memory, in what is shown, and in the snapshot. */
+static void
+no_code(const char *who)
+{
+	const struct iam_node *node = node_of(who);
+	struct ag_ctx *ctx = ag_kit_ctx(f->kit);
+	Ag__Principal *p;
+	const uint8_t *bytes;
+	size_t len;
+
+	assert_null(node->totp);
+	assert_int_equal(ag_store_get(ctx, IAM_T_TOTP, node->id,
+	    strlen(node->id), &bytes, &len), AG_ITEM_NOT_FOUND);
+	assert_int_equal(ag_store_get(ctx, IAM_T_PRINCIPALS, node->id,
+	    strlen(node->id), &bytes, &len), AG_OK);
+	p = ag__principal__unpack(NULL, len, bytes);
+	assert_non_null(p);
+	assert_string_equal(p->totp, "none");
+	assert_int_equal(p->revision, node->version);
+	ag__principal__free_unpacked(p, NULL);
+	p = iam_principal_view(ctx, node);
+	assert_string_equal(p->totp, "none");
+}
+
+/* Who had the token before there was a factor keeps no way around it. */
+static void
+test_a_key_ends_codes_that_were_begun(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *token = token_of(f, f->admin, id, NULL), thief[7];
+	struct key k = key_new(1);
+
+	expect(code_begin(token, "eve"), AG_OK, NULL);
+	strcpy(thief, code_of("eve"));
+	enrol(token, "eve", &k, "blue");
+	no_code("eve");
+	expect(code_confirm(token, "eve", thief), AG_ITEM_NOT_FOUND, NULL);
+	expect(code_begin(token, "eve"), AG_STEP_UP_REQUIRED, NULL);
+	assert_int_equal(iam_methods(node_of("eve")), AG_METHOD_WEBAUTHN);
+	/* Begun while there is a key it is confirmed; and stays. */
+	expect(code_begin(f->admin, "eve"), AG_OK, NULL);
+	expect(code_confirm(token, "eve", code_of("eve")), AG_OK, NULL);
+	expect(removal(f->admin, "eve", "blue"), AG_OK, NULL);
+	assert_int_equal(iam_methods(node_of("eve")), AG_METHOD_TOTP);
+	EVP_PKEY_free(k.pkey);
+	free(token);
+	free(id);
+}
+
+static void
+test_a_factor_ends_keys_that_were_begun(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *token = token_of(f, f->admin, id, NULL);
+	struct key k = key_new(1), thief = key_new(2);
+	struct ended first = begin(token, "eve", "red"), second;
+
+	assert_int_equal(first.err, AG_OK);
+	expect(code_begin(token, "eve"), AG_OK, NULL);
+	expect(code_confirm(token, "eve", code_of("eve")), AG_OK, NULL);
+	expect(confirm(token, "eve", &thief, first.reply), AG_STEP_UP_FAILED,
+	    "challenge_expired");
+	ended_free(&first);
+	because(f, AG_MSG_TOTP_REMOVE, f->admin, "eve", AG_OK, NULL);
+	first = begin(token, "eve", "red");
+	second = begin(token, "eve", "blue");
+	expect(confirm(token, "eve", &k, second.reply), AG_OK, NULL);
+	expect(confirm(token, "eve", &thief, first.reply), AG_STEP_UP_FAILED,
+	    "challenge_expired");
+	assert_int_equal(iam_webauthn_count(node_of("eve")), 1);
+	ended_free(&first);
+	ended_free(&second);
+	EVP_PKEY_free(k.pkey);
+	EVP_PKEY_free(thief.pkey);
+	free(token);
+	free(id);
+}
+
+/* What was begun with a stolen key goes with the key. */
+static void
+test_a_removal_ends_what_was_begun(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *token = token_of(f, f->admin, id, NULL), code[7];
+	struct key k = key_new(1), thief = key_new(2);
+	struct ended e;
+
+	enrol(token, "eve", &k, "blue");
+	expect(code_begin(f->admin, "eve"), AG_OK, NULL);
+	strcpy(code, code_of("eve"));
+	e = begin(f->admin, "eve", "red");
+	assert_int_equal(e.err, AG_OK);
+	expect(removal(f->admin, "eve", "blue"), AG_OK, NULL);
+	no_code("eve");
+	expect(code_confirm(token, "eve", code), AG_ITEM_NOT_FOUND, NULL);
+	expect(confirm(token, "eve", &thief, e.reply), AG_STEP_UP_FAILED,
+	    "challenge_expired");
+	ended_free(&e);
+	assert_false(iam_second_factor(node_of("eve")));
+	EVP_PKEY_free(k.pkey);
+	EVP_PKEY_free(thief.pkey);
+	free(token);
+	free(id);
+}
+
 /* What the journal should never tell, and what it tells twice. */
 static void
 test_facts(void **state)
@@ -498,6 +641,12 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_enrol_list_remove, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_keys_are_few, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_key_ends_codes_that_were_begun, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_factor_ends_keys_that_were_begun, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_removal_ends_what_was_begun, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_facts, setup, teardown),
 	};
 
