@@ -125,6 +125,12 @@ refuse(struct ag_ctx *ctx, enum iam_fido_end end)
 	    word->detail);
 }
 
+static uint64_t
+version_of(const struct iam_node *node)
+{
+	return node->webauthn == NULL ? 0 : node->webauthn->version;
+}
+
 static ag_err
 persist(struct ag_ctx *ctx, const struct iam_node *node, Ag__WebauthnFact *fact,
     struct ag_fact *facts, size_t count, const void *reply, ag_then *then,
@@ -134,8 +140,8 @@ persist(struct ag_ctx *ctx, const struct iam_node *node, Ag__WebauthnFact *fact,
 
 	fact->principal_id = (char *)(uintptr_t)node->id;
 	snprintf(stream, sizeof(stream), "webauthn:%s", node->id);
-	facts[0] = (struct ag_fact){ stream, node->webauthn == NULL ? 0 :
-		node->webauthn->version, AG_MSG_WEBAUTHN_FACT, fact };
+	facts[0] = (struct ag_fact){ stream, version_of(node),
+		AG_MSG_WEBAUTHN_FACT, fact };
 	return ag_persist(ctx, facts, count, ag_type(ctx), reply, NULL, then,
 	    memo, memo_size);
 }
@@ -143,12 +149,13 @@ persist(struct ag_ctx *ctx, const struct iam_node *node, Ag__WebauthnFact *fact,
 /* Whose key, and which, once it is journaled. */
 struct done {
 	char node[AG_ID_SIZE], name[AG_NAME_MAX + 1];
+	uint64_t version; /* of the stream, before */
 };
 
 static struct done
 done_of(const struct iam_node *node, const char *name)
 {
-	struct done done = { .node = "" };
+	struct done done = { .version = version_of(node) };
 
 	strcpy(done.node, node->id);
 	snprintf(done.name, sizeof(done.name), "%s", name);
@@ -226,7 +233,9 @@ confirmed(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	    iam_webauthn_named(node, done->name);
 	Ag__WebauthnKey *reply;
 
-	if (status == AG_CONFLICT)
+	/* Of two streams: is it the person's own that has moved on? */
+	if (status == AG_CONFLICT && node != NULL &&
+	    version_of(node) == done->version)
 		return ag_refuse(ctx, AG_ALREADY_EXISTS, "name", NULL,
 		    "This key is enrolled, or was once.");
 	if (status != AG_OK || k == NULL)

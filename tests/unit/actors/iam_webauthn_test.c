@@ -335,21 +335,35 @@ begin(const char *token, const char *who, const char *name)
 	    .selector = who), &ask);
 }
 
+/* What an authenticator makes of the options; ask borrows both. */
+struct made {
+	uint8_t whole[512];
+	char client[512];
+};
+
+static void
+make(struct made *made, struct key *k, const Ag__WebauthnBeginReply *options,
+    Ag__WebauthnConfirmAsk *ask)
+{
+	uint8_t auth[256];
+
+	ask->challenge_id = options->challenge_id;
+	ask->client_data_json_b64.data = (uint8_t *)made->client;
+	ask->client_data_json_b64.len = client_data("webauthn.create",
+	    options->challenge_b64.data, options->origins[0], made->client);
+	ask->attestation_object_b64.data = made->whole;
+	ask->attestation_object_b64.len = object(auth, auth_data(k, IAM_FIDO_UP,
+	    k->count, true, auth), made->whole);
+}
+
 static struct ended
 confirm(const char *token, const char *who, struct key *k,
     const Ag__WebauthnBeginReply *options)
 {
 	Ag__WebauthnConfirmAsk ask = AG__WEBAUTHN_CONFIRM_ASK__INIT;
-	uint8_t auth[256], whole[512];
-	char client[512];
+	struct made made;
 
-	ask.challenge_id = options->challenge_id;
-	ask.client_data_json_b64.data = (uint8_t *)client;
-	ask.client_data_json_b64.len = client_data("webauthn.create",
-	    options->challenge_b64.data, options->origins[0], client);
-	ask.attestation_object_b64.data = whole;
-	ask.attestation_object_b64.len = object(auth, auth_data(k, IAM_FIDO_UP,
-	    k->count, true, auth), whole);
+	make(&made, k, options, &ask);
 	return request(f, AG_MSG_WEBAUTHN_CONFIRM, ASK(.token = token,
 	    .selector = who), &ask);
 }
@@ -415,6 +429,59 @@ test_enrol_list_remove(void **state)
 	EVP_PKEY_free(second.pkey);
 	free(token);
 	free(bot);
+	free(id);
+}
+
+/* A confirmation that waits for the journal, and loses there. */
+static void
+loses(const char *token, struct key *k, bool moved, ag_err err,
+    const char *reason)
+{
+	Ag__WebauthnConfirmAsk ask = AG__WEBAUTHN_CONFIRM_ASK__INIT;
+	Ag__WebauthnFact used = AG__WEBAUTHN_FACT__INIT;
+	const struct iam_node *node = node_of("eve");
+	struct ended e = begin(f->admin, "eve", "red"), end = { 0 };
+	const struct ag_kit_sent *sent;
+	uint8_t uuid[AG_UUID_BYTES];
+	char stream[IAM_STREAM_MAX];
+	struct made made;
+
+	assert_int_equal(e.err, AG_OK);
+	make(&made, k, e.reply, &ask);
+	deliver(f, AG_MSG_WEBAUTHN_CONFIRM, &ASK(.token = token,
+	    .selector = "eve"), &ask, uuid);
+	sent = ag_kit_next(f->kit);
+	assert_int_equal(sent->to_role, AG_ROLE_RISK);
+	from_risk(f, sent);
+	sent = ag_kit_find(f->kit, AG_MSG_JOURNAL_APPEND_ASK);
+	assert_non_null(sent);
+	if (moved) { /* on another node */
+		used.principal_id = (char *)(uintptr_t)node->id;
+		used.name = (char *)"blue";
+		used.state = (char *)"used";
+		snprintf(stream, sizeof(stream), "webauthn:%s", node->id);
+		fact(f, stream, node->webauthn->version + 1,
+		    AG_MSG_WEBAUTHN_FACT, &used);
+	}
+	ag_kit_answer_error(f->kit, sent, AG_CONFLICT, NULL);
+	play(f, AG_MSG_WEBAUTHN_CONFIRM, &end);
+	expect(end, err, reason);
+	ended_free(&e);
+}
+
+static void
+test_whose_conflict_it_is(void **state)
+{
+	char *id = person(f, f->admin, AG__KIND__V__human, "eve", "key-user");
+	char *token = token_of(f, f->admin, id, NULL);
+	struct key k = key_new(1), second = key_new(2);
+
+	enrol(token, "eve", &k, "blue");
+	loses(token, &second, false, AG_ALREADY_EXISTS, "name");
+	loses(token, &second, true, AG_CONFLICT, NULL);
+	EVP_PKEY_free(k.pkey);
+	EVP_PKEY_free(second.pkey);
+	free(token);
 	free(id);
 }
 
@@ -639,6 +706,8 @@ main(void)
 		cmocka_unit_test(test_both_ceremonies),
 		cmocka_unit_test(test_every_end_has_words),
 		cmocka_unit_test_setup_teardown(test_enrol_list_remove, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_whose_conflict_it_is, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_keys_are_few, setup, teardown),
 		cmocka_unit_test_setup_teardown(
