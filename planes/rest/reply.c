@@ -44,7 +44,7 @@ rest_reply(struct conn *conn, const Ag__DeliverEvent *deliver)
 	void *reply;
 
 	if ((conn->op->flags & AG_OP_STREAM) != 0) {
-		stream_open(conn);
+		stream_open(conn, deliver);
 		return;
 	}
 	if (conn->bev == NULL) { /* nobody there to hear it */

@@ -64,7 +64,7 @@ void health_free(struct rest *rest);
 
 /* ---- sse.c */
 extern const struct protocol_stream rest_stream;
-void stream_open(struct conn *conn);
+void stream_open(struct conn *conn, const Ag__DeliverEvent *deliver);
 void stream_item(struct plane *plane, const Ag__StreamItemEvent *item);
 void stream_forget(struct conn *conn);
 

@@ -201,14 +201,19 @@ stream_item(struct plane *plane, const Ag__StreamItemEvent *item)
 }
 
 void
-stream_open(struct conn *conn)
+stream_open(struct conn *conn, const Ag__DeliverEvent *deliver)
 {
+	struct text rate = { 0 };
+
 	if (conn->bev == NULL) {
 		stream_stop(conn);
 		conn_done(conn);
 		return;
 	}
-	stream_begin(conn, "");
+	answer_rate(&rate, deliver);
+	text_char(&rate, '\0');
+	stream_begin(conn, rate.failed ? "" : rate.bytes);
+	text_fini(&rate);
 	stream_write(conn, "retry: 1000\n\n", 13);
 	if (stream_of(conn)->early.len > 0 && !stream_of(conn)->early.failed)
 		stream_write(conn, stream_of(conn)->early.bytes, stream_of(conn)->early.len);

@@ -22,6 +22,7 @@ class Stream:
         self.socket.sendall(("GET %s HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (path, token)).encode())
         self.file = self.socket.makefile("rb")
         assert b" 200 " in self.file.readline()
+        self.headers = [line.split(b":")[0].decode() for line in iter(self.file.readline, b"\r\n")]
 
     def until_end(self):
         """The last event's name and data; the stream is over after it."""
@@ -57,6 +58,7 @@ def test_a_stream_ends_with_its_token_and_no_other(fleet, admin, unique):
     who, token = reader(fleet, unique)
     second = admin.ok("POST", "/v1/principals/%s/tokens" % who.name, {})
     first, other = Stream(fleet, token), Stream(fleet, second["token"])
+    assert {"RateLimit", "RateLimit-Policy"} <= set(first.headers)
     admin.ok("POST", "/v1/tokens/%s/revoke" % second["jti"], {"reason": "test"})
     assert other.until_end() == ("end", {"code": "Unauthenticated"})
     # The other token's stream goes on.
