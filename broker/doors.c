@@ -13,7 +13,7 @@ struct doors {
 		struct ag_pair_in *pair;
 	} at[DOORS_MAX];
 	unsigned count;
-	bool listening;
+	struct ag_switch *sw; /* once listening */
 	struct ag_pair_out *to[AG_SLOTS_MAX]; /* NULL: not by a pair */
 	bool waits; /* something does, for one of them */
 	struct ag_pair_room *room;
@@ -37,9 +37,17 @@ on_ready(void *arg, unsigned n)
 	unsigned malformed = 0;
 	uint8_t none[1] = { 0 };
 
-	if (ag_pair_in_turn(door->pair, doors->room, &malformed, on_frame,
-	    door) != AG_OK)
+	switch (ag_pair_in_turn(door->pair, doors->room, &malformed, on_frame,
+	    door)) {
+	case AG_OK:
+		break;
+	case AG_NOBODY: /* its row says it by the bus from now on */
+		ag_log_plain(AG_ERROR, "DOOR-ENDED", "slot=%u", door->slot);
+		ag_switch_no_more(doors->sw, door->fd);
+		break;
+	default:
 		ag_panic("a door cannot be read: %s", strerror(errno));
+	}
 	while (malformed-- > 0)
 		on_frame(door, none, 0);
 }
@@ -63,10 +71,11 @@ doors_listen(struct doors *doors, struct ag_switch *sw)
 {
 	ag_err err = AG_OK;
 
-	for (unsigned i = 0; !doors->listening && i < doors->count &&
-	    err == AG_OK; i++)
+	if (doors->sw != NULL)
+		return AG_OK;
+	doors->sw = sw;
+	for (unsigned i = 0; i < doors->count && err == AG_OK; i++)
 		err = ag_switch_also(sw, doors->at[i].fd, i, on_ready, doors);
-	doors->listening = true;
 	return err;
 }
 

@@ -743,6 +743,12 @@ ag_switch_also(struct ag_switch *sw, int fd, unsigned n,
 	return watch(sw, fd, WATCH_OTHER, n) ? AG_OK : AG_IO;
 }
 
+void
+ag_switch_no_more(struct ag_switch *sw, int fd)
+{
+	epoll_ctl(sw->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
 uint64_t
 ag_switch_denied(const struct ag_switch *sw)
 {

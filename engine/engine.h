@@ -221,6 +221,7 @@ bool ag_switch_is_live(const struct ag_switch *sw, unsigned slot);
 typedef void ag_switch_on_ready(void *arg, unsigned n);
 ag_err ag_switch_also(struct ag_switch *sw, int fd, unsigned n,
     ag_switch_on_ready *on_ready, void *arg) AG_MUST;
+void ag_switch_no_more(struct ag_switch *sw, int fd); /* of such a one */
 uint64_t ag_switch_denied(const struct ag_switch *sw); /* handshakes refused */
 
 struct ag_topics; /* XPUB, for sinks/topics */
@@ -260,7 +261,8 @@ void ag_pair_out_forget(struct ag_pair_out *out); /* what waits */
 void ag_pair_out_close(struct ag_pair_out **out, unsigned linger_ms);
 ag_err ag_pair_in_open(int fd, struct ag_pair_in **in) AG_MUST; /* takes fd */
 /* Hands out at most AG_TURN_FRAMES_MAX frames, each for as long as the call;
- * *malformed grows by the packets that were none. AG_IO: it cannot be read. */
+ * *malformed grows by the packets that were none. AG_IO: it cannot be read.
+ * AG_NOBODY: who said has ended it, and nothing ever comes again. */
 ag_err ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
     unsigned *malformed, ag_pair_on_frame *on_frame, void *arg) AG_MUST;
 void ag_pair_in_skip(struct ag_pair_in *in); /* what is there already */

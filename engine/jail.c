@@ -154,13 +154,13 @@ deny_signals(scmp_filter_ctx filter)
 }
 
 /* A line of the ring outlives who holds an end of it: nobody may end it for the
- * next, or have the kernel throw away what comes. HTTP shuts its own way out
+ * next, or have the kernel throw away what comes, or leave it no room. HTTP shuts its own way out
  * (SHUT_WR); libraries that call servers shut both. */
 static int
 deny_ending_lines(scmp_filter_ctx filter, enum jail jail)
 {
 	static const int options[] = { SO_ATTACH_FILTER, SO_ATTACH_BPF,
-		SO_LOCK_FILTER };
+		SO_LOCK_FILTER, SO_SNDBUF };
 	int rc = 0;
 
 	if (jail == PURE || jail == WRITER)

@@ -107,7 +107,7 @@ line_send(struct line_to *line, const uint8_t *bytes, size_t len)
 	ag_err err = ag_pair_out_send(line->pair, bytes, len);
 
 	if (ag_pair_out_waits(line->pair) && event_add(line->room, NULL) != 0)
-		return AG_IO;
+		return AG_FULL;
 	return err;
 }
 
@@ -128,12 +128,18 @@ on_said(evutil_socket_t fd, short what, void *arg)
 	struct line_from *line = arg;
 	struct ag_ctx *ctx = line->ctx;
 	unsigned malformed = 0;
+	ag_err err;
 
 	(void)fd;
 	(void)what;
 	run_clock(ctx);
-	if (ag_pair_in_turn(line->pair, ctx->line_room, &malformed, on_frame,
-	        line) != AG_OK) {
+	err = ag_pair_in_turn(line->pair, ctx->line_room, &malformed, on_frame,
+	    line);
+	if (err == AG_NOBODY) {
+		ag_log(ctx, AG_ERROR, "LINE-ENDED", "from=%s",
+		    ag_slot_name(ctx, line->slot));
+		event_del(line->event);
+	} else if (err != AG_OK) {
 		ag_log(ctx, AG_ERROR, "LINE-BROKEN", "from=%s error=%s",
 		    ag_slot_name(ctx, line->slot), strerror(errno));
 		ag_stop(ctx, 1); /* started again, it finds all its lines */

@@ -161,15 +161,21 @@ frame_done(struct ag_ctx *ctx, struct out_frame *frame)
 	ctx->frame_pool = frame;
 }
 
-/* By the line to that row if there is one, else through the broker. */
+/* By the line to that row if there is one, else through the broker. A door that
+ * an earlier process of this row has ended is none: the broker judges the same. */
 static ag_err
 give(struct ag_ctx *ctx, const struct out_frame *frame)
 {
 	uint8_t *bytes;
+	ag_err err;
 
-	if (frame->to < AG_SLOTS_MAX && ctx->lines_to[frame->to] != NULL)
-		return line_send(ctx->lines_to[frame->to], frame->bytes,
+	if (frame->to < AG_SLOTS_MAX && ctx->lines_to[frame->to] != NULL) {
+		err = line_send(ctx->lines_to[frame->to], frame->bytes,
 		    frame->len);
+		if (err != AG_IO || !ag_door_between(
+		    ag_slot_role(ctx, ctx->self), ag_slot_role(ctx, frame->to)))
+			return err;
+	}
 	if ((bytes = malloc(frame->len)) == NULL)
 		return AG_NO_MEMORY;
 	memcpy(bytes, frame->bytes, frame->len);

@@ -275,6 +275,15 @@ take_packet(struct ag_pair_in *in, uint8_t *packet, size_t size,
 	return true;
 }
 
+/* Not so after an empty packet. */
+static bool
+has_ended(const struct ag_pair_in *in)
+{
+	struct pollfd fd = { .fd = in->fd, .events = POLLRDHUP };
+
+	return poll(&fd, 1, 0) == 1 && (fd.revents & POLLRDHUP) != 0;
+}
+
 ag_err
 ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
     unsigned *malformed, ag_pair_on_frame *on_frame, void *arg)
@@ -294,6 +303,8 @@ ag_pair_in_turn(struct ag_pair_in *in, struct ag_pair_room *room,
 	if (count < 0)
 		return errno == EAGAIN || errno == EINTR ? AG_OK : AG_IO;
 	for (int i = 0; i < count; i++) {
+		if (packets[i].msg_len == 0 && has_ended(in))
+			return AG_NOBODY;
 		if ((packets[i].msg_hdr.msg_flags & MSG_TRUNC) != 0 ||
 		    !take_packet(in, room->packets[i], packets[i].msg_len,
 		        on_frame, arg))

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,6 +131,40 @@ what_is_no_packet_is_no_frame(void **state)
 	assert_int_equal(t.frames, 1);
 }
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* What was said before its end is heard; then it wakes nobody any more. */
+static void
+what_has_ended_is_let_be(void **state)
+{
+	int64_t begun;
+	bool extra;
+
+	assert_int_equal(doors_listen(t.doors, t.sw), AG_OK);
+	assert_int_equal(send(t.says[0], "", 0, 0), 0); /* is not its end */
+	say("abc");
+	turn();
+	assert_int_equal(t.frames, 1);
+	assert_int_equal(t.none, 1);
+	say("bcd");
+	assert_int_equal(shutdown(t.says[0], SHUT_WR), 0);
+	turn();
+	assert_int_equal(t.frames, 2);
+	turn(); /* may be where the end is seen */
+	assert_int_equal(t.none, 1);
+	begun = now_ms();
+	assert_int_equal(ag_switch_turn(t.sw, 100, -1, &extra, on_row_frame,
+	    on_peer, &t), AG_OK);
+	assert_true(now_ms() - begun >= 90); /* nothing was ready */
+}
+
 static void
 on_heard(void *arg, uint8_t *bytes, size_t len)
 {
@@ -219,6 +254,8 @@ main(void)
 		    teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_packet_is_no_frame,
 		    setup, teardown),
+		cmocka_unit_test_setup_teardown(what_has_ended_is_let_be, setup,
+		    teardown),
 		cmocka_unit_test_setup_teardown(what_has_no_room_waits, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(what_waits_is_for_the_living,

@@ -102,6 +102,8 @@ lines_stay(bool may_end_its_own_way)
 	    sizeof(on))));
 	HOLDS(denied(setsockopt(pair[0], SOL_SOCKET, SO_ATTACH_FILTER, &on,
 	    sizeof(on))));
+	HOLDS(denied(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &on,
+	    sizeof(on))));
 	HOLDS(setsockopt(pair[0], SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0);
 	HOLDS(denied(shutdown(pair[0], SHUT_RD)));
 	HOLDS(denied(shutdown(pair[0], SHUT_RDWR)));
