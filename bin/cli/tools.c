@@ -75,6 +75,7 @@ rule_word(json_t *rule, char *word)
 {
 	const char *member = "risk";
 	json_t *value = NULL;
+	long long number;
 	char *end;
 
 	if (strcmp(word, "read") == 0 || strcmp(word, "write") == 0 ||
@@ -85,12 +86,9 @@ rule_word(json_t *rule, char *word)
 		value = json_true();
 	} else if (strncmp(word, "timeout_ms=", 11) == 0) {
 		member = "timeout_ms";
-		if (word[11] >= '0' && word[11] <= '9')
-			value = json_integer(strtoll(word + 11, &end, 10));
-		if (value != NULL && *end != '\0') {
-			json_decref(value);
-			value = NULL;
-		}
+		number = strtoll(word + 11, &end, 10);
+		if (word[11] >= '0' && word[11] <= '9' && *end == '\0')
+			value = json_integer(number);
 	} else if (strncmp(word, "redact=", 7) == 0) {
 		member = "redact";
 		value = members_of(word + 7);
