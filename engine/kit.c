@@ -320,6 +320,17 @@ ag_kit_advance(struct ag_kit *kit, int64_t ms)
 	settle(kit); /* what a plane's or sink's own callbacks said */
 }
 
+void
+ag_kit_sleep(struct ag_kit *kit, int64_t ms)
+{
+	struct ag_ctx *ctx = kit->ctx;
+
+	ctx->manual_wall_ms += ms;
+	ctx->manual_mono_us += (uint64_t)ms * 1000;
+	timer_run(ctx);
+	settle(kit);
+}
+
 /* ---------------------------------------------------------------- going in */
 
 void

@@ -24,6 +24,9 @@ const char *ag_kit_state_dir(struct ag_kit *kit);
 
 /* Moves both clocks and runs the timers that came due. */
 void ag_kit_advance(struct ag_kit *kit, int64_t ms);
+/* As if the process had been stopped for that time: each timer runs once, late.
+ * Days cost what a moment does. */
+void ag_kit_sleep(struct ag_kit *kit, int64_t ms);
 int64_t ag_kit_now(struct ag_kit *kit);
 
 /* Delivers one message and runs the turn. env NULL: an empty one. */

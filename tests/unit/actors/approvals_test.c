@@ -584,7 +584,7 @@ test_glass_bounds(void **state)
 	/* Dora has her own cool-down and quota, but the key's is shared. */
 	assert_int_equal(break_glass(kit, dora, key, WHY).err, AG_OK);
 	EXPECT(break_glass(kit, root, key, WHY), AG_RATE_LIMITED, "account");
-	ag_kit_advance(kit, 86400 * 1000 - 140 * 1000 - 1);
+	ag_kit_sleep(kit, 86400 * 1000 - 140 * 1000 - 1);
 	play(kit);
 	EXPECT(break_glass(kit, alice, key, WHY), AG_RATE_LIMITED, "account");
 	ag_kit_advance(kit, 1);
@@ -633,7 +633,7 @@ test_glass_purge(void **state)
 	assert_int_equal(first.err, AG_OK);
 	ag_kit_advance(kit, 61 * 1000);
 	play(kit);
-	ag_kit_advance(kit, 3 * 86400 * 1000);
+	ag_kit_sleep(kit, 3 * 86400 * 1000);
 	play(kit);
 	assert_int_equal(glass_count(kit), 1);
 	second = break_glass(kit, alice, key, WHY);
@@ -720,14 +720,14 @@ test_purge(void **state)
 
 	decide(kit, AG_MSG_APPROVAL_DENY, no.id, alice, "leads");
 	decide(kit, AG_MSG_APPROVAL_APPROVE, yes.id, alice, "leads");
-	ag_kit_advance(kit, 172800 * INT64_C(1000) - 1);
+	ag_kit_sleep(kit, 172800 * INT64_C(1000) - 1);
 	play(kit);
 	assert_int_equal(read_one(kit, no.id), AG_OK);
 	ag_kit_advance(kit, 1001);
 	play(kit);
 	assert_int_equal(read_one(kit, no.id), AG_ITEM_NOT_FOUND);
 	assert_int_equal(read_one(kit, yes.id), AG_OK);
-	ag_kit_advance(kit, 86400 * 1000);
+	ag_kit_sleep(kit, 86400 * 1000);
 	play(kit);
 	assert_int_equal(read_one(kit, yes.id), AG_ITEM_NOT_FOUND);
 	assert_int_equal(read_one(kit, waits.id), AG_OK);
