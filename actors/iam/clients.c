@@ -5,6 +5,7 @@
  * purpose, so it is done by the worker, IAM_HASHES_MAX at a time; who comes
  * beyond is asked to come again.
  */
+#include "attached.h"
 #include "call.h"
 #include "phc.h"
 
@@ -18,7 +19,6 @@ enum {
 	SECRET_MAX = 128,   /* of what a client says that its secret is */
 	BASIC_MAX = 512,    /* characters of base64 */
 	TOKEN_TTL_S = 3600,
-	STREAM_MAX = 96,
 	RETRY_S = 1,
 };
 
@@ -64,8 +64,10 @@ hash(struct iam *iam, struct ag_ctx *ctx, ag_err (*work)(void *job),
 /* ------------------------------------------------------ what the facts say */
 
 static ag_err
-take(struct iam_node *node, const Ag__ClientSecretFact *fact)
+take(struct iam_node *node, const void *msg)
 {
+	const Ag__ClientSecretFact *fact = msg;
+
 	if (fact->phc == NULL) {
 		free(node->client);
 		node->client = NULL;
@@ -80,50 +82,38 @@ take(struct iam_node *node, const Ag__ClientSecretFact *fact)
 	return AG_OK;
 }
 
-static ag_err
-store(struct ag_ctx *ctx, const struct iam_node *node,
-    const Ag__ClientSecretFact *fact)
-{
-	ag_err err;
-
-	if (node->client != NULL)
-		return iam_store_msg(ctx, IAM_T_CLIENTS, node->id, fact);
-	err = ag_store_del(ctx, IAM_T_CLIENTS, node->id, strlen(node->id));
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
-}
-
 static void
-show(Ag__Principal *p, const Ag__ClientSecretFact *fact, uint64_t revision)
+show(Ag__Principal *p, const void *msg)
 {
+	const Ag__ClientSecretFact *fact = msg;
+
 	p->has_client_secret_at = fact->phc != NULL;
 	p->client_secret_at = fact->at;
-	p->revision = revision;
-	p->updated_at = fact->at;
 }
+
+static bool
+is_there(const struct iam_node *node)
+{
+	return node->client != NULL;
+}
+
+static const struct iam_attached client_secret = {
+	.fact = AG_MSG_CLIENT_SECRET_FACT,
+	.table = IAM_T_CLIENTS,
+	.show = show,
+	.take = take,
+	.is_there = is_there,
+};
 
 ag_err
 iam_client_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
 {
 	const Ag__ClientSecretFact *fact = r->fact;
-	struct iam_node *node = iam_node_find(iam, fact->principal_id);
-	Ag__Principal *p;
-	uint64_t before;
-	ag_err err;
+	struct iam_node *node;
 
-	if (node == NULL || node->parent != NULL)
-		return AG_CORRUPT;
-	if ((before = node->version) >= r->version)
-		return AG_OK;
-	if ((p = iam_principal_view(ctx, node)) == NULL)
-		return AG_NO_MEMORY;
-	show(p, fact, r->version);
-	if ((err = take(node, fact)) != AG_OK ||
-	    (err = iam_take_principal(iam, p, &node)) != AG_OK ||
-	    (err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK ||
-	    (err = store(ctx, node, fact)) != AG_OK)
-		node->version = before; /* it comes again, as if never seen */
-	return err;
+	return iam_attached_apply(iam, ctx, &client_secret, fact->principal_id,
+	    fact->at, r, &node);
 }
 
 ag_err
@@ -155,21 +145,13 @@ service_subject(struct iam *iam, struct ag_ctx *ctx, struct iam_caller *caller,
 	return iam_token_reach(iam, ctx, caller, *node, &everything);
 }
 
-static ag_err
-persist(struct ag_ctx *ctx, const struct iam_node *node,
-    Ag__ClientSecretFact *fact, const void *reply, const void *replay)
+static void
+sign_off(struct ag_ctx *ctx, const struct iam_node *node,
+    Ag__ClientSecretFact *fact)
 {
-	char stream[STREAM_MAX];
-	struct ag_fact facts[1];
-
 	fact->principal_id = (char *)(uintptr_t)node->id;
 	fact->at = ag_now_ms(ctx);
 	fact->by = ag_grant(ctx)->actor_id;
-	snprintf(stream, sizeof(stream), "principal:%s", node->id);
-	facts[0] = (struct ag_fact){ stream, node->version,
-		AG_MSG_CLIENT_SECRET_FACT, fact };
-	return ag_persist(ctx, facts, 1, ag_type(ctx), reply, replay, NULL, NULL,
-	    0);
 }
 
 /* The client gets the text; the text is what is hashed. */
@@ -206,7 +188,9 @@ on_made(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 	if (err == AG_OK) {
 		memcpy(reply.client_secret, ag_secret_bytes(job->secret),
 		    ag_secret_len(job->secret));
-		err = persist(ctx, node, &fact, &reply, &replay);
+		sign_off(ctx, node, &fact);
+		err = iam_attached_persist(ctx, &client_secret, node, &fact,
+		    &reply, &replay, NULL);
 	}
 	job_free(iam, job);
 	return err;
@@ -265,12 +249,12 @@ iam_on_client_secret_remove(void *state, struct ag_ctx *ctx, const void *msg)
 	if (node->client == NULL)
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 		    "There is no client secret.");
-	if ((after = iam_principal_view(ctx, node)) == NULL)
-		return AG_NO_MEMORY;
 	fact.reason = ask->reason;
-	fact.at = ag_now_ms(ctx);
-	show(after, &fact, node->version + 1);
-	return persist(ctx, node, &fact, after, NULL);
+	sign_off(ctx, node, &fact);
+	after = iam_attached_view(ctx, &client_secret, node, &fact, fact.at,
+	    node->version + 1);
+	return after == NULL ? AG_NO_MEMORY : iam_attached_persist(ctx,
+	    &client_secret, node, &fact, after, NULL, NULL);
 }
 
 /* ----------------------------------------------------------------- checked */

@@ -6,7 +6,7 @@
  * used is in the snapshot, committed before the request that used one goes on,
  * and where nodes share, in what they share, before that.
  */
-#include "iam.h"
+#include "attached.h"
 #include "shares.h"
 
 #include <aegis/bytes.h>
@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-	STREAM_MAX = 64, RETRY_S = 5,
+	RETRY_S = 5,
 	CLAIM_MS = 1500,          /* how long an answer may take, at most */
 	CODE_AGE_MS = 90 * 1000,  /* since when a good code may have been used */
 	CODE_KEPT_MS = 300 * 1000, /* for how long its use is remembered */
@@ -62,8 +62,9 @@ no_key(struct ag_ctx *ctx)
 /* ------------------------------------------------------ what the facts say */
 
 static ag_err
-take(struct iam_node *node, const Ag__TotpFact *fact)
+take(struct iam_node *node, const void *msg)
 {
+	const Ag__TotpFact *fact = msg;
 	bool confirmed = strcmp(fact->state, "confirmed") == 0;
 
 	if (strcmp(fact->state, "none") == 0) {
@@ -82,43 +83,38 @@ take(struct iam_node *node, const Ag__TotpFact *fact)
 	return AG_OK;
 }
 
-static ag_err
-totp_store(struct ag_ctx *ctx, const struct iam_node *node,
-    const Ag__TotpFact *fact)
+static void
+show(Ag__Principal *p, const void *msg)
 {
-	ag_err err;
+	const Ag__TotpFact *fact = msg;
 
-	if (node->totp != NULL)
-		return iam_store_msg(ctx, IAM_T_TOTP, node->id, fact);
-	err = ag_store_del(ctx, IAM_T_TOTP, node->id, strlen(node->id));
-	return err == AG_ITEM_NOT_FOUND ? AG_OK : err;
+	p->totp = fact->state;
 }
+
+static bool
+is_there(const struct iam_node *node)
+{
+	return node->totp != NULL;
+}
+
+static const struct iam_attached factor = {
+	.fact = AG_MSG_TOTP_FACT,
+	.table = IAM_T_TOTP,
+	.show = show,
+	.take = take,
+	.is_there = is_there,
+};
 
 ag_err
 iam_totp_apply(struct iam *iam, struct ag_ctx *ctx,
     const struct ag_fact_record *r)
 {
 	const Ag__TotpFact *fact = r->fact;
-	struct iam_node *node = iam_node_find(iam, fact->principal_id);
-	Ag__Principal *p;
-	uint64_t before;
-	ag_err err;
+	struct iam_node *node;
+	ag_err err = iam_attached_apply(iam, ctx, &factor, fact->principal_id,
+	    fact->at, r, &node);
 
-	if (node == NULL || node->parent != NULL)
-		return AG_CORRUPT;
-	if ((before = node->version) >= r->version)
-		return AG_OK;
-	if ((p = iam_principal_view(ctx, node)) == NULL)
-		return AG_NO_MEMORY;
-	p->totp = fact->state;
-	p->revision = r->version;
-	p->updated_at = fact->at;
-	if ((err = take(node, fact)) != AG_OK ||
-	    (err = iam_take_principal(iam, p, &node)) != AG_OK ||
-	    (err = iam_store_msg(ctx, IAM_T_PRINCIPALS, p->id, p)) != AG_OK ||
-	    (err = totp_store(ctx, node, fact)) != AG_OK)
-		node->version = before; /* it comes again, as if never seen */
-	else if (node->totp == NULL || node->totp->confirmed)
+	if (node != NULL && (node->totp == NULL || node->totp->confirmed))
 		iam_challenges_end(iam, node);
 	return err;
 }
@@ -388,19 +384,13 @@ illegal(struct ag_ctx *ctx, const char *detail)
 	    detail);
 }
 
-static ag_err
-persist(struct ag_ctx *ctx, const struct iam_node *node, Ag__TotpFact *fact,
-    const void *replay, ag_then *then)
+static void
+sign_off(const struct iam_caller *caller, const struct iam_node *node,
+    Ag__TotpFact *fact)
 {
-	char stream[STREAM_MAX];
-	struct ag_fact facts[1];
-
 	fact->principal_id = (char *)(uintptr_t)node->id;
-	snprintf(stream, sizeof(stream), "principal:%s", node->id);
-	facts[0] = (struct ag_fact){ stream, node->version, AG_MSG_TOTP_FACT,
-		fact };
-	return ag_persist(ctx, facts, 1, ag_type(ctx), NULL, replay, then,
-	    node->id, sizeof(node->id));
+	fact->at = caller->now;
+	fact->by = (char *)(uintptr_t)caller->id;
 }
 
 /* It is read back from what is kept: what is shown is what will be checked. */
@@ -481,9 +471,9 @@ iam_on_totp_begin(void *state, struct ag_ctx *ctx, const void *msg)
 	fact.state = (char *)"pending";
 	fact.has_wrapped = true;
 	fact.wrapped = (ProtobufCBinaryData){ sizeof(wrapped), wrapped };
-	fact.at = caller.now;
-	fact.by = (char *)(uintptr_t)caller.id;
-	return persist(ctx, node, &fact, &replay, begun);
+	sign_off(&caller, node, &fact);
+	return iam_attached_persist(ctx, &factor, node, &fact, NULL, &replay,
+	    begun);
 }
 
 static ag_err
@@ -544,9 +534,9 @@ iam_on_totp_confirm(void *state, struct ag_ctx *ctx, const void *msg)
 	fact.has_wrapped = true;
 	fact.wrapped = (ProtobufCBinaryData){ IAM_OTP_WRAPPED,
 		node->totp->wrapped };
-	fact.at = caller.now;
-	fact.by = (char *)(uintptr_t)caller.id;
-	return persist(ctx, node, &fact, NULL, confirmed);
+	sign_off(&caller, node, &fact);
+	return iam_attached_persist(ctx, &factor, node, &fact, NULL, NULL,
+	    confirmed);
 }
 
 static ag_err
@@ -582,14 +572,11 @@ iam_on_totp_remove(void *state, struct ag_ctx *ctx, const void *msg)
 	if (node->totp == NULL)
 		return ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 		    "There is no second factor.");
-	if ((after = iam_principal_view(ctx, node)) == NULL)
-		return AG_NO_MEMORY;
-	after->totp = (char *)"none";
-	after->updated_at = caller.now;
-	after->revision = node->version + 1;
 	fact.state = (char *)"none";
-	fact.at = caller.now;
-	fact.by = (char *)(uintptr_t)caller.id;
 	fact.reason = ask->reason;
-	return persist(ctx, node, &fact, after, removed);
+	sign_off(&caller, node, &fact);
+	after = iam_attached_view(ctx, &factor, node, &fact, fact.at,
+	    node->version + 1);
+	return after == NULL ? AG_NO_MEMORY : iam_attached_persist(ctx, &factor,
+	    node, &fact, NULL, after, removed);
 }
