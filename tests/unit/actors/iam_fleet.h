@@ -221,7 +221,7 @@ play(struct fleet *f, uint16_t op, struct ended *e)
 
 struct asking {
 	const char *token, *selector, *address, *if_match, *scope_op, *idem,
-	    *step_up, *dev_identity, *prompt;
+	    *step_up, *dev_identity, *prompt, *approval, *break_glass;
 	uint32_t items;
 	Ag__Refusal *refusal;
 	unsigned plane, waited_ms;
@@ -254,6 +254,8 @@ deliver(struct fleet *f, uint16_t op, const struct asking *a, const void *body,
 	rq.step_up = (char *)a->step_up;
 	rq.dev_identity = (char *)a->dev_identity;
 	rq.prompt = (char *)a->prompt;
+	rq.approval = (char *)a->approval;
+	rq.break_glass = (char *)a->break_glass;
 	rq.has_reply_key = true;
 	rq.reply_key.data = (uint8_t *)(uintptr_t)ag_seal_key(ag_kit_ctx(f->kit));
 	rq.reply_key.len = AG_SEAL_KEY_BYTES;
