@@ -12,7 +12,7 @@ declare -A packages=(
 		libssl-dev libsodium-dev libseccomp-dev libcmocka-dev
 		librdkafka-dev libpq-dev libnats-dev libhiredis-dev libfido2-dev"
 	[run]="openssl curl python3 procps tzdata"
-	[test]="protobuf-compiler python3-pytest python3-requests python3-yaml python3-jwt
+	[test]="protobuf-compiler python3-pytest python3-pytest-xdist python3-requests python3-yaml python3-jwt
 		python3-cryptography python3-zmq python3-protobuf
 		git groff mandoc shellcheck zsh fish kcat postgresql nats-server redis-server systemd"
 	[image]="libzmq5 libprotobuf-c1 liblmdb0 libevent-core-2.1-7 libevent-openssl-2.1-7 libhttp-parser2.9

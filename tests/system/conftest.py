@@ -40,7 +40,7 @@ def unb64(text):
     return base64.b64decode(text)
 
 
-def wait_for(condition, timeout_s=10.0, every_s=0.02, what="it"):
+def wait_for(condition, timeout_s=30.0, every_s=0.02, what="it"):
     """The condition's first true value; fails after the deadline."""
     end = time.monotonic() + timeout_s
     while True:

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -268,13 +269,16 @@ def test_each_snapshot_is_rebuilt(fresh_fleet, how):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own that is easily filled."""
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs",
-                                            str(tmp_path)], capture_output=True).returncode != 0:
+def small_disk():
+    """A file system of its own that is easily filled, at a path that leaves room for a socket's."""
+    place = tempfile.mkdtemp(prefix="aegis-disk-")
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", place],
+                                           capture_output=True).returncode != 0:
+        os.rmdir(place)
         pytest.skip("may not mount")
-    yield str(tmp_path)
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+    os.rmdir(place)
 
 
 def fill(path):
