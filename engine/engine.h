@@ -287,6 +287,10 @@ int64_t ag_clock_held(const struct ag_clock *clock, int64_t wall_ms,
 int64_t ag_clock_jump(const struct ag_clock *clock, int64_t wall_ms,
     uint64_t mono_ms);
 
+/* ---- json.c */
+/* The message as one line of JSON (ag_json_message says how); free(*out). */
+ag_err ag_json_text(const ProtobufCMessage *msg, char **out) AG_MUST;
+
 /* ---- wire.c */
 /*
  * The packed message without its top-level fields of these numbers (skips ends

@@ -2,10 +2,11 @@
 /*
  * Audit events for readers: what they see, and as one line of JSON.
  */
+#include "engine.h"
+
 #include <aegis/event.h>
 #include <aegis/id.h>
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,12 +45,7 @@ ag_event_shown(const Ag__Event *event, Ag__Event *out)
 ag_err
 ag_event_json(const Ag__Event *event, char **out)
 {
-	json_t *object = ag_json_message(&event->base);
-
-	*out = object == NULL ? NULL :
-	    json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	json_decref(object);
-	return *out != NULL ? AG_OK : AG_NO_MEMORY;
+	return ag_json_text(&event->base, out);
 }
 
 void

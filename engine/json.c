@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages as JSON, by their descriptors: one printer for everything that
- * leaves the house. jansson writes; nothing here builds text by hand.
+ * leaves the house. It appends text as it goes; what is not as plain as it
+ * looks (escapes, characters beyond ASCII, fractions, a name that comes twice)
+ * jansson writes, in its place.
  */
+#include "engine.h"
+
 #include <aegis/event.h>
 #include <aegis/id.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	TEXT_FIRST_BYTES = 2048, /* most events fit */
+	NUMBER_MAX = 20,         /* characters of an int64_t */
+	PAIRS_MAX = 32,          /* whose names are compared with each other here */
+	FORM = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15),
+};
 
 /* Members from this number on are for the house only. */
 static const struct {
@@ -75,39 +87,95 @@ is_pairs(const ProtobufCFieldDescriptor *f)
 	    f->descriptor == (const void *)&ag__pair__descriptor;
 }
 
-static json_t *
-time_value(int64_t ms)
+/* -------------------------------------------------------------------- text */
+
+struct text {
+	char *bytes;
+	size_t len, cap;
+	bool lost; /* no memory, or there is no JSON for it */
+};
+
+/* Where so many bytes may be put; NULL: lost. */
+static char *
+room(struct text *t, size_t bytes)
 {
-	char text[AG_TIME_TEXT];
+	size_t cap = t->cap;
+	char *grown;
 
-	ag_time_text(ms, text);
-	return json_string(text);
-}
-
-static json_t *
-bytes_value(const ProtobufCBinaryData *bytes)
-{
-	char *text = malloc(ag_base64_size(bytes->len));
-	json_t *value;
-
-	if (text == NULL)
+	if (bytes <= t->cap - t->len)
+		return t->bytes + t->len;
+	while (cap - t->len < bytes)
+		cap *= 2;
+	if ((grown = realloc(t->bytes, cap)) == NULL) {
+		t->lost = true;
 		return NULL;
-	ag_base64(bytes->data, bytes->len, text);
-	value = json_string(text);
-	free(text);
-	return value;
+	}
+	t->bytes = grown;
+	t->cap = cap;
+	return t->bytes + t->len;
 }
 
-static json_t *
-enum_value(const ProtobufCEnumDescriptor *d, int v)
+static void
+put(struct text *t, const char *bytes, size_t len)
 {
-	const char *name = ag_enum_name(d, v);
+	char *at = room(t, len);
 
-	if (name != NULL && strcmp(name, "generate_data_key") == 0)
-		name = "generate-data-key";
-	else if (name != NULL && strcmp(name, "mac_verify") == 0)
-		name = "mac-verify";
-	return name != NULL ? json_string(name) : json_null();
+	if (at == NULL)
+		return;
+	memcpy(at, bytes, len);
+	t->len += len;
+}
+
+#define PUT(t, literal) put(t, literal, sizeof(literal) - 1)
+
+/* By jansson; takes the value. */
+static void
+put_json(struct text *t, json_t *value)
+{
+	size_t left = t->cap - t->len;
+	size_t n = value == NULL ? 0 :
+	    json_dumpb(value, t->bytes + t->len, left, FORM);
+
+	if (n > left && room(t, n) != NULL)
+		n = json_dumpb(value, t->bytes + t->len, n, FORM);
+	json_decref(value);
+	if (n == 0)
+		t->lost = true;
+	if (!t->lost)
+		t->len += n;
+}
+
+/* ------------------------------------------------------------------ values */
+
+static void
+put_number(struct text *t, int64_t v)
+{
+	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	char digits[NUMBER_MAX];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left != 0);
+	if (v < 0)
+		digits[--at] = '-';
+	put(t, digits + at, sizeof(digits) - at);
+}
+
+static void
+put_real(struct text *t, double v)
+{
+	if (v == 0 && !signbit(v))
+		PUT(t, "0.0"); /* most factors of a score */
+	else
+		put_json(t, json_real(v));
+}
+
+static bool
+is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
 static json_t *
@@ -119,42 +187,116 @@ string_value(const char *s)
 	return value != NULL ? value : json_string("\xef\xbf\xbd");
 }
 
+static void
+put_string(struct text *t, const char *s)
+{
+	size_t len = s == NULL ? 0 : strlen(s), n = 0;
+	char *at = room(t, len + 2);
+
+	if (at == NULL)
+		return;
+	at[0] = '"';
+	for (; n < len && is_plain((unsigned char)s[n]); n++)
+		at[n + 1] = s[n];
+	if (s == NULL || n < len) {
+		put_json(t, string_value(s));
+		return;
+	}
+	at[len + 1] = '"';
+	t->len += len + 2;
+}
+
+static void
+put_time(struct text *t, int64_t ms)
+{
+	char text[AG_TIME_TEXT];
+
+	ag_time_text(ms, text);
+	put_string(t, text);
+}
+
+static void
+put_bytes(struct text *t, const ProtobufCBinaryData *bytes)
+{
+	size_t size = ag_base64_size(bytes->len);
+	char *at = room(t, size + 2);
+
+	if (at == NULL)
+		return;
+	at[0] = '"';
+	ag_base64(bytes->data, bytes->len, at + 1);
+	at[size] = '"'; /* the NUL's place */
+	t->len += size + 1;
+}
+
+static void
+put_enum(struct text *t, const ProtobufCEnumDescriptor *d, int v)
+{
+	const char *name = ag_enum_name(d, v);
+
+	if (name != NULL && strcmp(name, "generate_data_key") == 0)
+		name = "generate-data-key";
+	else if (name != NULL && strcmp(name, "mac_verify") == 0)
+		name = "mac-verify";
+	if (name != NULL)
+		put_string(t, name);
+	else
+		PUT(t, "null");
+}
+
+static void put_message(struct text *t, const ProtobufCMessage *msg);
+
 /* One value at p, whatever its label. */
-static json_t *
-value_at(const ProtobufCFieldDescriptor *f, const void *p)
+static void
+put_value(struct text *t, const ProtobufCFieldDescriptor *f, const void *p)
 {
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_SFIXED32:
-		return json_integer(*(const int32_t *)p);
+		put_number(t, *(const int32_t *)p);
+		break;
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
-		return is_time(f) ? time_value(*(const int64_t *)p) :
-		    json_integer(*(const int64_t *)p);
+		if (is_time(f))
+			put_time(t, *(const int64_t *)p);
+		else
+			put_number(t, *(const int64_t *)p);
+		break;
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		return json_integer(*(const uint32_t *)p);
+		put_number(t, *(const uint32_t *)p);
+		break;
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		return json_integer((json_int_t)*(const uint64_t *)p);
+		put_number(t, (int64_t)*(const uint64_t *)p);
+		break;
 	case PROTOBUF_C_TYPE_FLOAT:
-		return json_real(*(const float *)p);
+		put_real(t, *(const float *)p);
+		break;
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return json_real(*(const double *)p);
+		put_real(t, *(const double *)p);
+		break;
 	case PROTOBUF_C_TYPE_BOOL:
-		return json_boolean(*(const protobuf_c_boolean *)p);
+		if (*(const protobuf_c_boolean *)p)
+			PUT(t, "true");
+		else
+			PUT(t, "false");
+		break;
 	case PROTOBUF_C_TYPE_ENUM:
-		return enum_value(f->descriptor, *(const int *)p);
+		put_enum(t, f->descriptor, *(const int *)p);
+		break;
 	case PROTOBUF_C_TYPE_STRING:
-		return string_value(*(char *const *)p);
+		put_string(t, *(char *const *)p);
+		break;
 	case PROTOBUF_C_TYPE_BYTES:
-		return bytes_value(p);
+		put_bytes(t, p);
+		break;
 	case PROTOBUF_C_TYPE_MESSAGE:
-		return ag_json_message(*(ProtobufCMessage *const *)p);
+		put_message(t, *(ProtobufCMessage *const *)p);
+		break;
 	}
-	return NULL;
 }
 
 static size_t
@@ -187,6 +329,27 @@ size_of(const ProtobufCFieldDescriptor *f)
 	return 0;
 }
 
+/* ----------------------------------------------------------------- messages */
+
+/* Names that no object would take together, or as they are, are jansson's. */
+static bool
+are_names_plain(size_t count, Ag__Pair *const *pairs)
+{
+	if (count > PAIRS_MAX)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const char *name = pairs[i]->key;
+
+		for (const char *c = name; *c != '\0'; c++)
+			if (!is_plain((unsigned char)*c))
+				return false;
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(pairs[k]->key, name) == 0)
+				return false;
+	}
+	return true;
+}
+
 static json_t *
 pairs_value(size_t count, Ag__Pair *const *pairs)
 {
@@ -202,18 +365,38 @@ pairs_value(size_t count, Ag__Pair *const *pairs)
 	return object;
 }
 
-static json_t *
-list_value(const ProtobufCFieldDescriptor *f, size_t count, const char *items)
+static void
+put_pairs(struct text *t, size_t count, Ag__Pair *const *pairs)
 {
-	json_t *array = json_array();
+	if (!are_names_plain(count, pairs)) {
+		put_json(t, pairs_value(count, pairs));
+		return;
+	}
+	PUT(t, "{");
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			PUT(t, ",");
+		put_string(t, pairs[i]->key);
+		PUT(t, ":");
+		if (pairs[i]->value != NULL)
+			put_string(t, pairs[i]->value);
+		else
+			PUT(t, "null");
+	}
+	PUT(t, "}");
+}
 
-	for (size_t i = 0; i < count; i++)
-		if (json_array_append_new(array,
-		    value_at(f, items + i * size_of(f))) != 0) {
-			json_decref(array);
-			return NULL;
-		}
-	return array;
+static void
+put_list(struct text *t, const ProtobufCFieldDescriptor *f, size_t count,
+    const char *items)
+{
+	PUT(t, "[");
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			PUT(t, ",");
+		put_value(t, f, items + i * size_of(f));
+	}
+	PUT(t, "]");
 }
 
 static bool
@@ -229,41 +412,94 @@ is_there(const ProtobufCFieldDescriptor *f, const char *base)
 	return *(const protobuf_c_boolean *)(base + f->quantifier_offset);
 }
 
-static json_t *
-field_value(const ProtobufCFieldDescriptor *f, const char *base)
+static void
+put_field(struct text *t, const ProtobufCFieldDescriptor *f, const char *base)
 {
 	const char *p = base + f->offset;
 	size_t count;
 
-	if (f->label != PROTOBUF_C_LABEL_REPEATED)
-		return is_there(f, base) ? value_at(f, p) : json_null();
+	if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+		if (is_there(f, base))
+			put_value(t, f, p);
+		else
+			PUT(t, "null");
+		return;
+	}
 	count = *(const size_t *)(const void *)(base + f->quantifier_offset);
 	if (is_pairs(f))
-		return pairs_value(count, *(Ag__Pair *const *const *)
-		    (const void *)p);
-	return list_value(f, count, *(char *const *)(const void *)p);
+		put_pairs(t, count, *(Ag__Pair *const *const *)(const void *)p);
+	else
+		put_list(t, f, count, *(char *const *)(const void *)p);
+}
+
+/* `,"name":`; our own names are plain. */
+static void
+put_name(struct text *t, const char *name, bool first)
+{
+	size_t len = strlen(name);
+	char *at = room(t, len + 4);
+
+	if (at == NULL)
+		return;
+	if (!first)
+		*at++ = ',';
+	*at++ = '"';
+	at = mempcpy(at, name, len);
+	*at++ = '"';
+	*at++ = ':';
+	t->len = (size_t)(at - t->bytes);
+}
+
+static void
+put_message(struct text *t, const ProtobufCMessage *msg)
+{
+	const ProtobufCMessageDescriptor *d = msg->descriptor;
+	const char *base = (const char *)msg;
+	uint32_t limit = hidden_from(d);
+	bool first = true;
+
+	PUT(t, "{");
+	for (unsigned i = 0; i < d->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &d->fields[i];
+
+		if (f->id >= limit || (f->label != PROTOBUF_C_LABEL_REPEATED &&
+		    !is_there(f, base) && is_omitted(d, f->name)))
+			continue;
+		put_name(t, f->name, first);
+		put_field(t, f, base);
+		first = false;
+	}
+	PUT(t, "}");
+}
+
+ag_err
+ag_json_text(const ProtobufCMessage *msg, char **out)
+{
+	struct text t = { .bytes = malloc(TEXT_FIRST_BYTES),
+		.cap = TEXT_FIRST_BYTES };
+
+	*out = NULL;
+	if (t.bytes == NULL)
+		return AG_NO_MEMORY;
+	put_message(&t, msg);
+	put(&t, "", 1);
+	if (t.lost) {
+		free(t.bytes);
+		return AG_NO_MEMORY;
+	}
+	*out = t.bytes;
+	return AG_OK;
 }
 
 json_t *
 ag_json_message(const ProtobufCMessage *msg)
 {
-	const ProtobufCMessageDescriptor *d = msg->descriptor;
-	uint32_t limit = hidden_from(d);
-	json_t *object = json_object();
+	char *text;
+	json_t *value;
 
-	for (unsigned i = 0; i < d->n_fields; i++) {
-		const ProtobufCFieldDescriptor *f = &d->fields[i];
-		const char *base = (const char *)msg;
-
-		if (f->id >= limit || (f->label != PROTOBUF_C_LABEL_REPEATED &&
-		    !is_there(f, base) && is_omitted(d, f->name)))
-			continue;
-		/* Our own names are UTF-8. */
-		if (json_object_set_new_nocheck(object, f->name,
-		    field_value(f, base)) != 0) {
-			json_decref(object);
-			return NULL;
-		}
-	}
-	return object;
+	if (ag_json_text(msg, &text) != AG_OK)
+		return NULL;
+	value = json_loads(text, 0, NULL);
+	free(text);
+	return value;
 }
