@@ -28,7 +28,7 @@ AIMS = {"sign_p256_c64": "≥ 20000", "sign_100k_keys": "≥ 90 % of 10 keys", "
         "fleet_memory_pss": "≤ 80", "create_activate_lmdb": "≥ 1000", "create_activate_postgres": "≥ 1000", "cold_start_replay_1m": "≤ 20",
         "cold_start_snapshot_1m": "≤ 2", "token_check_cached": "≤ 2", "rate_check": "≤ 5",
         "risk_anomaly_event": "≤ 2", "kafka_sink_json": "≥ 50000", "cedar_decide": "≤ 2", "policy_decide": "≤ 3", "policy_decide_p99": "≤ 50",
-        "policies_500_at_1000": "≤ 10 p99", "kafka_sink_protobuf": "≥ 50000"}
+        "policies_500_at_1000": "≤ 10 p99", "kafka_sink_protobuf": "≥ 50000", "audit_durable": "≥ 100000", "event_json": "≤ 5"}
 CONFIG = {"limits": dict((k, {"rate": 100000000, "window_s": 60}) for k in ("address", "principal", "key")),
           "risk": {"step_up": 1.0, "deny": 1.0},
           "anomaly": {"rate_spike": {"enabled": False}}, "log": {"level": "warn"}}
@@ -381,6 +381,17 @@ class Bench:
                  for _ in range(self.args.rounds)]
         self.add(name + ("_" + word if word else ""), "us", statistics.median(found), conditions="median of %d runs" % self.args.rounds)
 
+    def audit_durable(self):
+        """Audit alone, fed as fast as it takes outcomes; a new log each time, where the build is: /tmp may be no disk."""
+        found = []
+        for _ in range(self.args.rounds):
+            with tempfile.TemporaryDirectory(dir=self.args.build) as folder:
+                found.append(float(subprocess.run([os.path.join(self.args.build, "bench", "audit_durable"), folder],
+                                                  capture_output=True, text=True, check=True).stdout))
+        self.add("audit_durable", "1/s", statistics.median(found), conditions="outcomes of signatures, from audit's line to "
+                 "what it delivers after the log was written through; turns of 256, one thread, median of %d × 196,608"
+                 % self.args.rounds)
+
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
                  "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "two_nodes_bound", "fleet_memory_pss", "revoke_10k_agents",
@@ -403,6 +414,8 @@ class Bench:
                 self.micro(name)
         if self.args.only in (None, "policy_decide"):
             self.micro("policy_decide", "p99")
+        if self.args.only in (None, "audit_durable"):
+            self.audit_durable()
         path = os.path.join(self.args.build, "bench.json")
         with open(path, "w") as out:
             json.dump(self.rows, out, indent=1, ensure_ascii=False)
