@@ -7,6 +7,7 @@
  */
 #include "guard.h"
 
+#include <stdint.h>
 #include <string.h>
 
 enum {
@@ -299,13 +300,34 @@ card(struct guard *g, size_t at)
 
 /* ------------------------------------------------------------------ scan */
 
+enum { PEM = 1, JWT = 2, CLOUD_KEY = 4, CARD = 8 };
+
+/* By its first character, what may begin there: for most characters nothing. */
+static uint8_t begins[256];
+
+/* Before main, so that nobody has to remember it and no thread races. */
+__attribute__((constructor)) static void
+fill_begins(void)
+{
+	begins['-'] |= PEM;
+	begins['e'] |= JWT;
+	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
+		begins[(uint8_t)services[i].prefix[0]] |= CLOUD_KEY;
+	for (size_t i = 0; i < sizeof(issuers) / sizeof(issuers[0]); i++)
+		for (unsigned d = issuers[i].from / 1000;
+		    d <= issuers[i].to / 1000; d++)
+			begins['0' + d] |= CARD;
+}
+
 static const struct pattern {
 	const char *what;
 	size_t (*match)(struct guard *g, size_t at); /* its length, 0: no */
+	unsigned begins;
 } patterns[] = {
-	{ "jwt", jwt },
-	{ "cloud_key", cloud_key },
-	{ "card", card },
+	{ "pem", pem, PEM },
+	{ "jwt", jwt, JWT },
+	{ "cloud_key", cloud_key, CLOUD_KEY },
+	{ "card", card, CARD },
 };
 
 void
@@ -319,20 +341,17 @@ guard_begin(struct guard *g, const char *text, size_t len)
 static bool
 word_begins(const struct guard *g, size_t at)
 {
-	return alnum(g->text[at]) && (at == 0 || !alnum(g->text[at - 1]));
+	return at == 0 || !alnum(g->text[at - 1]);
 }
 
 static bool
-match(struct guard *g, struct guard_hit *hit)
+match(struct guard *g, unsigned may, struct guard_hit *hit)
 {
-	if (g->text[g->at] == '-' && (hit->len = pem(g, g->at)) != 0) {
-		hit->what = "pem";
-		return true;
-	}
-	if (!word_begins(g, g->at))
+	if ((may & PEM) == 0 && !word_begins(g, g->at))
 		return false;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
-		if ((hit->len = patterns[i].match(g, g->at)) != 0) {
+		if ((may & patterns[i].begins) != 0 &&
+		    (hit->len = patterns[i].match(g, g->at)) != 0) {
 			hit->what = patterns[i].what;
 			return true;
 		}
@@ -344,7 +363,9 @@ bool
 guard_next(struct guard *g, struct guard_hit *hit)
 {
 	for (; g->at < g->len; g->at++) {
-		if (!match(g, hit))
+		unsigned may = begins[(uint8_t)g->text[g->at]];
+
+		if (may == 0 || !match(g, may, hit))
 			continue;
 		hit->at = g->at;
 		g->at += hit->len;
