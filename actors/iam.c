@@ -9,8 +9,15 @@
  * memory, as the journal tells it, with a snapshot; holds and the steps of used
  * codes, which are in the snapshot only; and challenges, in memory only.
  */
+#include "iam/access.h"
+#include "iam/factors.h"
+#include "iam/handlers.h"
+#include "iam/hold.h"
 #include "iam/iam.h"
+#include "iam/issuers.h"
 #include "iam/rates.h"
+#include "iam/reach.h"
+#include "iam/ruling.h"
 #include "iam/shares.h"
 #include "iam/under_way.h"
 

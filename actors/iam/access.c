@@ -7,7 +7,10 @@
  * over, without anybody taking them away. An agent's reach stays within that of
  * all above it.
  */
+#include "access.h"
 #include "call.h"
+#include "exec.h"
+#include "reach.h"
 
 #include <aegis/page.h>
 

@@ -3,7 +3,11 @@
  * What the responder asks for: an agent suspended, or revoked with all below
  * it. Asked twice, it is done once.
  */
+#include "ended.h"
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Agents after they were issued: listed, shown, suspended, resumed, revoked,
  * by people here and by the responder in act.c. */
+#include "ended.h"
+#include "exec.h"
+#include "factors.h"
+#include "handlers.h"
+#include "hold.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>

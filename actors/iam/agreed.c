@@ -6,6 +6,7 @@
  * forgotten, and what is forgotten or a day old is none.
  */
 #include "iam.h"
+#include "ruling.h"
 
 #include <stdlib.h>
 #include <string.h>

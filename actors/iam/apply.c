@@ -7,6 +7,13 @@
 #include "iam.h"
 
 #include "keys/fold.h"
+#include "access.h"
+#include "credentials.h"
+#include "ended.h"
+#include "factors.h"
+#include "handlers.h"
+#include "rulebook.h"
+#include "ruling.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,6 +5,7 @@
  * that changes of one principal have one order.
  */
 #include "attached.h"
+#include "exec.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 /* Who is asking: the credential, whether its principal stands, and how often
  * they may ask. */
 #include "call.h"
+#include "reach.h"
 
 #include <string.h>
 

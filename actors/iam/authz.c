@@ -4,7 +4,14 @@
  * about rights (standing, networks, people only, scope, policies), asked for
  * anybody of the tenant. Rates, risk and the state of keys are not foretold.
  */
+#include "access.h"
 #include "authz.h"
+#include "ended.h"
+#include "exec.h"
+#include "handlers.h"
+#include "reach.h"
+#include "rulebook.h"
+#include "ruling.h"
 
 #include <stdio.h>
 #include <string.h>

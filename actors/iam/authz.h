@@ -7,6 +7,8 @@
 #define AEGIS_IAM_AUTHZ_H
 
 #include "iam.h"
+#include "reach.h"
+#include "ruling.h"
 
 /* A question, with all names resolved. */
 struct question {

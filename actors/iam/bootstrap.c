@@ -5,6 +5,9 @@
  * is written before the journal knows of it: after a crash in between, the
  * next start writes another.
  */
+#include "credentials.h"
+#include "factors.h"
+#include "handlers.h"
 #include "iam.h"
 
 #include <string.h>

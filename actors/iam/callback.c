@@ -7,6 +7,7 @@
  * Without approvals.callback.secret_file every click is refused. Outside one
  * refusal looks like another; the event's params.click says which it was.
  */
+#include "access.h"
 #include "call.h"
 
 #include <aegis/signed.h>

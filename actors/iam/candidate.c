@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Documents that are not in force, beside those that are; and lint of them. */
 #include "candidate.h"
+#include "exec.h"
+#include "handlers.h"
+#include "rulebook.h"
 
 #include <stdlib.h>
 #include <string.h>

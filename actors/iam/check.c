@@ -3,7 +3,9 @@
  * The decision: what the caller holds, and every link above it, now. No I/O,
  * no memory; asked anew on every call, so a change binds at once.
  */
+#include "exec.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <string.h>
 

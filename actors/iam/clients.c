@@ -7,6 +7,9 @@
  */
 #include "attached.h"
 #include "call.h"
+#include "credentials.h"
+#include "exec.h"
+#include "factors.h"
 #include "phc.h"
 
 #include <openssl/rand.h>

@@ -4,6 +4,9 @@
  * token is signed there, and only then is it journaled and shown. Until then
  * it is a draft; a draft that dies leaves nothing.
  */
+#include "credentials.h"
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
 
 #include <stdlib.h>

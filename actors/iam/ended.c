@@ -5,7 +5,10 @@
  * snapshot, and the journal has them for ever. An ended agent that is asked for
  * comes back for a short while, with the links above it.
  */
+#include "ended.h"
+#include "exec.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,10 @@
  * whoever is to be asked before something ends (opa.hook_url). Only a clear yes
  * in time lets it go on; and only if whoever asks still stands by then.
  */
+#include "access.h"
 #include "call.h"
+#include "reach.h"
+#include "ruling.h"
 
 #include <jansson.h>
 #include <stdlib.h>

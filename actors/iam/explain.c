@@ -4,6 +4,9 @@
  * policy, from which attributes), and all that somebody may do now.
  */
 #include "authz.h"
+#include "exec.h"
+#include "handlers.h"
+#include "reach.h"
 
 #include <string.h>
 

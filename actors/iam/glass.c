@@ -7,7 +7,12 @@
  * one: such a token is for that key alone and ends with the glass. The journal
  * tells of an end before the one who ended it is answered.
  */
+#include "access.h"
 #include "call.h"
+#include "credentials.h"
+#include "exec.h"
+#include "reach.h"
+#include "rulebook.h"
 
 #include <stdio.h>
 #include <string.h>

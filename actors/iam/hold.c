@@ -6,6 +6,7 @@
  * A hold outlives this process: it is committed before the refusal that began
  * it is said (iam_flush), so that who is held gains nothing by a crash of ours.
  */
+#include "hold.h"
 #include "iam.h"
 
 #include <stdlib.h>

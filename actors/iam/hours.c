@@ -5,6 +5,7 @@
  * zone that this machine lacks) is never open.
  */
 #include "call.h"
+#include "ruling.h"
 
 #include <stdlib.h>
 #include <string.h>

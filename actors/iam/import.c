@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policies in YAML as Cedar, on the worker; nothing is kept. */
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
 
 #include <import.h>

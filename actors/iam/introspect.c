@@ -4,7 +4,10 @@
  * place. Tokens of our own issuer; of any other thing, and of other tenants',
  * nothing is said but that it is not good.
  */
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <string.h>
 

@@ -3,7 +3,12 @@
  * Issuing an agent: what it asks for must be within what its parent holds now,
  * and within what the caller holds, so that nobody issues their way up.
  */
+#include "credentials.h"
+#include "ended.h"
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,6 +7,7 @@
  * The files are read again when they change; a bad one changes nothing.
  */
 #include "call.h"
+#include "issuers.h"
 #include "jwk.h"
 
 #include <errno.h>

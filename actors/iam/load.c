@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The snapshot: what the tables hold, read at the first need; and the agents'
  * counts, written once a turn however many events it had. */
+#include "access.h"
+#include "factors.h"
+#include "hold.h"
 #include "iam.h"
+#include "rulebook.h"
+#include "ruling.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,10 @@
  * people and count (docs/decisions/0011). And what the approvals must know of
  * a person who decides.
  */
+#include "access.h"
 #include "call.h"
+#include "exec.h"
+#include "reach.h"
 
 #include <stdlib.h>
 #include <string.h>

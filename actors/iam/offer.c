@@ -7,6 +7,9 @@
  * person put stays, unless the folder has one of that name.
  */
 #include "candidate.h"
+#include "exec.h"
+#include "handlers.h"
+#include "rulebook.h"
 
 #include <aegis/event.h>
 

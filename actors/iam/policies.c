@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Policy documents, looked at: listed, shown, their versions, the schema. */
+#include "exec.h"
+#include "handlers.h"
 #include "policies.h"
+#include "rulebook.h"
 
 #include <stdio.h>
 #include <stdlib.h>

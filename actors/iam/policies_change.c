@@ -8,7 +8,10 @@
  * the worker reads them.
  */
 #include "candidate.h"
+#include "exec.h"
+#include "handlers.h"
 #include "policies.h"
+#include "rulebook.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* People and services: the rows behind /v1/principals and their roles. */
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
+#include "issuers.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,6 +9,7 @@
 #include "call.h"
 
 #include "audit/guard.h"
+#include "credentials.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

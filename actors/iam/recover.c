@@ -5,6 +5,8 @@
  * goes into a file of the state directory, which the command takes away. It is
  * recorded like every other token that is issued.
  */
+#include "credentials.h"
+#include "exec.h"
 #include "iam.h"
 #include "rates.h"
 

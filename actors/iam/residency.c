@@ -6,6 +6,7 @@
  * them is nowhere, and nowhere is not in any region.
  */
 #include "call.h"
+#include "ruling.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the executors' handlers share: the caller, checks of input, pages, and
  * what the public sees of a node. */
+#include "exec.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <stdlib.h>

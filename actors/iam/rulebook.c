@@ -11,6 +11,7 @@
  * asked of policies, so either can be mended.
  */
 #include "iam.h"
+#include "rulebook.h"
 
 #include <stdio.h>
 #include <stdlib.h>

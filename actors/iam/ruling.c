@@ -10,6 +10,9 @@
  * waits for them: that would need an approval itself.
  */
 #include "call.h"
+#include "exec.h"
+#include "rulebook.h"
+#include "ruling.h"
 #include "under_way.h"
 
 #include <stdio.h>

@@ -6,6 +6,8 @@
  * under a key that is still configured.
  */
 #include "iam.h"
+#include "issuers.h"
+#include "rulebook.h"
 
 #include <errno.h>
 #include <stdlib.h>

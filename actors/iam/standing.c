@@ -5,6 +5,8 @@
  * ends with it.
  */
 #include "iam.h"
+#include "reach.h"
+#include "ruling.h"
 
 #include <string.h>
 

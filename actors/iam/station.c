@@ -6,7 +6,10 @@
  * rate, what the plane found wrong, the key's rate, scope, policies, existence.
  */
 #include "call.h"
+#include "ended.h"
+#include "hold.h"
 #include "rates.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>

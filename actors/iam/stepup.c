@@ -8,6 +8,8 @@
  * a restart of iam forgot is answered as one that expired.
  */
 #include "call.h"
+#include "exec.h"
+#include "factors.h"
 #include "webauthn.h"
 
 #include <openssl/rand.h>

@@ -4,7 +4,11 @@
  * ago leaves memory. A part of the tables at a time, so that no request waits
  * for it.
  */
+#include "access.h"
+#include "ended.h"
+#include "handlers.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tenants, each with its first admin. */
+#include "credentials.h"
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
 
 #include <stdio.h>

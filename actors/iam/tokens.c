@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens of people and services: issued, listed, revoked; and who one is. */
+#include "access.h"
+#include "credentials.h"
+#include "ended.h"
+#include "exec.h"
+#include "handlers.h"
 #include "iam.h"
+#include "reach.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,6 +7,9 @@
  * and where nodes share, in what they share, before that.
  */
 #include "attached.h"
+#include "credentials.h"
+#include "exec.h"
+#include "factors.h"
 #include "shares.h"
 
 #include <aegis/bytes.h>

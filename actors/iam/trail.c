@@ -5,6 +5,7 @@
  * not. With it and policy/scope.c the decision can be made again.
  */
 #include "iam.h"
+#include "reach.h"
 
 #include <string.h>
 

@@ -4,6 +4,7 @@
  * big endian><operation>"; its hour is that of the events' occurred_at, so that
  * a row is what the log holds of this agent and operation between two hours.
  */
+#include "exec.h"
 #include "iam.h"
 
 #include <aegis/bytes.h>

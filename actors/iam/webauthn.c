@@ -7,6 +7,8 @@
  * before its answer counts, so that a copy is found on every node and after
  * every crash.
  */
+#include "exec.h"
+#include "factors.h"
 #include "webauthn.h"
 
 #include <stdio.h>

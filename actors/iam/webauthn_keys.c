@@ -5,6 +5,8 @@
  * The snapshot has one row a person, which stays when the last key went: with
  * it the stream's version.
  */
+#include "exec.h"
+#include "factors.h"
 #include "webauthn.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
  * and not before, and that it is over by itself. */
 #include "iam_fleet.h"
 
+#include "access.h"
 #include "iam.h"
 
 #define RULES "grants: {rules: [" \

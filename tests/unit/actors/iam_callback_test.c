@@ -3,6 +3,7 @@
  * it is not taken. */
 #include "iam_fleet.h"
 
+#include "access.h"
 #include "iam.h"
 
 #include <aegis/secret.h>

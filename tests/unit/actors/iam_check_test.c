@@ -6,6 +6,7 @@
 #include "iam_fleet.h"
 
 #include <iam.h>
+#include <reach.h>
 
 enum { NOW = 1000000, LINKS = IAM_DEPTH_MAX + 1 };
 

@@ -3,6 +3,7 @@
  * what becomes of them when keys, roles or the journal say no. */
 #include "iam_fleet.h"
 
+#include "issuers.h"
 #include "jwk.h"
 
 #include <sys/stat.h>

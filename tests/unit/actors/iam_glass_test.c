@@ -2,6 +2,7 @@
 /* Tokens under broken glass, as the journal tells of both. */
 #include "iam_fleet.h"
 
+#include "access.h"
 #include "iam.h"
 
 #define GLASS "brk_00000000000000000000000000000001"

@@ -3,6 +3,7 @@
  * that must not be taken (I02, I05). */
 #include "iam_fleet.h"
 
+#include "issuers.h"
 #include "jwk.h"
 
 /* RFC 7515 A.1 to A.3, RFC 8037 A.4: {"iss":"joe",…} but for the last. */

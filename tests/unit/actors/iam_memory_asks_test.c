@@ -7,7 +7,9 @@
  */
 #include "iam_memory.h"
 
+#include <credentials.h>
 #include <iam.h>
+#include <rulebook.h>
 
 static struct fleet *f;
 static struct iam *iam;

@@ -6,7 +6,11 @@
  */
 #include "iam_memory.h"
 
+#include <factors.h>
 #include <iam.h>
+#include <issuers.h>
+#include <reach.h>
+#include <rulebook.h>
 
 /* ------------------------------------------------------------------ facts */
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "iam.h"
+#include "issuers.h"
 
 enum { CASES = 1000000, HELD = 8192, PART_MAX = 7 };
 

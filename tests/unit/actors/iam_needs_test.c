@@ -3,6 +3,7 @@
  * given for good. */
 #include "iam_fleet.h"
 
+#include <access.h>
 #include <iam.h>
 
 #define DUAL "approvals: {dual_control: [" \

@@ -5,6 +5,7 @@
  */
 #include "iam_fleet.h"
 
+#include <exec.h>
 #include <iam.h>
 
 #include <sys/stat.h>

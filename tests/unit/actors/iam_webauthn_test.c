@@ -3,6 +3,8 @@
 #include "iam_fleet.h"
 
 #include "ceremony.h"
+#include "exec.h"
+#include "factors.h"
 #include "iam.h"
 #include "webauthn.h"
 
