@@ -314,9 +314,10 @@ fill_begins(void)
 	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
 		begins[(uint8_t)services[i].prefix[0]] |= CLOUD_KEY;
 	for (size_t i = 0; i < sizeof(issuers) / sizeof(issuers[0]); i++)
-		for (unsigned d = issuers[i].from / 1000;
-		    d <= issuers[i].to / 1000; d++)
-			begins['0' + d] |= CARD;
+		for (unsigned d = 0; d <= 9; d++)
+			if (d >= issuers[i].from / 1000 &&
+			    d <= issuers[i].to / 1000)
+				begins['0' + d] |= CARD;
 }
 
 static const struct pattern {
