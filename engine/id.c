@@ -355,59 +355,6 @@ ag_duration_parse(const char *text, int64_t *seconds)
 
 /* ---------------------------------------------------------- encodings */
 
-size_t
-ag_base64_size(size_t len)
-{
-	return (len + 2) / 3 * 4 + 1;
-}
-
-void
-ag_base64(const uint8_t *in, size_t len, char *out)
-{
-	sodium_bin2base64(out, ag_base64_size(len), in, len,
-	    sodium_base64_VARIANT_ORIGINAL);
-}
-
-void
-ag_base64url(const uint8_t *in, size_t len, char *out)
-{
-	const int variant = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
-
-	sodium_bin2base64(out, sodium_base64_encoded_len(len, variant), in, len,
-	    variant);
-}
-
-/* libsodium 1.0.18 refuses white space, wrong padding, trailing bits and, as
- * its end is not asked for, anything behind (a NUL, too). But it takes some
- * bytes over 0x7f, negative as its chars are, for digits. */
-static bool
-base64_parse(const char *text, size_t text_len, uint8_t *out, size_t out_size,
-    size_t *len, int variant)
-{
-	uint8_t seen = 0;
-
-	for (size_t i = 0; i < text_len; i++)
-		seen |= (uint8_t)text[i];
-	return (seen & 0x80) == 0 && sodium_base642bin(out, out_size, text,
-	    text_len, NULL, len, NULL, variant) == 0;
-}
-
-bool
-ag_base64_parse(const char *text, size_t text_len, uint8_t *out,
-    size_t out_size, size_t *len)
-{
-	return base64_parse(text, text_len, out, out_size, len,
-	    sodium_base64_VARIANT_ORIGINAL);
-}
-
-bool
-ag_base64url_parse(const char *text, size_t text_len, uint8_t *out,
-    size_t out_size, size_t *len)
-{
-	return base64_parse(text, text_len, out, out_size, len,
-	    sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-}
-
 void
 ag_hex(const uint8_t *in, size_t len, char *out)
 {

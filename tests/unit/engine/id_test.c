@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <sodium.h>
+
 static void
 uuids_rise_and_carry_the_time(void **state)
 {
@@ -163,6 +165,50 @@ base64_takes_its_alphabet_only(void **state)
 		}
 }
 
+/* All lengths around a block, and what stands at every place of one, as
+ * libsodium has it. */
+static void
+base64_is_libsodiums(void **state)
+{
+	enum { LEN = 400, ROOM = 4 * LEN };
+	static uint8_t in[LEN], out[ROOM], want[ROOM];
+	static char text[ROOM], right[ROOM];
+	const int variants[] = { sodium_base64_VARIANT_ORIGINAL,
+		sodium_base64_VARIANT_URLSAFE_NO_PADDING };
+
+	(void)state;
+	randombytes_buf(in, sizeof(in));
+	for (size_t len = 0; len <= LEN; len++)
+		for (unsigned url = 0; url < 2; url++) {
+			size_t n, got, wanted, at = randombytes_uniform(ROOM);
+			bool taken;
+
+			(url ? ag_base64url : ag_base64)(in, len, text);
+			sodium_bin2base64(right, sizeof(right), in, len,
+			    variants[url]);
+			assert_string_equal(text, right);
+			n = strlen(text);
+			assert_true((url ? ag_base64url_parse : ag_base64_parse)(
+			    text, n, out, len, &got));
+			assert_int_equal(got, len);
+			assert_memory_equal(out, in, len);
+			if (len > 0)
+				assert_false((url ? ag_base64url_parse :
+				    ag_base64_parse)(text, n, out, len - 1, &got));
+			/* One digit another: both say the same of it. */
+			if (n > 0)
+				text[at % n] = (char)randombytes_uniform(128);
+			taken = (url ? ag_base64url_parse : ag_base64_parse)(text,
+			    n, out, ROOM, &got);
+			assert_int_equal(taken, sodium_base642bin(want, ROOM, text,
+			    n, NULL, &wanted, NULL, variants[url]) == 0);
+			if (!taken)
+				continue;
+			assert_int_equal(got, wanted);
+			assert_memory_equal(out, want, got);
+		}
+}
+
 static void
 percents(void **state)
 {
@@ -238,6 +284,7 @@ main(void)
 		cmocka_unit_test(percents),
 		cmocka_unit_test(base64),
 		cmocka_unit_test(base64_takes_its_alphabet_only),
+		cmocka_unit_test(base64_is_libsodiums),
 	};
 
 	return cmocka_run_group_tests_name("id", tests, NULL, NULL);
