@@ -394,21 +394,47 @@ ag_percent_decode(char *text, bool plus)
 }
 
 static EVP_MD *sha256;
+static pthread_key_t sha256_ctxs;
+
+static void
+sha256_ctx_free(void *ctx)
+{
+	EVP_MD_CTX_free(ctx);
+}
 
 static void
 sha256_fetch(void)
 {
 	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (sha256 == NULL)
+	if (sha256 == NULL ||
+	    pthread_key_create(&sha256_ctxs, sha256_ctx_free) != 0)
 		ag_panic("no SHA-256");
+}
+
+/* One for each thread: making one costs as much as hashing 200 bytes. OpenSSL
+ * wipes what it was fed when it gives out the hash. */
+static EVP_MD_CTX *
+sha256_ctx(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static _Thread_local EVP_MD_CTX *ctx;
+
+	if (ctx != NULL)
+		return ctx;
+	pthread_once(&once, sha256_fetch);
+	if ((ctx = EVP_MD_CTX_new()) == NULL ||
+	    pthread_setspecific(sha256_ctxs, ctx) != 0)
+		ag_panic("no memory for SHA-256");
+	return ctx;
 }
 
 void
 ag_sha256(const void *data, size_t len, uint8_t out[32])
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	EVP_MD_CTX *ctx = sha256_ctx();
 
-	pthread_once(&once, sha256_fetch);
-	if (EVP_Digest(data, len, out, NULL, sha256, NULL) != 1)
+	if (EVP_DigestInit_ex2(ctx, sha256, NULL) != 1 ||
+	    EVP_DigestUpdate(ctx, data, len) != 1 ||
+	    EVP_DigestFinal_ex(ctx, out, NULL) != 1)
 		ag_panic("SHA-256 failed");
 }
