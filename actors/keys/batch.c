@@ -270,8 +270,11 @@ ag_err
 batch_run(struct use *u, struct batch *b)
 {
 	size_t first = b->done;
-	ag_err err = run_slice(u, b);
+	ag_err err;
 
+	cipher_hold(true);
+	err = run_slice(u, b);
+	cipher_hold(false);
 	/* Small ones end here; of a larger one what is done is kept. */
 	if (err == AG_OK && (b->part != NULL || b->done < b->count))
 		err = part_keep(u, b, first);

@@ -2,7 +2,7 @@
 /*
  * Encryption. An AEAD context would keep the key's schedule in ordinary
  * memory (OpenSSL has no other way), so it is set up from the locked key for
- * each use and wiped after it.
+ * each use, or for those of one turn's part of a batch, and wiped after it.
  */
 #include "crypto.h"
 
@@ -11,6 +11,8 @@
 #include <openssl/rsa.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { IVS = 128 };
 
 static const EVP_CIPHER *
 cipher(const struct spec *spec)
@@ -41,6 +43,59 @@ cipher_ctx(void)
 	return ctx;
 }
 
+/* Whose schedule is in the context between two uses. */
+static struct {
+	bool on;
+	const struct parsed *of; /* NULL: nobody's */
+	bool encrypt;
+} held;
+
+static void
+let_go(void)
+{
+	EVP_CIPHER_CTX_reset(cipher_ctx());
+	held.of = NULL;
+}
+
+void
+cipher_hold(bool on)
+{
+	held.on = on;
+	if (!on && held.of != NULL)
+		let_go();
+}
+
+void
+cipher_forget(const struct parsed *p)
+{
+	if (held.of == p && p != NULL)
+		let_go();
+}
+
+/* Another IV is all that it takes if the key is still there. */
+static bool
+begin(EVP_CIPHER_CTX *ctx, struct parsed *p, const uint8_t *iv, bool encrypt)
+{
+	if (held.of == p && held.encrypt == encrypt)
+		return EVP_CipherInit_ex2(ctx, NULL, NULL, iv, encrypt, NULL) == 1;
+	if (held.of != NULL)
+		let_go();
+	return EVP_CipherInit_ex2(ctx, cipher(p->spec), ag_secret_bytes(p->raw),
+	    iv, encrypt, NULL) == 1;
+}
+
+static void
+end(struct parsed *p, bool encrypt, bool ok)
+{
+	if (ok && held.on) {
+		held.of = p;
+		held.encrypt = encrypt;
+		return;
+	}
+	let_go();
+	ERR_clear_error();
+}
+
 size_t
 cipher_room(const struct spec *spec, size_t len)
 {
@@ -62,6 +117,22 @@ run(EVP_CIPHER_CTX *ctx, const struct text *t, uint8_t *out)
 	return EVP_CipherFinal_ex(ctx, out + t->len, &n) == 1;
 }
 
+/* Drawn for many at once: a draw costs as much as encrypting 500 bytes. */
+static bool
+new_iv(uint8_t iv[IV_BYTES])
+{
+	static uint8_t drawn[IVS * IV_BYTES];
+	static size_t left; /* of IVS; one thread */
+
+	if (left == 0) {
+		if (RAND_bytes(drawn, sizeof(drawn)) != 1)
+			return false;
+		left = IVS;
+	}
+	memcpy(iv, drawn + --left * IV_BYTES, IV_BYTES);
+	return true;
+}
+
 ag_err
 aead_encrypt(struct parsed *p, const struct text *t, uint8_t iv[IV_BYTES],
     uint8_t *out, uint8_t tag[TAG_BYTES])
@@ -71,12 +142,9 @@ aead_encrypt(struct parsed *p, const struct text *t, uint8_t iv[IV_BYTES],
 
 	if (ctx == NULL)
 		return AG_NO_MEMORY;
-	ok = RAND_bytes(iv, IV_BYTES) == 1 &&
-	    EVP_CipherInit_ex2(ctx, cipher(p->spec), ag_secret_bytes(p->raw), iv, 1,
-	    NULL) == 1 && run(ctx, t, out) &&
+	ok = new_iv(iv) && begin(ctx, p, iv, true) && run(ctx, t, out) &&
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag) == 1;
-	EVP_CIPHER_CTX_reset(ctx);
-	ERR_clear_error();
+	end(p, true, ok);
 	return ok ? AG_OK : AG_GENERAL_FAILURE;
 }
 
@@ -91,12 +159,10 @@ aead_decrypt(struct parsed *p, const struct text *t, const uint8_t iv[IV_BYTES],
 	if (ctx == NULL)
 		return AG_NO_MEMORY;
 	memcpy(expected, tag, TAG_BYTES);
-	ok = EVP_CipherInit_ex2(ctx, cipher(p->spec), ag_secret_bytes(p->raw), iv, 0,
-	    NULL) == 1 &&
+	ok = begin(ctx, p, iv, false) &&
 	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, expected) == 1 &&
 	    run(ctx, t, out);
-	EVP_CIPHER_CTX_reset(ctx);
-	ERR_clear_error();
+	end(p, false, ok);
 	if (!ok)
 		ag_wipe(out, t->len); /* never unauthenticated plaintext */
 	return ok ? AG_OK : AG_CRYPTOGRAPHIC_FAILURE;
@@ -131,6 +197,8 @@ kw_run(struct parsed *p, const struct algorithm *a, bool wrap, const uint8_t *in
 
 	if (ctx == NULL || len > KW_BYTES_MAX + KW_MORE)
 		return false;
+	if (held.of != NULL)
+		let_go();
 	EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
 	ok = EVP_CipherInit_ex2(ctx, kw_cipher(p->spec, a), ag_secret_bytes(p->raw),
 	    NULL, wrap, NULL) == 1 &&

@@ -90,6 +90,7 @@ parsed_public(const struct spec *spec, const uint8_t *der, size_t len,
 void
 parsed_fini(struct parsed *p)
 {
+	cipher_forget(p);
 	EVP_PKEY_CTX_free(p->sign_ctx);
 	EVP_PKEY_CTX_free(p->verify_ctx);
 	EVP_MD_CTX_free(p->ed_sign);

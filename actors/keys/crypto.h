@@ -79,6 +79,10 @@ struct text {
 };
 /* Bytes that oaep_encrypt and the AEADs may write: len + RSA's modulus. */
 size_t cipher_room(const struct spec *spec, size_t len);
+/* Until it is off again the AEADs may keep the last key's schedule, instead of
+ * making it anew for each use: on for one turn's part of a batch. */
+void cipher_hold(bool on);
+void cipher_forget(const struct parsed *p); /* it ends */
 /* iv: random, made here. out has room for t->len. */
 ag_err aead_encrypt(struct parsed *p, const struct text *t,
     uint8_t iv[IV_BYTES], uint8_t *out, uint8_t tag[TAG_BYTES]) AG_MUST;

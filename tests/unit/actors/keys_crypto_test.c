@@ -111,6 +111,50 @@ test_aead(void **state)
 	}
 }
 
+/* Two keys in turns, both ways, a forgery between them, and a key that ends
+ * while its schedule is kept: nobody is served with another's. */
+static void
+test_aead_held(void **state)
+{
+	enum { ROUNDS = 40 };
+	struct parsed keys[2];
+	uint8_t iv[2][12], plain[100], sealed[2][100], tag[2][16], out[100];
+
+	(void)state;
+	memset(plain, 7, sizeof(plain));
+	for (unsigned i = 0; i < 2; i++)
+		keys[i] = symmetric(aeads[i].spec, aeads[i].key);
+	cipher_hold(true);
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		unsigned i = n / 3 % 2;
+		struct text t = { .in = plain, .len = sizeof(plain) };
+
+		if (n == ROUNDS / 2) {
+			parsed_fini(&keys[0]);
+			keys[0] = symmetric(aeads[1].spec, aeads[1].key);
+		}
+		assert_int_equal(aead_encrypt(&keys[i], &t, iv[i], sealed[i],
+		    tag[i]), AG_OK);
+		t.in = sealed[i];
+		/* Alone, as whoever else has the key reads it. */
+		cipher_hold(n % 4 < 2);
+		assert_int_equal(aead_decrypt(&keys[i], &t, iv[i], tag[i], out),
+		    AG_OK);
+		assert_memory_equal(out, plain, sizeof(plain));
+		cipher_hold(true);
+		tag[i][n % 16] ^= 1;
+		assert_int_equal(aead_decrypt(&keys[i], &t, iv[i], tag[i], out),
+		    AG_CRYPTOGRAPHIC_FAILURE);
+		tag[i][n % 16] ^= 1;
+		assert_int_equal(aead_decrypt(&keys[i], &t, iv[i], tag[i], out),
+		    AG_OK);
+		assert_memory_equal(out, plain, sizeof(plain));
+	}
+	cipher_hold(false);
+	for (unsigned i = 0; i < 2; i++)
+		parsed_fini(&keys[i]);
+}
+
 static const uint8_t ed_prefix[] = { 0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03,
 	0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20 };
 
@@ -353,6 +397,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_aead),
+		cmocka_unit_test(test_aead_held),
 		cmocka_unit_test(test_ed25519),
 		cmocka_unit_test(test_ecdsa),
 		cmocka_unit_test(test_context),
