@@ -6,6 +6,7 @@
 #define PLANE_BIND_H
 
 #include "codec.h"
+#include "lift.h"
 
 #include <jansson.h>
 
@@ -18,6 +19,7 @@ struct path { /* of the member under way, innermost first */
 struct bind {
 	struct pool *pool;
 	struct refuse *refuse;
+	struct lift lift; /* out of the body; count 0: nothing was */
 	bool query; /* fields are ?name */
 	bool patch; /* nulls count */
 	char **nulls; /* JSON pointers */

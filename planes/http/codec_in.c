@@ -162,14 +162,36 @@ bind_enum(struct bind *bind, const ProtobufCFieldDescriptor *field,
 	return bind_refuse_field(bind, path, "unknown_value", "not one of the known values");
 }
 
+/* A string's bytes, wherever they are. */
+static struct lifted
+string_of(const struct bind *bind, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	const struct lifted *lifted = lift_find(&bind->lift, text);
+
+	return lifted != NULL ? *lifted :
+	    (struct lifted){ text, json_string_length(value) };
+}
+
+/* In the pool, with an end; NULL: no memory is left. */
+static char *
+text_of(const struct bind *bind, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	const struct lifted *lifted = lift_find(&bind->lift, text);
+
+	return lifted == NULL ? (char *)(uintptr_t)text :
+	    pool_strndup(bind->pool, lifted->at, lifted->len);
+}
+
 static bool
 bind_string(struct bind *bind, const ProtobufCFieldDescriptor *field,
     const struct path *path, json_t *value, void *slot)
 {
 	if (!json_is_string(value))
 		return bind_refuse_field(bind, path, "wrong_type", "a string is expected");
-	*(const char **)slot = json_string_value(value); /* lives in the pool */
-	return true;
+	*(const char **)slot = text_of(bind, value);
+	return *(const char **)slot != NULL || bind_refuse_memory(bind);
 }
 
 static bool
@@ -177,16 +199,16 @@ bind_bytes(struct bind *bind, const ProtobufCFieldDescriptor *field,
     const struct path *path, json_t *value, void *slot)
 {
 	ProtobufCBinaryData *data = slot;
-	size_t len;
+	struct lifted text;
 
 	if (!json_is_string(value))
 		return bind_refuse_field(bind, path, "wrong_type", "a string is expected");
-	len = json_string_length(value);
-	data->data = pool_alloc(bind->pool, len / 4 * 3 + 4);
+	text = string_of(bind, value);
+	data->data = pool_alloc(bind->pool, text.len / 4 * 3 + 4);
 	if (data->data == NULL)
 		return bind_refuse_memory(bind);
-	if (!ag_base64_parse(json_string_value(value), len, data->data,
-	    len / 4 * 3 + 4, &data->len))
+	if (!ag_base64_parse(text.at, text.len, data->data, text.len / 4 * 3 + 4,
+	    &data->len))
 		return bind_refuse_field(bind, path, "bad_base64",
 		    "standard base64 with padding is expected");
 	return true;
@@ -289,7 +311,9 @@ bind_pairs(struct bind *bind, const ProtobufCFieldDescriptor *field,
 			return bind_refuse_memory(bind);
 		ag__pair__init(list[i]);
 		list[i]->key = (char *)(uintptr_t)key;
-		list[i++]->value = (char *)(uintptr_t)json_string_value(text);
+		list[i]->value = json_is_null(text) ? NULL : text_of(bind, text);
+		if (list[i++]->value == NULL && !json_is_null(text))
+			return bind_refuse_memory(bind);
 	}
 	*(size_t *)((uint8_t *)msg + field->quantifier_offset) = n;
 	*(void **)((uint8_t *)msg + field->offset) = n == 0 ? NULL : list;

@@ -164,6 +164,24 @@ refuse_json(struct bind *bind, const json_error_t *error)
 	    error->line, error->column);
 }
 
+/* With what is long and plain lifted out of it; NULL: load it as it is, be it
+ * for the words to refuse it with. */
+static json_t *
+load_lifted(struct bind *bind, const uint8_t *body, size_t len)
+{
+	const struct lift *lift = &bind->lift;
+	json_t *object = NULL;
+
+	if (lift_out(bind->pool, body, len, &bind->lift) &&
+	    depth_ok((const uint8_t *)lift->text, lift->len))
+		object = json_loadb(lift->text, lift->len, JSON_REJECT_DUPLICATES,
+		    NULL);
+	if (json_is_object(object))
+		return object;
+	bind->lift.count = 0;
+	return NULL;
+}
+
 /* A JSON object in the pool; NULL: refused. */
 static json_t *
 load(struct bind *bind, const uint8_t *body, size_t len)
@@ -198,9 +216,9 @@ bind_body(struct bind *bind, const ProtobufCMessageDescriptor *d,
     const uint8_t *body, size_t len, struct codec_batch *batch)
 {
 	static const struct path root;
-	json_t *object = load(bind, body, len);
+	json_t *object = load_lifted(bind, body, len);
 
-	if (object == NULL)
+	if (object == NULL && (object = load(bind, body, len)) == NULL)
 		return NULL;
 	if (d == &ag__batch_ask__descriptor)
 		return bind_batch(bind, object, batch);

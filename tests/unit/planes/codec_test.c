@@ -243,6 +243,99 @@ test_batch_too_many(void **state)
 	text_fini(&json);
 }
 
+/* A string of base64 that is long, and what is around it. */
+static void *
+long_body(const ProtobufCMessageDescriptor *d, const char *before,
+    size_t digits, const char *after)
+{
+	struct text json = { 0 };
+	void *msg;
+
+	text_str(&json, before);
+	for (size_t i = 0; i < digits; i++)
+		text_char(&json, 'A');
+	text_str(&json, after);
+	text_char(&json, '\0');
+	/* In the pool: what is bound may point there. */
+	msg = body(d, pool_strndup(&pool, json.bytes, json.len));
+	text_fini(&json);
+	return msg;
+}
+
+/* Long strings are lifted out before the rest is parsed: nobody can tell. */
+static void
+test_long(void **state)
+{
+	static const char *const behind[] = { "\"}", "\",\"algorithm\":null}",
+		"\" , \"algorithm\" : \"ECDSA_SHA_256\"}" };
+	static const struct bad bad[] = {
+		{ SIGN, "=\"}", INVALID, "bad_base64", "/message_b64" },
+		{ SIGN, " \"}", INVALID, "bad_base64", "/message_b64" },
+		{ SIGN, "\x7f\"}", INVALID, "bad_base64", "/message_b64" },
+		{ SIGN, "\\u0041\"}", INVALID, "bad_base64", "/message_b64" },
+		{ SIGN, "\n\"}", MALFORMED, "json", "" },
+		{ SIGN, "\xff\"}", MALFORMED, "utf8", "" },
+		{ SIGN, "\"", MALFORMED, "json", "" },
+		{ SIGN, "", MALFORMED, "json", "" },
+		{ SIGN, "\":1}", MALFORMED, "json", "" },
+		{ SIGN, "\"} x", MALFORMED, "json", "" },
+		{ SIGN, "\",\"message_b64\":\"\"}", MALFORMED, "duplicate_member", "" },
+		{ SIGN, "\",\"nope\":1}", INVALID, "unknown_field", "/nope" },
+		{ SIGN, "\",\"a\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}", MALFORMED,
+		    "depth", "" },
+	};
+	Ag__KeyCreateAsk *create;
+	Ag__SignAsk *sign;
+	Ag__BatchAsk *many;
+
+	(void)state;
+	for (size_t digits = 56; digits <= 1024; digits += 4) {
+		sign = long_body(SIGN, "{\"message_b64\":\"", digits,
+		    behind[digits / 4 % 3]);
+		assert_non_null(sign);
+		assert_int_equal(sign->message_b64.len, digits / 4 * 3);
+		assert_int_equal(sign->message_b64.data[digits / 4 * 3 - 1], 0);
+		pool_reset(&pool);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (long_body(SIGN, "{\"message_b64\":\"", 64, bad[i].json) != NULL)
+			fail_msg("taken: %s", bad[i].json);
+		if (refuse.err != bad[i].err ||
+		    strcmp(refuse.reason, bad[i].reason) != 0 ||
+		    strcmp(refuse.field, bad[i].field) != 0)
+			fail_msg("%s: %d %s %s", bad[i].json, refuse.err,
+			    refuse.reason, refuse.field);
+		pool_reset(&pool);
+	}
+	/* Columns are those of the body, not of what was parsed. */
+	assert_null(long_body(SIGN, "{\"message_b64\":\"", 100, "\" x}"));
+	assert_non_null(strstr(refuse.detail, "column 119"));
+	/* A word as we write them, of a client's: it is the client's. */
+	assert_null(long_body(SIGN, "{\"algorithm\":\"\x7f" "0\",\"message_b64\":\"",
+	    64, "\"}"));
+	assert_string_equal(refuse.field, "/algorithm");
+	/* Texts, values of pairs; a long name stays what it is. */
+	create = long_body(CREATE, "{\"key_spec\":\"AES_256\",\"labels\":{\"a\":\"b\","
+	    "\"c\":\"", 70, "\"}}");
+	assert_non_null(create);
+	assert_int_equal(strlen(create->labels[1]->value), 70);
+	assert_string_equal(create->labels[0]->value, "b");
+	create = long_body(CREATE, "{\"key_spec\":\"AES_256\",\"alias\":\"", 70,
+	    "\"}");
+	assert_int_equal(strlen(create->alias), 70);
+	assert_null(long_body(CREATE, "{\"key_spec\":\"AES_256\",\"", 70, "\" : 1}"));
+	assert_int_equal(strlen(refuse.field), 71);
+	many = long_body(BATCH, "{\"operation\":\"sign\",\"items\":["
+	    "{\"message_b64\":\"aGVsbG8=\"},{\"message_b64\":\"", 80, "\"}]}");
+	assert_non_null(many);
+	assert_int_equal(many->n_sign, 2);
+	assert_memory_equal(many->sign[0]->message_b64.data, "hello", 5);
+	assert_int_equal(many->sign[1]->message_b64.len, 60);
+	assert_null(long_body(BATCH, "{\"operation\":\"sign\",\"items\":["
+	    "{\"message_b64\":\"aGVsbG8=\"},{\"message_b64\":\"", 81, "\"}]}"));
+	assert_string_equal(refuse.field, "/items/1/message_b64");
+}
+
 /* A mebibyte of {} makes jansson want 90: the ceiling is an error. */
 static void
 test_memory_ceiling(void **state)
@@ -405,7 +498,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_sign_ask), T(test_key_create), T(test_bad), T(test_patch),
-		T(test_batch), T(test_batch_too_many), T(test_memory_ceiling),
+		T(test_batch), T(test_batch_too_many), T(test_long), T(test_memory_ceiling),
 		T(test_query), T(test_bad_query), T(test_print),
 		T(test_print_batch), T(test_print_hides),
 	};
