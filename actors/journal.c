@@ -55,7 +55,10 @@ append_ok(const Ag__JournalAppendAsk *ask)
 {
 	size_t bytes = ask->reply.len + ask->outcome.len, tenant = strlen(ask->tenant);
 
-	if (ask->n_changes == 0 || ask->n_changes > CHANGES_MAX ||
+	/* Without a change it keeps the answer of a request that made none. */
+	if (ask->n_changes == 0 && (!ask->has_idem || ask->has_outcome))
+		return false;
+	if (ask->n_changes > CHANGES_MAX ||
 	    tenant == 0 || tenant > TENANT_MAX ||
 	    (ask->actor_id != NULL && strlen(ask->actor_id) > ACTOR_MAX))
 		return false;

@@ -300,6 +300,8 @@ ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg)
 
 	if (trip == NULL || trip->ended)
 		return AG_OK;
+	if (persist_is_owed(ctx))
+		return persist_answer(ctx, type, msg);
 	bytes = ag_pack(ctx, msg, &len);
 	if (bytes == NULL)
 		return AG_NO_MEMORY;

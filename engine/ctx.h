@@ -314,6 +314,11 @@ uint64_t timer_next_ms(struct ag_ctx *ctx); /* UINT64_MAX: none */
 void timer_drop_all(struct ag_ctx *ctx);
 /* ---- persist.c */
 ag_err persist_idem(struct ag_ctx *ctx) AG_MUST;
+/* Does an answer go to the journal first, so that a repeat gets the same? */
+bool persist_is_owed(const struct ag_ctx *ctx);
+/* AG_PENDING: it is answered when it is there. */
+ag_err persist_answer(struct ag_ctx *ctx, uint16_t type, const void *reply)
+    AG_MUST;
 /* An ask that will never be answered: frees what its memo owns, if it is an
  * append's. */
 void persist_forget(ag_then *then, void *memo);

@@ -82,6 +82,28 @@ ag_refuse(struct ag_ctx *ctx, ag_err err, const char *reason_code,
 	return err;
 }
 
+char *
+ag_pointer(struct ag_ctx *ctx, const char *member, const char *name)
+{
+	enum { NAME_MAX_BYTES = 96 };
+	char escaped[2 * NAME_MAX_BYTES + 1];
+	size_t len = strlen(name), at = 0;
+
+	if (len > NAME_MAX_BYTES) /* at a whole character (UTF-8) */
+		for (len = NAME_MAX_BYTES; len > 0 &&
+		    ((uint8_t)name[len] & 0xc0) == 0x80;)
+			len--;
+	for (size_t i = 0; i < len; i++) {
+		bool escape = name[i] == '~' || name[i] == '/';
+
+		if (escape)
+			escaped[at++] = '~';
+		escaped[at++] = !escape ? name[i] : name[i] == '~' ? '0' : '1';
+	}
+	escaped[at] = '\0';
+	return ag_printf(ctx, "/%s/%s", member, escaped);
+}
+
 void
 ag_refuse_hint(struct ag_ctx *ctx, const char *hint)
 {

@@ -291,6 +291,29 @@ pack_outcome(struct ag_ctx *ctx, const Ag__Grant *grant, uint16_t reply_type,
 	return ask->outcome.data == NULL ? AG_NO_MEMORY : AG_OK;
 }
 
+/* What a repeat of the request is to be told. */
+static ag_err
+pack_kept(struct ag_ctx *ctx, const Ag__Grant *grant, uint16_t reply_type,
+    const void *reply, Ag__JournalAppendAsk *ask)
+{
+	ask->has_idem = ask->has_body_digest = true;
+	ask->idem = grant->idem;
+	ask->body_digest = grant->body_digest;
+	ask->has_reply_type = ask->has_reply = true;
+	ask->reply_type = reply_type;
+	ask->reply.data = ag_pack(ctx, reply, &ask->reply.len);
+	return ask->reply.data == NULL ? AG_NO_MEMORY : AG_OK;
+}
+
+static void
+pack_who(const Ag__Grant *grant, Ag__JournalAppendAsk *ask)
+{
+	ask->tenant = grant->tenant;
+	ask->actor_id = grant->actor_id;
+	ask->has_request_id = true;
+	ask->request_id = grant->request_id;
+}
+
 /* Who, for whom, and what is to be said about it, from the trip; apart: it is
  * not what the trip comes to, so nothing is said. */
 static ag_err
@@ -298,14 +321,11 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
     const void *replay, const Ag__OutcomeEvent *own, bool apart)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
+	ag_err err = AG_OK;
 
 	ask->tenant = (char *)"system";
-	if (apart && grant != NULL) {
-		ask->tenant = grant->tenant;
-		ask->actor_id = grant->actor_id;
-		ask->has_request_id = true;
-		ask->request_id = grant->request_id;
-	}
+	if (apart && grant != NULL)
+		pack_who(grant, ask);
 	if (apart || (grant == NULL && own == NULL))
 		return AG_OK;
 	if (grant == NULL) {
@@ -316,21 +336,11 @@ pack_trip(struct ag_ctx *ctx, Ag__JournalAppendAsk *ask, uint16_t reply_type,
 	/* Not done first, and found then that its answer cannot be sealed. */
 	if (cannot_seal(ctx, grant))
 		return AG_BAD_MESSAGE;
-	ask->tenant = grant->tenant;
-	ask->actor_id = grant->actor_id;
-	ask->has_request_id = true;
-	ask->request_id = grant->request_id;
-	if (grant->has_idem && replay != NULL) {
-		ask->has_idem = ask->has_body_digest = true;
-		ask->idem = grant->idem;
-		ask->body_digest = grant->body_digest;
-		ask->has_reply_type = ask->has_reply = true;
-		ask->reply_type = reply_type;
-		ask->reply.data = ag_pack(ctx, replay, &ask->reply.len);
-		if (ask->reply.data == NULL)
-			return AG_NO_MEMORY;
-	}
-	return pack_outcome(ctx, grant, reply_type, replay, ask);
+	pack_who(grant, ask);
+	if (grant->has_idem && replay != NULL)
+		err = pack_kept(ctx, grant, reply_type, replay, ask);
+	return err != AG_OK ? err :
+	    pack_outcome(ctx, grant, reply_type, replay, ask);
 }
 
 static ag_err
@@ -428,6 +438,36 @@ ag_persist_apart(struct ag_ctx *ctx, const struct ag_fact *facts, size_t count,
 }
 
 /* ------------------------------------------------------ Idempotency-Key */
+
+/* Of a change the append keeps the answer; what changed nothing has none. Secrets
+ * are not kept, and no operation with a secret answer changes nothing. */
+bool
+persist_is_owed(const struct ag_ctx *ctx)
+{
+	const struct ag_trip *trip = ctx->trip;
+
+	return trip->idem_checked && trip->journal_seq == 0 &&
+	    (ag_operation_find(trip->type)->flags & AG_OP_SECRET) == 0;
+}
+
+/* An append without a change: it is answered when the journal has its answer. */
+ag_err
+persist_answer(struct ag_ctx *ctx, uint16_t type, const void *reply)
+{
+	Ag__JournalAppendAsk ask = AG__JOURNAL_APPEND_ASK__INIT;
+	const Ag__Grant *grant = ag_grant(ctx);
+	struct append a = { 0 };
+	ag_err err = pack_kept(ctx, grant, type, reply, &ask);
+
+	pack_who(grant, &ask);
+	if (err == AG_OK)
+		err = remember(ctx, &a, &ask, type, reply, NULL, NULL, 0);
+	if (err == AG_OK)
+		err = append_send(ctx, &a);
+	if (err != AG_PENDING)
+		append_free(&a);
+	return err;
+}
 
 static ag_err
 on_idem(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,

@@ -38,7 +38,8 @@ conflict(struct ag_ctx *ctx, const Ag__Change *change, uint64_t version)
 static ag_err
 check_versions(struct ag_ctx *ctx, const Ag__JournalAppendAsk *ask)
 {
-	struct place *places = ag_alloc(ctx, ask->n_changes * sizeof(*places));
+	struct place *places = ag_alloc(ctx,
+	    (ask->n_changes + 1) * sizeof(*places));
 	uint64_t version = 0;
 	ag_err err;
 
@@ -138,7 +139,7 @@ embedded_append(struct journal *j, struct ag_ctx *ctx,
 	/* From here on all of it or nothing: half an append never commits. */
 	for (size_t i = 0; err == AG_OK && i < ask->n_changes; i++)
 		err = append_one(j, ctx, ask, i, now_ms, reply.prev_outcome);
-	if (err == AG_OK)
+	if (err == AG_OK && ask->n_changes > 0)
 		err = author_moves(j, ctx, ask->has_outcome);
 	if (err == AG_OK && ask->has_idem)
 		err = idem_keep(ctx, ask);

@@ -193,7 +193,9 @@ void ag_note_reason(struct ag_ctx *ctx, const char *reason);
 
 /*
  * Answers the trip. Secret operations' answers are sealed to the plane here.
- * AG_OK also when the asker is gone; the trip is over either way.
+ * AG_OK also when the asker is gone; the trip is over either way. AG_PENDING of
+ * a request with an Idempotency-Key that changed nothing: the answer leaves when
+ * the journal has it. So return what this returns.
  */
 ag_err ag_reply(struct ag_ctx *ctx, uint16_t type, const void *msg) AG_MUST;
 /* The event id that the outcome of this trip will have (for AgentRevokeReply). */
@@ -399,6 +401,9 @@ ag_err ag_after(struct ag_ctx *ctx, unsigned delay_ms, ag_then *then,
 void *ag_alloc(struct ag_ctx *ctx, size_t size);
 char *ag_strdup(struct ag_ctx *ctx, const char *s);
 char *ag_printf(struct ag_ctx *ctx, const char *fmt, ...) AG_PRINTF(2, 3);
+/* "/member/name", a JSON pointer (RFC 6901) for ag_refuse's field; a long name is
+ * cut. NULL at the ceiling. */
+char *ag_pointer(struct ag_ctx *ctx, const char *member, const char *name);
 /* Unpacks into the turn's arena; NULL if malformed or too big. */
 void *ag_unpack(struct ag_ctx *ctx, const ProtobufCMessageDescriptor *d,
     const uint8_t *bytes, size_t len);

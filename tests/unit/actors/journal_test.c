@@ -342,6 +342,55 @@ keeps_idempotent_answers_for_a_day(void **state)
 	assert_false(idem(kit, &c)->known);
 }
 
+/* Of a request that changed nothing: the answer, and nothing else. */
+static void
+keeps_an_answer_without_a_change(void **state)
+{
+	struct ag_kit *kit = *state;
+	const Ag__JournalAppendReply *reply;
+	const struct ag_kit_sent *sent;
+	struct changes c;
+	uint64_t prev;
+
+	with_idem(&c, 1, "key:key_1");
+	assert_int_equal(appended(kit, &c), 0);
+	deliver(kit, AG_ROLE_IAM, AG_MSG_JOURNAL_APPEND_ASK, (with_idem(&c, 2,
+	    "key:key_2"), &c.ask)); /* another's is the newest */
+	while (ag_kit_next(kit) != NULL)
+		;
+	with_idem(&c, 3, "");
+	c.ask.n_changes = 0;
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_APPEND_ASK, &c.ask);
+	while ((sent = ag_kit_next(kit)) != NULL &&
+	    sent->type != AG_MSG_JOURNAL_APPEND_REPLY)
+		assert_int_not_equal(sent->type, AG_MSG_JOURNAL_RECORD_EVENT);
+	assert_non_null(sent);
+	reply = sent->body;
+	assert_int_equal(reply->first_seq, 3);
+	prev = reply->prev_seq;
+	assert_true(idem(kit, &c)->known);
+	assert_int_equal(appended(kit, &c), AG_CONFLICT); /* it has its answer */
+	/* Its writer is still where it was. */
+	with_idem(&c, 4, "key:key_3");
+	deliver(kit, AG_ROLE_KEYS, AG_MSG_JOURNAL_APPEND_ASK, &c.ask);
+	while ((sent = ag_kit_next(kit)) != NULL &&
+	    sent->type != AG_MSG_JOURNAL_APPEND_REPLY)
+		;
+	assert_non_null(sent);
+	reply = sent->body;
+	assert_int_equal(reply->first_seq, 3);
+	assert_int_equal(reply->prev_seq, prev);
+	/* Nothing at all is no append, nor is an outcome of no change. */
+	prepare(&c);
+	assert_int_equal(appended(kit, &c), AG_BAD_MESSAGE);
+	with_idem(&c, 5, "");
+	c.ask.n_changes = 0;
+	c.ask.has_outcome = true;
+	c.ask.outcome.data = (uint8_t *)"outcome";
+	c.ask.outcome.len = 7;
+	assert_int_equal(appended(kit, &c), AG_BAD_MESSAGE);
+}
+
 /* Found by reading: what is left of an answer that is too old went together with
  * the answer that the same key had by then. */
 static void
@@ -763,6 +812,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(refuses_what_is_no_fact, setup, teardown),
 		cmocka_unit_test_setup_teardown(hands_out_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_idempotent_answers_for_a_day, setup, teardown),
+		cmocka_unit_test_setup_teardown(keeps_an_answer_without_a_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_old_answer_goes_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(old_answers_go_as_fast_as_they_came, setup, teardown),
 		cmocka_unit_test_setup_teardown(checks_ten_thousand_streams, setup, teardown),

@@ -336,6 +336,21 @@ a_reply_is_one_allowed_outcome(void **state)
 	assert_no_outcome(*state);
 }
 
+/* RFC 6901, and cut at a whole character. */
+static void
+a_pointer_names_a_member(void **state)
+{
+	struct ag_ctx *ctx = ag_kit_ctx(*state);
+	char *text, name[100];
+
+	assert_string_equal(ag_pointer(ctx, "labels", "a~b/c"), "/labels/a~0b~1c");
+	assert_string_equal(ag_pointer(ctx, "labels", ""), "/labels/");
+	memset(name, 'x', sizeof(name));
+	memcpy(name + 95, "\xc3\xa9", 3);
+	text = ag_pointer(ctx, "labels", name);
+	assert_int_equal(strlen(text), strlen("/labels/") + 97 - 2);
+}
+
 static void
 an_error_is_one_refusal_with_its_reason(void **state)
 {
@@ -658,6 +673,59 @@ an_idempotent_repeat_gets_the_first_answer(void **state)
 	assert_int_equal(p->started, 1);
 }
 
+/* Found by a stranger: what changed nothing was done anew by a repeat. */
+static void
+an_answer_without_a_change_is_kept(void **state)
+{
+	uint8_t idem[32] = { 9 };
+	Ag__JournalIdemReply unknown = AG__JOURNAL_IDEM_REPLY__INIT;
+	Ag__JournalAppendReply kept = AG__JOURNAL_APPEND_REPLY__INIT;
+	const struct ag_kit_sent *ask;
+	const Ag__JournalAppendAsk *append;
+	const Ag__OutcomeEvent *out;
+
+	((struct probe *)ag_kit_state(*state))->started = 1; /* no parking */
+	operate(*state, AG_MSG_KEY_ROTATE, "key_1", "a", idem);
+	ask = ag_kit_find(*state, AG_MSG_JOURNAL_IDEM_ASK);
+	assert_non_null(ask);
+	ag_kit_answer(*state, ask, AG_MSG_JOURNAL_IDEM_REPLY, &unknown);
+	ask = ag_kit_next(*state); /* and nothing is said before it */
+	assert_non_null(ask);
+	assert_int_equal(ask->type, AG_MSG_JOURNAL_APPEND_ASK);
+	append = ask->body;
+	assert_int_equal(append->n_changes, 0);
+	assert_true(append->has_idem && append->has_reply);
+	assert_false(append->has_outcome);
+	assert_memory_equal(append->idem.data, idem, sizeof(idem));
+	assert_int_equal(append->reply_type, AG_MSG_KEY_ROTATE);
+	assert_string_equal(append->tenant, "default");
+	kept.first_seq = 1;
+	ag_kit_answer(*state, ask, AG_MSG_JOURNAL_APPEND_REPLY, &kept);
+	out = outcome(*state);
+	assert_int_equal(out->outcome, AG__OUTCOME_KIND__V__allowed);
+	assert_int_equal(out->reply_type, AG_MSG_KEY_ROTATE);
+	assert_false(out->has_journal_seq);
+	assert_no_outcome(*state);
+}
+
+/* And what cannot be kept is not answered. */
+static void
+an_answer_that_is_not_kept_is_a_refusal(void **state)
+{
+	uint8_t idem[32] = { 9 };
+	Ag__JournalIdemReply unknown = AG__JOURNAL_IDEM_REPLY__INIT;
+
+	((struct probe *)ag_kit_state(*state))->started = 1;
+	operate(*state, AG_MSG_KEY_ROTATE, "key_1", "a", idem);
+	ag_kit_answer(*state, ag_kit_find(*state, AG_MSG_JOURNAL_IDEM_ASK),
+	    AG_MSG_JOURNAL_IDEM_REPLY, &unknown);
+	ag_kit_answer_error(*state,
+	    ag_kit_find(*state, AG_MSG_JOURNAL_APPEND_ASK), AG_UNAVAILABLE,
+	    "journal");
+	assert_int_equal(outcome(*state)->refusal->err, AG_UNAVAILABLE);
+	assert_no_outcome(*state);
+}
+
 static void
 an_idempotency_key_with_another_body_is_refused(void **state)
 {
@@ -946,6 +1014,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_reply_is_one_allowed_outcome),
 		T(an_error_is_one_refusal_with_its_reason),
+		T(a_pointer_names_a_member),
 		T(a_handler_that_forgets_to_answer_is_a_general_failure),
 		T(a_forged_grant_is_not_worked_on),
 		T(a_body_that_iam_did_not_see_is_not_worked_on),
@@ -963,6 +1032,8 @@ main(void)
 		T(other_streams_go_on),
 		T(a_lost_race_is_a_conflict_and_changes_nothing),
 		T(an_idempotent_repeat_gets_the_first_answer),
+		T(an_answer_without_a_change_is_kept),
+		T(an_answer_that_is_not_kept_is_a_refusal),
 		T(an_idempotency_key_with_another_body_is_refused),
 		T(a_parked_trip_runs_again_when_let_go),
 		T(an_answered_ask_leaves_no_timer),
