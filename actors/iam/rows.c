@@ -101,10 +101,12 @@ iam_labels(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t count, bool patch
 
 		if (value == NULL && !patch)
 			return ag_refuse(ctx, AG_INVALID_FIELD, "wrong_type",
-			    "/labels", "A label's value is a string.");
+			    ag_pointer(ctx, "labels", labels[i]->key),
+			    "A label's value is a string.");
 		if (!ag_label_valid(labels[i]->key, value == NULL ? "" : value))
 			return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range",
-			    "/labels", "A label is [a-z][a-z0-9._-]{0,62} "
+			    ag_pointer(ctx, "labels", labels[i]->key),
+			    "A label is [a-z][a-z0-9._-]{0,62} "
 			    "with at most 128 printable characters.");
 	}
 	return AG_OK;

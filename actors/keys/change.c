@@ -131,8 +131,8 @@ keys_labels_check(struct ag_ctx *ctx, Ag__Pair *const *labels, size_t n, bool pa
 		if (value == NULL && patch)
 			value = "-"; /* removed: only the name matters */
 		if (value == NULL || !ag_label_valid(labels[i]->key, value))
-			return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/labels",
-			    "A label is [a-z][a-z0-9._-]{0,62} with a value of at most 128 printable characters.");
+			return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range",
+			    ag_pointer(ctx, "labels", labels[i]->key), "A label is [a-z][a-z0-9._-]{0,62} with a value of at most 128 printable characters.");
 		if (labels[i]->value != NULL &&
 		    strcmp(labels[i]->key, AG_HOURS_LABEL) == 0 &&
 		    (err = check_hours(ctx, value)) != AG_OK)
