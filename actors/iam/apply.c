@@ -407,6 +407,7 @@ iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
 	struct iam *iam = state;
 	struct iam_node *node;
 	bool allowed = event->outcome == AG__OUTCOME_KIND__V__allowed;
+	uint32_t n = event->has_items && event->items > 0 ? event->items : 1;
 	ag_err err;
 
 	if ((err = iam_load(iam, ctx)) != AG_OK)
@@ -421,18 +422,18 @@ iam_on_audit(void *state, struct ag_ctx *ctx, const Ag__Event *event,
 		return err;
 	node = iam_node_find(iam, event->actor->id);
 	if (node == NULL)
-		return iam_ended_counted(ctx, event->actor->id, allowed,
+		return iam_ended_counted(ctx, event->actor->id, allowed, n,
 		    event->occurred_at);
 	if (node->parent == NULL)
 		return AG_OK;
 	if (allowed)
-		node->allowed++;
+		node->allowed += n;
 	else
-		node->refused++;
+		node->refused += n;
 	if (event->occurred_at > node->last_activity_at)
 		node->last_activity_at = event->occurred_at;
 	if (node->recalled)
-		return iam_ended_counted(ctx, node->id, allowed,
+		return iam_ended_counted(ctx, node->id, allowed, n,
 		    event->occurred_at);
 	iam_mark_dirty(iam, node);
 	return AG_OK;

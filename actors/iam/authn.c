@@ -238,18 +238,21 @@ decimal(char *at, uint32_t n)
 
 /* RateLimit, by hand: this is said on every request. */
 static void
-say_room(struct call *c, const struct iam_room *room)
+say_room(struct call *c, const char *name, char *policy,
+    const struct iam_room *room)
 {
-	char *at = stpcpy(c->rate_text, "\"principal\";r=");
+	char *at = stpcpy(c->rate_text, name);
 
+	at = stpcpy(at, ";r=");
 	at = decimal(at, room->left);
 	at = stpcpy(at, ";t=");
 	at = decimal(at, room->reset_s);
 	*at = '\0';
-	c->rate[0] = c->iam->policy_text;
+	c->rate[0] = policy;
 	c->rate[1] = c->rate_text;
 	c->grant.rate = c->rate;
 	c->grant.n_rate = 2;
+	c->least_left = room->left;
 }
 
 ag_err
@@ -258,7 +261,8 @@ iam_limited(struct call *c, const char *reason, const struct iam_room *room)
 	ag_metric_add(c->ctx, IAM_M_LIMITED, 1);
 	ag_refuse_retry(c->ctx, room->retry_s);
 	return REFUSE(c, AG_RATE_LIMITED, reason, NULL,
-	    "Too many requests; try again in %u s.", room->retry_s);
+	    "Too many requests of this %s; try again in %u s.", reason,
+	    room->retry_s);
 }
 
 ag_err
@@ -270,8 +274,7 @@ iam_limit_principal(struct call *c)
 	if (limit->rate == 0)
 		return AG_OK;
 	room = iam_share_look(c, c->principal_share, &c->node->window, limit);
-	say_room(c, &room);
-	c->principal_left = room.left;
+	say_room(c, "\"principal\"", c->iam->policy_text, &room);
 	if (!room.ok)
 		return iam_limited(c, "principal", &room);
 	iam_share_take(c, c->principal_share, &c->node->window, limit);
@@ -287,5 +290,7 @@ iam_limit_key(struct call *c)
 		return AG_OK;
 	room = iam_share_look(c, c->key_share, &c->key->window,
 	    &c->iam->key_limit);
+	if (!room.ok || room.left < c->least_left)
+		say_room(c, "\"key\"", c->iam->key_policy_text, &room);
 	return room.ok ? AG_OK : iam_limited(c, "key", &room);
 }

@@ -37,7 +37,7 @@ struct call {
 	char new_id[AG_ID_SIZE];
 	char *rate[2];
 	char rate_text[RATE_TEXT];
-	uint32_t principal_left; /* of limits.principal */
+	uint32_t least_left; /* of the window that is told */
 	struct iam_share *principal_share, *key_share;
 	uint8_t body_digest[32], step_up_digest[32];
 };

@@ -210,16 +210,17 @@ iam_ended_undo(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node)
 }
 
 ag_err
-iam_ended_counted(struct ag_ctx *ctx, const char *id, bool allowed, int64_t at)
+iam_ended_counted(struct ag_ctx *ctx, const char *id, bool allowed, uint32_t n,
+    int64_t at)
 {
 	Ag__Agent *row = ended_row(ctx, id);
 
 	if (row == NULL)
 		return AG_OK;
 	if (allowed)
-		row->allowed_count++;
+		row->allowed_count += n;
 	else
-		row->refused_count++;
+		row->refused_count += n;
 	if (!row->has_last_activity_at || at > row->last_activity_at)
 		row->last_activity_at = at;
 	row->has_last_activity_at = true;

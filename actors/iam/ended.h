@@ -14,9 +14,9 @@ ag_err iam_ended_undo(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node
     AG_MUST;
 /* Of its stream; 0: it did not leave memory. */
 uint64_t iam_ended_version(struct ag_ctx *ctx, const char *id);
-/* One more request of it was recorded at that time. */
+/* A request of it was recorded at that time, of so many operations. */
 ag_err iam_ended_counted(struct ag_ctx *ctx, const char *id, bool allowed,
-    int64_t at) AG_MUST;
+    uint32_t n, int64_t at) AG_MUST;
 /* Who ended long ago leaves memory: at most max of those at [from, from +
  * window). Returns where to go on. */
 size_t iam_ended_sweep(struct iam *iam, struct ag_ctx *ctx, size_t from,

@@ -39,7 +39,7 @@ struct iam {
 	struct iam_rates *rates; /* NULL: no rules */
 	char *rates_told;        /* new ones, as they arrive */
 	int64_t clock_jump_s; /* as it was said */
-	char policy_text[64]; /* RateLimit-Policy */
+	char policy_text[64], key_policy_text[64]; /* RateLimit-Policy */
 	char audience[64];
 	unsigned hold_ms, depth_max, ttl_max_s;
 	unsigned quota[IAM_COUNTS];  /* of one tenant */

@@ -119,6 +119,9 @@ read_plain(struct iam *iam, const struct ag_config *c)
 	snprintf(iam->policy_text, sizeof(iam->policy_text),
 	    "\"principal\";q=%u;w=%u", iam->principal_limit.rate,
 	    iam->principal_limit.window_ms / 1000);
+	snprintf(iam->key_policy_text, sizeof(iam->key_policy_text),
+	    "\"key\";q=%u;w=%u", iam->key_limit.rate,
+	    iam->key_limit.window_ms / 1000);
 }
 
 ag_err
@@ -363,7 +366,7 @@ ag_err
 iam_rates_look(struct call *c)
 {
 	struct iam_rates *rates = c->iam->rates;
-	uint32_t least = c->principal_left;
+	uint32_t least = c->least_left;
 	bool fit[RULES_MAX];
 	ag_err err;
 

@@ -490,7 +490,7 @@ iam_call_new(struct iam *iam, struct ag_ctx *ctx)
 	c->rq = ag_env(ctx)->request;
 	c->now = ag_now_ms(ctx);
 	c->mono = ag_mono_ms(ctx);
-	c->principal_left = UINT32_MAX;
+	c->least_left = UINT32_MAX;
 	c->items = c->rq->has_items && c->rq->items > 0 ? c->rq->items : 1;
 	grant_begin(c);
 	return c;

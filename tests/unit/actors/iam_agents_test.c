@@ -548,6 +548,8 @@ test_revoke_many(void **state)
 	free(token);
 }
 
+static uint32_t count_items; /* of a batch; 0: none */
+
 static void
 count(const char *id, Ag__OutcomeKind__V outcome, Ag__EventType__V type,
     uint64_t pos)
@@ -561,6 +563,8 @@ count(const char *id, Ag__OutcomeKind__V outcome, Ag__EventType__V type,
 	event.occurred_at = ag_kit_now(f->kit);
 	event.operation = (char *)"key.sign";
 	event.outcome = outcome;
+	event.has_items = count_items > 0;
+	event.items = count_items;
 	actor.id = (char *)id;
 	event.actor = &actor;
 	assert_int_equal(ag_kit_audit(f->kit, &event, pos), AG_OK);
@@ -594,6 +598,9 @@ test_counts_and_restart(void **state)
 	count(a.id, AG__OUTCOME_KIND__V__allowed, AG__EVENT_TYPE__V__response, 7);
 	count("agt_nobody", AG__OUTCOME_KIND__V__allowed,
 	    AG__EVENT_TYPE__V__request, 8);
+	count_items = 10; /* a batch counts as its items */
+	count(a.id, AG__OUTCOME_KIND__V__allowed, AG__EVENT_TYPE__V__request, 9);
+	count_items = 0;
 	because(f, AG_MSG_AGENT_REVOKE, f->admin, b.id, AG_OK, NULL);
 	because(f, AG_MSG_AGENT_SUSPEND, f->admin, s.id, AG_OK, NULL);
 	fleet_free(f);
@@ -605,7 +612,7 @@ test_counts_and_restart(void **state)
 	expect(sign(f, s.token, "invoice-2026"), AG_PRINCIPAL_SUSPENDED,
 	    "by_person");
 	view = agent_view(f->admin, a.id, &e);
-	assert_int_equal(view->allowed_count, 3);
+	assert_int_equal(view->allowed_count, 13);
 	assert_int_equal(view->refused_count, 2);
 	assert_true(view->has_last_activity_at);
 	assert_string_equal(view->model, "model-x");

@@ -599,7 +599,13 @@ test_limits(void **state)
 	key(f, "default", INVOICE, "invoice-2026", NULL, NULL, false);
 	for (int i = 0; i < 3; i++)
 		expect(sign(f, f->admin, INVOICE), AG_OK, NULL);
-	expect(sign(f, f->admin, INVOICE), AG_RATE_LIMITED, "key");
+	/* Found by a stranger: the principal's window stood there. */
+	e = sign(f, f->admin, INVOICE);
+	assert_int_equal(e.err, AG_RATE_LIMITED);
+	assert_string_equal(e.reason, "key");
+	assert_string_equal(e.grant->rate[0], "\"key\";q=3;w=10");
+	assert_memory_equal(e.grant->rate[1], "\"key\";r=0;t=", 12);
+	ended_free(&e);
 	e = request(f, AG_MSG_WHOAMI, ASK(.token = f->admin), NULL);
 	assert_int_equal(e.err, AG_OK);
 	assert_string_equal(e.grant->rate[1], "\"principal\";r=0;t=10");
