@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An agent asked for a key that exists and that it has no scope for. A key
- * that does not exist is a typing mistake or a probe: refusal_burst counts it.
+ * Somebody asked for a key that exists and that it has no scope for. A key that does not exist is a typing mistake or a probe: refusal_burst counts it.
+ * What is said is about agents, people and services; rules act on agents only.
  * Critical: the key is labelled tier=critical, or it is the third distinct one
  * (anomaly.scope_violation.high) within the window (ten minutes). High: any other.
  */
@@ -30,7 +30,7 @@ wants(const Ag__Event *event)
 {
 	/* A honey key's finding says more. */
 	return event->outcome == AG__OUTCOME_KIND__V__denied &&
-	    !event->honey && anomaly_is_agent(event) && event->reason_code != NULL &&
+	    !event->honey && event->actor != NULL && event->reason_code != NULL &&
 	    strcmp(event->reason_code, "scope_missing") == 0 &&
 	    event->resource != NULL && event->resource->id != NULL &&
 	    event->resource->type != NULL &&

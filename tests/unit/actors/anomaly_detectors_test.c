@@ -286,6 +286,28 @@ scope_tier_and_cooldown(void **state)
 	end(&f);
 }
 
+/* Found by a stranger: of people and services nothing was said. */
+static void
+scope_of_people_and_services(void **state)
+{
+	struct fixture f;
+
+	begin(&f, &anomaly_scope_violation);
+	f.event.outcome = AG__OUTCOME_KIND__V__denied;
+	f.event.reason_code = (char *)"scope_missing";
+	f.actor.kind = AG__KIND__V__human;
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	end(&f);
+	begin(&f, &anomaly_scope_violation);
+	f.event.outcome = AG__OUTCOME_KIND__V__denied;
+	f.event.reason_code = (char *)"scope_missing";
+	f.actor.kind = AG__KIND__V__service;
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	f.event.actor = NULL; /* nobody is known */
+	assert_int_equal(see(&f), 0);
+	end(&f);
+}
+
 static void
 scope_not_wanted(void **state)
 {
@@ -297,9 +319,6 @@ scope_not_wanted(void **state)
 	f.event.outcome = AG__OUTCOME_KIND__V__allowed;
 	assert_int_equal(see(&f), 0);
 	f.event.outcome = AG__OUTCOME_KIND__V__denied;
-	f.actor.kind = AG__KIND__V__human;
-	assert_int_equal(see(&f), 0);
-	f.actor.kind = AG__KIND__V__agent;
 	f.resource.id = NULL; /* it does not exist */
 	assert_int_equal(see(&f), 0);
 	f.resource.id = (char *)"key_a";
@@ -964,6 +983,7 @@ main(void)
 		cmocka_unit_test(spike_clean_trace),
 		cmocka_unit_test(scope_severities),
 		cmocka_unit_test(scope_tier_and_cooldown),
+		cmocka_unit_test(scope_of_people_and_services),
 		cmocka_unit_test(scope_not_wanted),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(laggards),
