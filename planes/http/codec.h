@@ -30,6 +30,12 @@ bool codec_is_omitted(const ProtobufCMessageDescriptor *d,
 /* Not taken from clients: of answers only, or from the path. */
 bool codec_is_read_only(const ProtobufCMessageDescriptor *d,
     const ProtobufCFieldDescriptor *field);
+/* A list that is given is not empty. */
+bool codec_is_filled(const ProtobufCMessageDescriptor *d,
+    const ProtobufCFieldDescriptor *field);
+/* Clients must give it. */
+bool codec_is_needed(const ProtobufCMessageDescriptor *d,
+    const ProtobufCFieldDescriptor *field);
 /* "generate-data-key" for Usage's generate_data_key, and so on. */
 const char *codec_enum_text(const ProtobufCEnumDescriptor *d, int value);
 

@@ -351,12 +351,16 @@ bind_field(struct bind *bind, const ProtobufCMessageDescriptor *d,
 	if (json_is_null(value)) {
 		if (bind->patch)
 			return bind_removal(bind, path);
-		if (field->label == PROTOBUF_C_LABEL_REQUIRED)
+		if (codec_is_needed(d, field))
 			return bind_refuse_field(bind, path, "missing", "this member is required");
 		return true; /* null is absent */
 	}
 	if (codec_is_object(field))
 		return bind_pairs(bind, field, path, value, msg, is_patch(d));
+	if (json_is_array(value) && json_array_size(value) == 0 &&
+	    codec_is_filled(d, field))
+		return bind_refuse_field(bind, path, "out_of_range",
+		    "at least one is expected");
 	if (field->label == PROTOBUF_C_LABEL_REPEATED)
 		return bind_array(bind, field, path, value, msg);
 	if (!scalar_of(field)->bind(bind, field, path, value, at + field->offset))
@@ -390,7 +394,7 @@ check_required(struct bind *bind, const ProtobufCMessageDescriptor *d,
 	unsigned i;
 
 	for (i = 0; i < d->n_fields; i++) {
-		if (d->fields[i].label != PROTOBUF_C_LABEL_REQUIRED ||
+		if (!codec_is_needed(d, &d->fields[i]) ||
 		    json_object_get(object, d->fields[i].name) != NULL)
 			continue;
 		item.name = d->fields[i].name;

@@ -32,6 +32,8 @@ static const struct quirk omitted[] = {
 	{ &ag__key__descriptor, "honey" },
 	{ &ag__key__descriptor, "versions" }, /* in lists; a key has at least one */
 	{ &ag__principal__descriptor, "revoked" },
+	{ &ag__encrypt_reply__descriptor, "iv_b64" }, /* raw adds them */
+	{ &ag__encrypt_reply__descriptor, "tag_b64" },
 	{ &ag__token_introspect_reply__descriptor, NULL }, /* RFC 7662 §2.2 */
 };
 
@@ -44,6 +46,22 @@ static const struct quirk read_only[] = {
 	{ &ag__callback_ask__descriptor, "body" },
 	{ &ag__callback_ask__descriptor, "signature" },
 	{ &ag__callback_ask__descriptor, "timestamp" },
+};
+
+/* Lists that say something else when they are left out than when empty. */
+static const struct quirk filled[] = {
+	{ &ag__agent_issue_ask__descriptor, "scopes" },
+	{ &ag__agent_issue_ask__descriptor, "source_cidrs" },
+	{ &ag__token_issue_ask__descriptor, "scopes" },
+	{ &ag__access_ask__descriptor, "scopes" },
+	{ &ag__key_create_ask__descriptor, "usage" },
+	{ &ag__key_import_ask__descriptor, "usage" },
+};
+
+/* And those that must be there, as a list of a message cannot say of itself. */
+static const struct quirk needed[] = {
+	{ &ag__role_set_ask__descriptor, "scopes" },
+	{ &ag__access_ask__descriptor, "scopes" },
 };
 
 static const char *const time_names[] = { "since", "until", "valid_from",
@@ -108,6 +126,21 @@ codec_is_read_only(const ProtobufCMessageDescriptor *d,
     const ProtobufCFieldDescriptor *field)
 {
 	return QUIRK(read_only, d, field);
+}
+
+bool
+codec_is_filled(const ProtobufCMessageDescriptor *d,
+    const ProtobufCFieldDescriptor *field)
+{
+	return QUIRK(filled, d, field);
+}
+
+bool
+codec_is_needed(const ProtobufCMessageDescriptor *d,
+    const ProtobufCFieldDescriptor *field)
+{
+	return field->label == PROTOBUF_C_LABEL_REQUIRED ||
+	    QUIRK(needed, d, field);
 }
 
 const char *

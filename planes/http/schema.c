@@ -126,14 +126,16 @@ print_element(struct text *out, struct schemas *schemas,
 
 static void
 print_property(struct text *out, struct schemas *schemas,
-    const ProtobufCFieldDescriptor *field, bool input)
+    const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *field,
+    bool input)
 {
 	text_printf(out, "\"%s\":", field->name);
 	if (codec_is_object(field)) {
 		text_str(out, "{\"type\":\"object\",\"additionalProperties\":"
 		    "{\"type\":[\"string\",\"null\"]}}");
 	} else if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-		text_str(out, "{\"type\":\"array\",\"items\":");
+		text_printf(out, "{\"type\":\"array\",%s\"items\":",
+		    input && codec_is_filled(d, field) ? "\"minItems\":1," : "");
 		print_element(out, schemas, field, input, false);
 		text_char(out, '}');
 	} else {
@@ -170,7 +172,7 @@ schema_members(struct text *out, struct schemas *schemas,
 		    is_left_out(without, d->fields[i].name))
 			continue;
 		text_str(out, comma);
-		print_property(out, schemas, &d->fields[i], input);
+		print_property(out, schemas, d, &d->fields[i], input);
 		comma = ",";
 	}
 }
@@ -185,7 +187,7 @@ schema_required(struct text *out, const ProtobufCMessageDescriptor *d,
 		/* Answers say null rather than nothing. */
 		if (!is_shown(d, &d->fields[i], input) ||
 		    is_left_out(without, d->fields[i].name) || (input ?
-		    d->fields[i].label != PROTOBUF_C_LABEL_REQUIRED :
+		    !codec_is_needed(d, &d->fields[i]) :
 		    codec_is_omitted(d, &d->fields[i])))
 			continue;
 		text_printf(out, "%s\"%s\"", comma, d->fields[i].name);

@@ -109,7 +109,7 @@ def made_bodies(who, key, kind):
     if "encrypt" in uses:
         made = ask("encrypt")
         bodies["decrypt"] = {"format": "raw", "ciphertext_b64": made["ciphertext_b64"]}
-        bodies["decrypt"].update({m: made[m] for m in ("iv_b64", "tag_b64") if made[m] is not None})
+        bodies["decrypt"].update({m: made[m] for m in ("iv_b64", "tag_b64") if m in made})
     if "wrap" in uses:
         bodies["unwrap"]["wrapped_key_b64"] = ask("wrap")["wrapped_key_b64"]
     if "mac" in uses:
@@ -197,7 +197,7 @@ def test_every_algorithm(fleet, admin, kind):
             assert got.status == 200 and got.json["algorithm"] == algorithm, (spec, op, algorithm, got)
             answer = {taken: got.json[member], "algorithm": algorithm}
             if op == "encrypt":
-                answer.update({m: got.json[m] for m in ("iv_b64", "tag_b64") if got.json[m] is not None})
+                answer.update({m: got.json[m] for m in ("iv_b64", "tag_b64") if m in got.json})
             result = admin.ok("POST", path + back, dict(bodies[back], **answer))
             assert result["algorithm"] == algorithm and result.get("valid", True) is True, (spec, back, algorithm)
             if back == "unwrap":

@@ -138,6 +138,18 @@ static const struct bad bads[] = {
 	    "unknown_field", "/role" },
 	{ &ag__role_grant_ask__descriptor, "{\"valid_from\":\"yesterday\"}", INVALID,
 	    "out_of_range", "/valid_from" },
+	/* Empty is not left out: a token of no scope is not one of all. */
+	{ &ag__token_issue_ask__descriptor, "{\"scopes\":[]}", INVALID,
+	    "out_of_range", "/scopes" },
+	{ &ag__agent_issue_ask__descriptor, "{\"label\":\"a\",\"scopes\":[]}",
+	    INVALID, "out_of_range", "/scopes" },
+	{ &ag__agent_issue_ask__descriptor, "{\"source_cidrs\":[]}", INVALID,
+	    "out_of_range", "/source_cidrs" },
+	{ CREATE, "{\"key_spec\":\"EC_P256\",\"usage\":[]}", INVALID,
+	    "out_of_range", "/usage" },
+	{ &ag__role_set_ask__descriptor, "{}", INVALID, "missing", "/scopes" },
+	{ &ag__role_set_ask__descriptor, "{\"scopes\":null}", INVALID, "missing",
+	    "/scopes" },
 	{ &ag__key_update_ask__descriptor, "{\"state\":\"Active\"}",
 	    AG_PERMISSION_DENIED, "system_attribute", "/state" },
 	{ &ag__key_update_ask__descriptor, "{\"nope\":1}", INVALID, "unknown_field",
@@ -179,6 +191,17 @@ test_bad(void **state)
 			    refuse.reason, refuse.field);
 		pool_reset(&pool);
 	}
+}
+
+static void
+test_empty_lists(void **state)
+{
+	(void)state;
+	assert_non_null(body(&ag__role_set_ask__descriptor, "{\"scopes\":[]}"));
+	assert_non_null(body(&ag__principal_create_ask__descriptor,
+	    "{\"kind\":\"human\",\"name\":\"a\",\"roles\":[]}"));
+	assert_non_null(body(&ag__token_issue_ask__descriptor,
+	    "{\"scopes\":null}"));
 }
 
 static void
@@ -497,7 +520,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_sign_ask), T(test_key_create), T(test_bad), T(test_patch),
+		T(test_sign_ask), T(test_key_create), T(test_bad),
+		T(test_empty_lists), T(test_patch),
 		T(test_batch), T(test_batch_too_many), T(test_long), T(test_memory_ceiling),
 		T(test_query), T(test_bad_query), T(test_print),
 		T(test_print_batch), T(test_print_hides),
