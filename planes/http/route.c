@@ -100,23 +100,41 @@ node_under(struct node *parent, const char *text, size_t len)
 	return parent;
 }
 
+static struct node *
+node_of(const char *path)
+{
+	struct node *node = &nodes[0];
+	const char *at;
+	size_t len;
+
+	for (at = path; *at == '/'; at += len) {
+		len = strcspn(++at, "/");
+		node = node_under(node, at, len);
+	}
+	return node;
+}
+
 static void
 tree_build(void)
 {
 	const struct route *route = plane_routes;
-	const char *at;
-	struct node *node;
-	size_t len;
+	const char *const *reserved;
 
 	node_new("", 0);
-	for (; route < plane_routes + plane_route_count; route++) {
-		node = &nodes[0];
-		for (at = route->path; *at == '/'; at += len) {
-			len = strcspn(++at, "/");
-			node = node_under(node, at, len);
-		}
-		node->by_method[route->method] = route;
-	}
+	for (; route < plane_routes + plane_route_count; route++)
+		node_of(route->path)->by_method[route->method] = route;
+	for (reserved = plane_reserved; *reserved != NULL; reserved++)
+		(void)node_of(*reserved); /* found, with no method: no route */
+}
+
+/* `*`, the server itself (RFC 9110 §9.3.7): whatever any route takes. */
+static void
+allow_all(struct route_match *match)
+{
+	unsigned i;
+
+	for (i = 0; i < plane_route_count; i++)
+		match->allow |= 1U << plane_routes[i].method;
 }
 
 bool
@@ -175,6 +193,10 @@ route_find(enum route_method method, char *path, struct route_match *match)
 	if (node_count == 0)
 		tree_build();
 	memset(match, 0, sizeof(*match));
+	if (strcmp(path, "*") == 0) {
+		allow_all(match);
+		return;
+	}
 	node = tree_walk(path, match);
 	if (node == NULL)
 		return;

@@ -35,6 +35,8 @@ struct route {
 /* The plane's own table, from its routes.def. */
 extern const struct route plane_routes[];
 extern const unsigned plane_route_count;
+/* Paths that a parameter would take and that are no route, with NULL behind. */
+extern const char *const plane_reserved[];
 
 struct route_match {
 	const struct route *route; /* NULL: none has this path and method */

@@ -14,3 +14,4 @@ const struct route plane_routes[] = {
 #undef ROUTE
 };
 const unsigned plane_route_count = sizeof(plane_routes) / sizeof(plane_routes[0]);
+const char *const plane_reserved[] = { NULL };

@@ -13,4 +13,7 @@ const struct route plane_routes[] = {
 #undef PAGE
 #undef ROUTE
 };
+/* Names for later (GET /v1/audit/{event_id} is not asked for an event of that
+ * name). */
+const char *const plane_reserved[] = { "/v1/audit/export", NULL };
 const unsigned plane_route_count = sizeof(plane_routes) / sizeof(plane_routes[0]);

@@ -100,6 +100,14 @@ test_refused(void **state)
 	find(METHOD_DELETE, "/v1/keys/a/sign");
 	assert_null(match.route);
 	assert_int_equal(match.allow, 1 << METHOD_POST);
+	/* Reserved: no event has that name. */
+	find(METHOD_GET, "/v1/audit/export");
+	assert_null(match.route);
+	assert_int_equal(match.allow, 0);
+	assert_non_null(find(METHOD_GET, "/v1/audit/evt_1")->route);
+	find(METHOD_COUNT, "*"); /* OPTIONS * */
+	assert_null(match.route);
+	assert_int_equal(match.allow, (1 << METHOD_COUNT) - 1);
 	find(METHOD_COUNT, "/v1/keys/a");
 	assert_int_equal(match.allow,
 	    1 << METHOD_GET | 1 << METHOD_PATCH | 1 << METHOD_DELETE);
