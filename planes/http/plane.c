@@ -41,7 +41,6 @@ plane_on_deliver(void *state, struct ag_ctx *ctx, const void *msg)
 		ag_metric_add(ctx, PM_LATE, 1); /* nobody waits any more */
 	else
 		answer_deliver(conn, deliver);
-	request_pay_debt(plane);
 	request_admit_waiting(plane);
 	return AG_OK;
 }
@@ -56,7 +55,7 @@ on_sweep(void *state, struct ag_ctx *ctx)
 	ag_metric_set(ctx, PM_UNSENT, plane->unsent);
 	limit_report(plane, false);
 	if (plane->audit_seen && ag_slot_up(plane->ctx, plane_audit(plane)))
-		request_pay_debt(plane);
+		request_pay_debt(plane, plane->draining);
 	if (plane->draining && (plane->conn_count == 0 ||
 	    ag_mono_ms(plane->ctx) >= plane->drained_ms))
 		ag_stop(plane->ctx, 0);
@@ -79,10 +78,8 @@ plane_peer(void *state, struct ag_ctx *ctx, unsigned slot, bool up)
 	struct plane *plane = state;
 
 	(void)ctx;
-	if (up && slot == plane_audit(plane)) {
+	if (up && slot == plane_audit(plane))
 		plane->audit_seen = true;
-		request_pay_debt(plane);
-	}
 }
 
 static void

@@ -169,6 +169,7 @@ struct plane {
 	unsigned in_flight;
 	uint64_t n;          /* of the last numbered request of this boot */
 	uint64_t owed;       /* answers without a record, not yet told */
+	uint64_t owed_ms;    /* when the last of them left */
 	size_t unsent;       /* bytes that no socket took yet, of all connections */
 	bool audit_seen;
 	bool draining;
@@ -291,7 +292,7 @@ void request_stamp(struct conn *conn);         /* id and time */
 /* An event of the plane's own: how many answers `refuse` stands for. */
 bool request_report(struct plane *plane, const struct refuse *refuse,
     const char *address, uint64_t count);
-void request_pay_debt(struct plane *plane);
+void request_pay_debt(struct plane *plane, bool now);
 
 /* ---- trace.c: W3C Trace Context */
 void trace_config(struct plane *plane);

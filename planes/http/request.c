@@ -11,7 +11,12 @@
 #include <string.h>
 #include <strings.h>
 
-enum { REQUEST_OVERHEAD_BYTES = 512, VISIBLE_MAX = 64 };
+enum {
+	REQUEST_OVERHEAD_BYTES = 512,
+	VISIBLE_MAX = 64,
+	/* Without one more unrecorded answer: longer than any of an outage waits. */
+	OWED_QUIET_MS = 3000,
+};
 
 /* ------------------------------------------------------------ bookkeeping */
 
@@ -241,6 +246,7 @@ request_unrecorded(struct conn *conn)
 	ag_metric_add(plane->ctx, PM_UNRECORDED, 1);
 	say_failed(conn, "REQUEST-UNRECORDED", "audit did not record it in time");
 	plane->owed++;
+	plane->owed_ms = ag_mono_ms(plane->ctx);
 	refuse_set(&conn->own, AG_UNAVAILABLE,
 	    "audit", NULL,
 	    "the answer could not be recorded");
@@ -292,14 +298,16 @@ request_report(struct plane *plane, const struct refuse *refuse,
 	return outcome_send(plane, &request, refuse, "system.request", count) == AG_OK;
 }
 
-/* Answers that left without a record, in one event of no request. */
+/* Answers that left without a record, in one event of no request: not before the
+ * last of them has left, as far as can be known. */
 void
-request_pay_debt(struct plane *plane)
+request_pay_debt(struct plane *plane, bool now)
 {
 	Ag__OutcomeEvent outcome = AG__OUTCOME_EVENT__INIT;
 	Ag__Refusal refusal = AG__REFUSAL__INIT;
 
-	if (plane->owed == 0 || !ag_slot_up(plane->ctx, plane_audit(plane)))
+	if (plane->owed == 0 || !ag_slot_up(plane->ctx, plane_audit(plane)) ||
+	    (!now && ag_mono_ms(plane->ctx) < plane->owed_ms + OWED_QUIET_MS))
 		return;
 	refusal.err = AG_UNAVAILABLE;
 	refusal.reason_code = (char *)(uintptr_t)"audit";

@@ -365,6 +365,16 @@ test_timeout(void **state)
 	header_is("HTTP/1.1 504 ");
 }
 
+static void
+audit_is(bool up)
+{
+	Ag__PeerEvent event = AG__PEER_EVENT__INIT;
+
+	event.slot = ag_slot(ag_kit_ctx(kit), AG_ROLE_AUDIT, 0);
+	event.up = up;
+	ag_kit_deliver(kit, AG_ROLE_NONE, 0, AG_MSG_PEER_EVENT, NULL, &event);
+}
+
 /* Audit stays silent: 503 without a record, owed and paid. */
 static void
 test_unrecorded(void **state)
@@ -383,12 +393,29 @@ test_unrecorded(void **state)
 	header_is("HTTP/1.1 503 ");
 	header_is("\"code\":\"Unavailable\",\"reason_code\":\"audit\"");
 	header_is("Retry-After: ");
+	/* Found by a stranger: each of an outage had an event of its own. */
+	audit_is(false);
+	for (int i = 0; i < 2; i++) {
+		say(sign);
+		hear();
+		header_is("\"code\":\"Unavailable\",\"reason_code\":\"audit\"");
+	}
+	turn(3100);
+	assert_null(ag_kit_find(kit, AG_MSG_OUTCOME_EVENT)); /* to whom? */
+	say(sign);
+	hear();
+	audit_is(true);
 	turn(100);
+	assert_null(ag_kit_find(kit, AG_MSG_OUTCOME_EVENT)); /* the last of it? */
+	turn(3000);
 	sent = ag_kit_find(kit, AG_MSG_OUTCOME_EVENT);
 	assert_non_null(sent);
 	outcome = sent->body;
-	assert_int_equal(outcome->suppressed, 1);
+	assert_string_equal(outcome->operation, "system.unrecorded");
+	assert_int_equal(outcome->suppressed, 4);
 	assert_string_equal(outcome->refusal->reason_code, "audit");
+	turn(4000);
+	assert_null(ag_kit_find(kit, AG_MSG_OUTCOME_EVENT)); /* said once */
 }
 
 static void
