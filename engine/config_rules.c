@@ -43,6 +43,16 @@ complain(const struct complaint *to, const char *where, const char *key,
 	return AG_USAGE;
 }
 
+/* Where it is given; if it is a default, where what it does not go with is. */
+static const char *
+where_of(const struct ag_config *c, const char *path, const char *other)
+{
+	const char *where = ag_config_get_where(c, path, 0);
+
+	return strcmp(where, "default") != 0 ? where :
+	    ag_config_get_where(c, other, 0);
+}
+
 static bool
 is(const struct ag_config *c, const char *path, unsigned i, const char *word)
 {
@@ -522,7 +532,7 @@ check_retention(const struct ag_config *c, const struct complaint *to)
 		segment = AG_SEG_BYTES_MIN;
 	if (bytes == 0 || bytes >= 4 * segment)
 		return AG_OK;
-	return complain(to, ag_config_get_where(c, "audit.max_bytes", 0),
+	return complain(to, where_of(c, "audit.max_bytes", "audit.segment_bytes"),
 	    "audit.max_bytes", "0, or at least four segments: %lld",
 	    (long long)(4 * segment));
 }
@@ -599,10 +609,8 @@ check_risk(const struct ag_config *c, const struct complaint *to)
 	double deny = ag_config_get_number(c, "risk.deny", 0);
 
 	if (step_up > deny)
-		return complain(to, has(c, "risk.step_up", 0) ?
-		    ag_config_get_where(c, "risk.step_up", 0) :
-		    ag_config_get_where(c, "risk.deny", 0), "risk.step_up",
-		    "at most risk.deny");
+		return complain(to, where_of(c, "risk.step_up", "risk.deny"),
+		    "risk.step_up", "at most risk.deny");
 	for (unsigned i = 0; i < ag_config_get_count(c, "risk.per_tenant"); i++) {
 		const char *name = ag_config_get_str(c,
 		    "risk.per_tenant[].tenant", i);
@@ -629,7 +637,7 @@ check_detectors(const struct ag_config *c, const struct complaint *to)
 #undef DETECTOR
 	};
 	static const char *const levels[] = { "low", "medium", "high" };
-	char path[AG_CFG_PATH_MAX];
+	char path[AG_CFG_PATH_MAX], under[AG_CFG_PATH_MAX];
 	double before, v;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -639,10 +647,11 @@ check_detectors(const struct ag_config *c, const struct complaint *to)
 			    levels[j]);
 			v = ag_config_get_number(c, path, 0);
 			if (v < before)
-				return complain(to, ag_config_get_where(c, path,
-				    0), path, "not below the level under it, %g",
+				return complain(to, where_of(c, path, under), path,
+				    "not below the level under it, %g",
 				    before);
 			before = v;
+			memcpy(under, path, sizeof(under));
 		}
 	}
 	return AG_OK;
@@ -653,10 +662,10 @@ check_prod(const struct ag_config *c, const struct complaint *to)
 {
 	if (is(c, "environment", 0, "prod") &&
 	    ag_config_get_int(c, "rot.software.accept_risk", 0) == 0)
-		return complain(to, ag_config_get_where(c,
-		    "rot.software.accept_risk", 0), "rot.software.accept_risk",
-		    "true; prod refuses a root of trust in a file unless the risk "
-		    "is accepted");
+		return complain(to, where_of(c, "rot.software.accept_risk",
+		    "environment"), "rot.software.accept_risk", "true; prod "
+		    "refuses a root of trust in a file unless the risk is "
+		    "accepted");
 	return AG_OK;
 }
 

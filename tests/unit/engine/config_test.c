@@ -268,7 +268,7 @@ static const struct { const char *text, *want; } bad[] = {
 	{ "responder: {rules: [{detector: any, action: alert}]}\n",
 	  "c.yaml:1: responder.rules[].detector: one of honey_key, scope_" },
 	{ "anomaly: {rate_spike: {low: 4}}\n",
-	  "c.yaml: anomaly.rate_spike.medium: not below the level under it, 4" },
+	  "c.yaml:1: anomaly.rate_spike.medium: not below the level under it, 4" },
 	{ "rest: {tls: {key_file: /k}}\n",
 	  "c.yaml:1: rest.tls: certificate_file and key_file together" },
 	{ "rest: {tls: {client_ca_file: /k}}\n", "c.yaml:1: rest.tls.client_ca_" },
@@ -277,7 +277,9 @@ static const struct { const char *text, *want; } bad[] = {
 	{ "environment: prod\nrot: {software: {accept_risk: true}}\n"
 	  "rest: {listen: '0.0.0.0:80', allow_plain: true}\n",
 	  "c.yaml:3: rest.listen: off loopback, prod needs rest.tls" },
-	{ "environment: prod\n", "c.yaml: rot.software.accept_risk: true; prod" },
+	{ "environment: prod\n", "c.yaml:1: rot.software.accept_risk: true; prod" },
+	{ "environment: prod\nrot: {software: {accept_risk: false}}\n",
+	  "c.yaml:2: rot.software.accept_risk: true; prod" },
 	{ "environment: prod\nrot: {software: {accept_risk: true}}\nauth:\n"
 	  "  issuers:\n  - {issuer: a, algorithms: [HS256],\n"
 	  "     hs256_secret_file: /s}\n",
