@@ -18,8 +18,8 @@ static const struct cli_option only_a[] = { A, { 0 } };
 static const struct cli_option a_reason[] = { A, REASON, { 0 } };
 
 static const struct cli_option issue_options[] = {
-	{ "--scope", "S", CLI_WORDS, "scopes", true, "key:invoice-2026:sign", NULL },
-	{ "--label", "L", CLI_STR, "label", true, "what people will call it", NULL },
+	{ "--scope", "S", CLI_WORDS, "scopes", false, "key:invoice-2026:sign; needed without --like", NULL },
+	{ "--label", "L", CLI_STR, "label", false, "what people will call it; needed without --like", NULL },
 	{ "--ttl", "D", CLI_DURATION, "ttl_s", false, "how long it lives; 1h unless given", NULL },
 	{ "--model", "M", CLI_STR, "model", false, "which model it runs on", NULL },
 	{ "--purpose", "TEXT", CLI_STR, "purpose", false, "what it is for", NULL },
@@ -81,11 +81,19 @@ say_token(FILE *out, const char *name, struct cli *cli, json_t *answer)
 static enum cli_exit
 agent_issue(struct cli *cli)
 {
+	static const char *const needed[] = { "--scope", "--label" };
 	const char *name = cli_get(cli, "--out");
+	bool like = cli_get(cli, "--like") != NULL;
 	json_t *answer = NULL;
 	enum cli_exit status;
 	FILE *out;
 
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!like && cli_get(cli, needed[i]) == NULL) {
+			(void)cli_fail(CLI_USAGE, "%s is missing", needed[i]);
+			cli_usage(cli->verb, stderr);
+			return CLI_USAGE;
+		}
 	if ((status = cli_create(name, true, &out)) != CLI_OK)
 		return status;
 	status = cli_request(cli, &answer);
@@ -140,7 +148,8 @@ agent_revoke(struct cli *cli)
 
 const struct cli_verb cli_verbs_agents[] = {
 	{ "agent", "issue", issue_options, "POST", "/v1/agents/issue", CLI_SILENT,
-	    NULL, agent_issue, "a credential for an agent", NULL, NULL },
+	    NULL, agent_issue, "a credential for an agent", NULL,
+	    "--scope key:invoice-2026:sign --label invoice-bot" },
 	{ "agent", "list", list_options, "GET", "/v1/agents", CLI_TABLE,
 	    AGENT_COLUMNS, NULL, "the agents", NULL, NULL },
 	{ "agent", "show", only_a, "GET", "/v1/agents/{A}", CLI_OBJECT, NULL, NULL,

@@ -99,7 +99,8 @@ has_method(const json_t *problem, const char *method)
 	return false;
 }
 
-/* aegis: <code>/<reason_code>: <detail> (request <id>), and the hint. */
+/* aegis: <code>/<reason_code>: <detail> (request <id>), and the hint, which says
+ * first where it is wrong. */
 static enum cli_exit
 refused(const json_t *problem, long status)
 {
@@ -120,15 +121,12 @@ refused(const json_t *problem, long status)
 	cli_put(stderr, reason);
 	fputs(": ", stderr);
 	cli_put(stderr, detail);
-	if (field[0] != '\0') {
-		fputs(", at ", stderr);
-		cli_put(stderr, field);
-	}
 	fputs(" (request ", stderr);
 	cli_put(stderr, cli_member_text(problem, "request_id"));
 	fputs(")\n", stderr);
-	if (hint[0] != '\0')
-		cli_hint("%s", hint);
+	if (field[0] != '\0' || hint[0] != '\0')
+		cli_hint("%s%s%s%s", field[0] == '\0' ? "" : "at ", field,
+		    field[0] == '\0' || hint[0] == '\0' ? "" : ": ", hint);
 	if (has_method(problem, "webauthn"))
 		cli_hint("aegis webauthn show %s says what your key is to sign; "
 		    "answer it, and do the same again with a --code-file that "

@@ -110,7 +110,7 @@ def test_every_code_has_a_word(aegis):
     for row, code in zip(rows, codes):
         done = aegis("whoami", answer=(int(row[1]), {"code": code, "reason_code": "why", "detail": "so", "hint": None,
                                                      "request_id": "r-1", "field": "/x"}))
-        assert done.stderr == "aegis: %s/why: so, at /x (request r-1)\nhint: %s\n" % (code, row[6].strip(" |"))
+        assert done.stderr == "aegis: %s/why: so (request r-1)\nhint: at /x: %s\n" % (code, row[6].strip(" |"))
 
 
 @pytest.mark.parametrize("status,data,expected", [
