@@ -454,6 +454,12 @@ on_audit_stream(void *state, struct ag_ctx *ctx, const void *msg)
 	if (ask->cursor != NULL)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_field", "?cursor",
 		    "a stream goes on with Last-Event-ID or from_seq");
+	if (ask->has_limit)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_field", "?limit",
+		    "a stream has no pages");
+	if (ask->order != NULL && strcmp(ask->order, "asc") != 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?order",
+		    "a stream is in order: asc");
 	return head_ask(state, ctx, on_stream_head, NULL, 0);
 }
 

@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The table of detectors. */
+#define CFG(path, type, fallback, range, help)
+#include <aegis/config.def>
+#undef CFG
+
 enum {
 	ORDER_KEY_MAX = 160,   /* tenant, NUL, time, id */
 	LOOKED_AT_MAX = 20000, /* rows a page looks at before it says "go on" */
@@ -172,6 +177,35 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	return true;
 }
 
+static bool
+is_detector(const char *word)
+{
+	static const char *const names[] = {
+#define DETECTOR(name, ...) #name,
+		DETECTORS
+#undef DETECTOR
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], word) == 0)
+			return true;
+	return false;
+}
+
+static ag_err
+check_words(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask)
+{
+	if (ask->state != NULL && strcmp(ask->state, "open") != 0 &&
+	    strcmp(ask->state, "acted") != 0 &&
+	    strcmp(ask->state, "dismissed") != 0)
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value", "?state",
+		    "A state is open, acted or dismissed.");
+	if (ask->detector != NULL && !is_detector(ask->detector))
+		return ag_refuse(ctx, AG_INVALID_FIELD, "unknown_value",
+		    "?detector", "There is no such detector.");
+	return AG_OK;
+}
+
 ag_err
 book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
     Ag__RecommendationListReply *reply)
@@ -181,7 +215,8 @@ book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
 	    .prefix = &prefix };
 	ag_err err;
 
-	if ((err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
+	if ((err = check_words(ctx, ask)) != AG_OK ||
+	    (err = ag_page_read(ctx, ask, &page.from)) != AG_OK)
 		return err;
 	if (!order_key(&prefix, ag_grant(ctx)->tenant, NULL, 0))
 		return AG_GENERAL_FAILURE;

@@ -546,6 +546,33 @@ streams_against_credit(void **state)
 	assert_null(wait_for(f, AG_MSG_STREAM_ITEM_EVENT));
 }
 
+/* Found by a stranger: what a page takes was taken, and did nothing. */
+static void
+a_stream_takes_no_page(void **state)
+{
+	struct fixture *f = *state;
+	static const struct { const char *order, *field; bool limit; } bad[] = {
+		{ "zz", "?order", false }, { "desc", "?order", false },
+		{ NULL, "?limit", true },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		Ag__AuditQueryAsk ask = AG__AUDIT_QUERY_ASK__INIT;
+		const struct ag_kit_sent *sent;
+		const Ag__OutcomeEvent *out;
+		Ag__Grant g = AG__GRANT__INIT;
+
+		g.n = 500;
+		ask.order = (char *)bad[i].order;
+		ask.has_limit = bad[i].limit;
+		ag_kit_operate(f->kit, AG_MSG_AUDIT_STREAM, &g, &ask);
+		assert_non_null(sent = wait_for(f, AG_MSG_OUTCOME_EVENT));
+		out = sent->body;
+		assert_int_equal(out->refusal->err, AG_INVALID_FIELD);
+		assert_string_equal(out->refusal->field, bad[i].field);
+	}
+}
+
 static void
 closes_a_stream_that_lags(void **state)
 {
@@ -607,6 +634,7 @@ main(void)
 		TEST(proves_consistency),
 		TEST(lists_checkpoints_and_keys),
 		TEST(streams_against_credit),
+		TEST(a_stream_takes_no_page),
 		TEST(closes_a_stream_that_lags),
 		TEST(says_503_without_audit),
 	};
