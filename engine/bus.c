@@ -790,10 +790,8 @@ bool
 ag_topics_wanted(struct ag_topics *topics)
 {
 	char word[16];
-	int n;
 
-	while ((n = zmq_recv(topics->socket, word, sizeof(word),
-	            ZMQ_DONTWAIT)) > 0)
+	while (zmq_recv(topics->socket, word, sizeof(word), ZMQ_DONTWAIT) > 0)
 		if (word[0] == 1)
 			topics->wanted = true;
 	return topics->wanted;

@@ -534,7 +534,7 @@ check_retention(const struct ag_config *c, const struct complaint *to)
 		return AG_OK;
 	return complain(to, where_of(c, "audit.max_bytes", "audit.segment_bytes"),
 	    "audit.max_bytes", "0, or at least four segments: %lld",
-	    (long long)(4 * segment));
+	    4 * (long long)segment);
 }
 
 /* ------------------------------------------------- keys that go together */

@@ -35,8 +35,8 @@ frame_new(struct ag_ctx *ctx, unsigned to)
 	if (ctx->out[i] == NULL) {
 		ctx->out_order[ctx->out_count++] = (uint16_t)i;
 		ctx->out[i] = frame;
-	} else {
-		ctx->out_tail[i]->next = frame;
+	} else { /* the tail is set with the first */
+		ctx->out_tail[i]->next = frame; /* NOLINT(*NullDereference) */
 	}
 	ctx->out_tail[i] = frame;
 	return frame;

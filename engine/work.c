@@ -41,6 +41,17 @@ append(struct job **first, struct job **last, struct job *job)
 	*last = job;
 }
 
+static void
+drop(struct job *first)
+{
+	while (first != NULL) {
+		struct job *job = first;
+
+		first = job->next;
+		free(job);
+	}
+}
+
 static void *
 loop(void *arg)
 {
@@ -76,6 +87,17 @@ on_done(evutil_socket_t fd, short what, void *arg)
 	work_done(ctx);
 }
 
+/* As if there had never been one: the next job tries again. */
+static ag_err
+no_worker(struct ag_ctx *ctx)
+{
+	if (ctx->work_event != NULL)
+		event_free(ctx->work_event);
+	ctx->work_event = NULL;
+	work_stop(ctx);
+	return AG_IO;
+}
+
 /* The thread is made by the first job: most actors never have one. */
 ag_err
 work_start(struct ag_ctx *ctx)
@@ -89,14 +111,14 @@ work_start(struct ag_ctx *ctx)
 	w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ctx->worker = w;
 	if (w->fd < 0)
-		return AG_IO;
+		return no_worker(ctx);
 	if (ctx->base == NULL)
 		return AG_OK; /* the kit runs jobs itself */
 	ctx->work_event = event_new(ctx->base, w->fd, EV_READ | EV_PERSIST,
 	    on_done, ctx);
 	if (ctx->work_event == NULL || event_add(ctx->work_event, NULL) != 0 ||
 	    pthread_create(&w->thread, NULL, loop, w) != 0)
-		return AG_IO;
+		return no_worker(ctx);
 	w->threaded = true;
 	return AG_OK;
 }
@@ -115,7 +137,10 @@ work_stop(struct ag_ctx *ctx)
 		pthread_mutex_unlock(&w->lock);
 		pthread_join(w->thread, NULL);
 	}
-	close(w->fd);
+	if (w->fd >= 0)
+		close(w->fd);
+	drop(w->todo);
+	drop(w->done);
 	free(w);
 	ctx->worker = NULL;
 }
