@@ -201,6 +201,90 @@ test_update_merges(void **state)
 	fixture_free(&f);
 }
 
+/* What a change may not say, whatever state the key is in. */
+static void
+test_changes_refused(void **state)
+{
+	static const struct { const char *hours, *reason; } hours[] = {
+		{ "whenever", "out_of_range" },
+		{ "mon-fri 09:00-17:00 Nowhere/Atall", "unknown_value" },
+		{ "mon-fri 09:00-17:00 Europe/Berlin", NULL },
+	};
+	Ag__KeyUpdateAsk update = AG__KEY_UPDATE_ASK__INIT;
+	Ag__ReasonAsk why = AG__REASON_ASK__INIT;
+	Ag__Pair pairs[33], *labels[33];
+	char names[33][16], wide[514];
+	struct fixture f;
+	const char *id;
+
+	fixture_new(&f, NULL);
+	id = new_key(&f, SPEC(EC_P256), true);
+	update.labels = labels;
+	for (size_t i = 0; i < 33; i++) {
+		snprintf(names[i], sizeof(names[i]), "name-%zu", i);
+		ag__pair__init(&pairs[i]);
+		pairs[i].key = names[i];
+		pairs[i].value = (char *)(uintptr_t)"x";
+		labels[i] = &pairs[i];
+	}
+	update.n_labels = 33;
+	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, id, &update), AG_INVALID_FIELD);
+	assert_string_equal(f.field, "/labels");
+	update.n_labels = 32; /* as many as fit, and then one more */
+	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, id, &update), AG_OK);
+	labels[0] = &pairs[32];
+	update.n_labels = 1;
+	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, id, &update), AG_INVALID_FIELD);
+	assert_string_equal(f.field, "/labels");
+	pairs[32].key = (char *)(uintptr_t)"Name";
+	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, id, &update), AG_INVALID_FIELD);
+	/* When it may be used. */
+	pairs[32].key = (char *)(uintptr_t)"name-1";
+	pairs[32].value = NULL;
+	assert_int_equal(operate(&f, AG_MSG_KEY_UPDATE, id, &update), AG_OK);
+	pairs[32].key = (char *)(uintptr_t)"allowed_windows";
+	for (size_t i = 0; i < sizeof(hours) / sizeof(hours[0]); i++) {
+		pairs[32].value = (char *)(uintptr_t)hours[i].hours;
+		operate(&f, AG_MSG_KEY_UPDATE, id, &update);
+		assert_int_equal(f.err, hours[i].reason == NULL ? AG_OK : AG_INVALID_FIELD);
+		assert_string_equal(f.reason_code, hours[i].reason == NULL ? "" : hours[i].reason);
+	}
+	/* A reason says something, and not too much. */
+	memset(wide, 'x', 513);
+	wide[513] = '\0';
+	for (size_t i = 0; i < 2; i++) {
+		why.reason = i == 0 ? (char *)(uintptr_t)"" : wide;
+		assert_int_equal(operate(&f, AG_MSG_KEY_DEACTIVATE, id, &why), AG_INVALID_FIELD);
+		assert_string_equal(f.field, "/reason");
+	}
+	fixture_free(&f);
+}
+
+/* Each change holds to the revision that its caller saw. */
+static void
+test_changes_of_another_revision(void **state)
+{
+	Ag__KeyCompromiseAsk compromise = AG__KEY_COMPROMISE_ASK__INIT;
+	struct fixture f;
+	const char *id;
+
+	fixture_new(&f, NULL);
+	id = new_key(&f, SPEC(EC_P256), true);
+	compromise.reason = (char *)(uintptr_t)"a test";
+	f.if_match = "\"7\"";
+	assert_int_equal(operate(&f, AG_MSG_KEY_COMPROMISE, id, &compromise), AG_PRECONDITION_FAILED);
+	f.if_match = "\"7\"";
+	assert_int_equal(operate_reason(&f, AG_MSG_KEY_DEACTIVATE, id), AG_PRECONDITION_FAILED);
+	assert_int_equal(operate_reason(&f, AG_MSG_KEY_DEACTIVATE, id), AG_OK);
+	f.if_match = "\"7\"";
+	assert_int_equal(destroy_key(&f, id, 604800), AG_PRECONDITION_FAILED);
+	assert_int_equal(destroy_key(&f, id, 604800), AG_OK);
+	f.if_match = "\"7\"";
+	assert_int_equal(operate_plain(&f, AG_MSG_KEY_CANCEL_DESTROY, id), AG_PRECONDITION_FAILED);
+	assert_int_equal(read_key(&f, id)->revision, 3);
+	fixture_free(&f);
+}
+
 static void
 test_life(void **state)
 {
@@ -536,6 +620,8 @@ main(void)
 		cmocka_unit_test(test_read_is_of_the_tenant),
 		cmocka_unit_test(test_honey_is_shown_to_its_holders),
 		cmocka_unit_test(test_update_merges),
+		cmocka_unit_test(test_changes_refused),
+		cmocka_unit_test(test_changes_of_another_revision),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_rotate),
 		cmocka_unit_test(test_races_are_serial),
