@@ -120,7 +120,7 @@ bool
 cli_repeats(const struct cli_option *option)
 {
 	return option->type == CLI_LIST || option->type == CLI_WORDS ||
-	    option->type == CLI_PAIRS;
+	    option->type == CLI_WHOLE || option->type == CLI_PAIRS;
 }
 
 static const struct cli_option *

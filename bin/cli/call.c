@@ -103,7 +103,7 @@ list_value(const struct cli_option *option, const struct cli_value *value,
 
 	*out = json_array();
 	for (unsigned i = 0; i < value->count; i++) {
-		if (option->type == CLI_WORDS) {
+		if (option->type != CLI_LIST) {
 			(void)json_array_append_new(*out, json_string(value->at[i]));
 			continue;
 		}
@@ -155,6 +155,7 @@ to_json(const struct cli_option *option, const struct cli_value *value,
 		return CLI_OK;
 	case CLI_LIST:
 	case CLI_WORDS:
+	case CLI_WHOLE:
 		return list_value(option, value, out);
 	case CLI_PAIRS:
 		return pairs_value(option, value, out);
@@ -204,7 +205,8 @@ cli_body(const struct cli *cli, json_t **body)
 	*body = NULL;
 	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++) {
 		if (o[i].member == NULL ||
-		    (cli->values[i].count == 0 && o[i].type != CLI_INPUT))
+		    (cli->values[i].count == 0 && o[i].type != CLI_INPUT &&
+		    o[i].type != CLI_WHOLE))
 			continue;
 		value = NULL;
 		status = to_json(&o[i], &cli->values[i], &value);
@@ -299,7 +301,7 @@ query_value(const struct cli_option *option, const struct cli_value *value,
 		return append_query(out, size, option,
 		    option->fixed == NULL ? "1" : option->fixed);
 	if (option->type == CLI_PAIRS || option->type == CLI_LIST ||
-	    option->type == CLI_WORDS) {
+	    option->type == CLI_WORDS || option->type == CLI_WHOLE) {
 		if (value->count > 1)
 			return cli_fail(CLI_USAGE, "%s is given twice", option->name);
 		return append_query(out, size, option, value->at[0]);

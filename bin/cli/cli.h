@@ -46,6 +46,7 @@ enum cli_type {
 	CLI_STR,
 	CLI_LIST,      /* repeated, or separated by commas: an array */
 	CLI_WORDS,     /* repeated: an array; commas are part of the word */
+	CLI_WHOLE,     /* the same, and sent without a word, too: an empty one */
 	CLI_PAIRS,     /* repeated K=V: an object; in a query: the text itself */
 	CLI_INT,
 	CLI_DURATION,  /* 90s 15m 1h 30d: seconds */

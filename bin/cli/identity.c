@@ -81,7 +81,7 @@ static const struct cli_option role_options[] = {
 };
 static const struct cli_option role_set_options[] = {
 	{ "R", "R", CLI_STR, NULL, true, "a role's name", NULL },
-	{ "--scope", "S", CLI_WORDS, "scopes", false, "what it gives; again for more", NULL },
+	{ "--scope", "S", CLI_WHOLE, "scopes", false, "what it gives; again for more", NULL },
 	{ "--inherit", "R", CLI_LIST, "inherits", false, "a role whose scopes it gives, too", NULL },
 	{ 0 },
 };

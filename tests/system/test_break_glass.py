@@ -203,7 +203,7 @@ def test_a_token_lives_no_longer_than_the_glass(house):
         got = issue(house, "olga", brk, **ask)
         refused(got, 400, "InvalidField", "bad_scope")
         assert got.json["field"] == field
-    refused(issue(house, "olga", brk, scopes=[]), 400, "InvalidField", "missing")
+    refused(issue(house, "olga", brk, scopes=[]), 400, "InvalidField", "out_of_range")
     # Neither by another person nor for one.
     refused(issue(house, "omar", brk), 403, "PermissionDenied", "break_glass_over")
     refused(house.olga.post("/v1/principals/omar/tokens", {"scopes": ["key:soft:sign"]}, headers=under(brk)), 403,
@@ -316,7 +316,7 @@ def test_more_scope_for_a_while(house):
     refused(agent.post("/v1/grants", dict(want, scopes=["key:real:encrypt"])), 403, "PermissionDenied", "no_matching_rule")
     refused(agent.post("/v1/grants", dict(want, scopes=["key:*:encrypt"])), 400, "InvalidField", "bad_scope")
     refused(agent.post("/v1/grants", dict(want, ttl_s=1801)), 400, "InvalidField", "out_of_range")
-    refused(agent.post("/v1/grants", dict(want, scopes=[])), 400, "InvalidField", "missing")
+    refused(agent.post("/v1/grants", dict(want, scopes=[])), 400, "InvalidField", "out_of_range")
     asked = agent.post("/v1/grants", want)
     refused(asked, 403, "ApprovalRequired", "pending")
     apr = asked.json["approval_id"]

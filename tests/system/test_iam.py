@@ -86,7 +86,7 @@ def test_issue(fleet, admin, unique):
     ({"ttl_s": 86401}, 400, "out_of_range"),
     ({"scopes": ["key:*:sign"]}, 400, "bad_scope"),
     ({"scopes": ["keys:a:sign"]}, 400, "bad_scope"),
-    ({"scopes": []}, 400, "missing"),
+    ({"scopes": []}, 400, "out_of_range"), ({"scopes": None}, 400, "missing"),
     ({"max_depth": 11}, 400, "out_of_range"),
     ({"source_cidrs": ["10.0.0.1/8"]}, 400, "unknown_value"),
 ])
