@@ -336,7 +336,7 @@ known(struct ag_ctx *ctx, const Ag__AssessAsk *ask, struct progress *progress,
 	struct response response = {
 		.of = ask->recommendations[progress->next],
 	};
-	Ag__Recommendation *old = book_find(ctx, response.of->id,
+	Ag__Recommendation *old = advice_find(ctx, response.of->id,
 	    &progress->done[progress->next].version);
 	char event_id[AG_ID_SIZE];
 
@@ -418,7 +418,7 @@ static ag_err
 on_list(void *state, struct ag_ctx *ctx, const void *msg)
 {
 	Ag__RecommendationListReply reply = AG__RECOMMENDATION_LIST_REPLY__INIT;
-	ag_err err = book_list(ctx, msg, &reply);
+	ag_err err = advice_list(ctx, msg, &reply);
 
 	return err != AG_OK ? err :
 	    ag_reply(ctx, AG_MSG_RECOMMENDATION_LIST, &reply);
@@ -432,8 +432,8 @@ named(struct ag_ctx *ctx, uint64_t *version, ag_err *err)
 	Ag__Recommendation *r = NULL;
 
 	if (id != NULL && ag_id_valid(id, "rec"))
-		r = book_find(ctx, id, version);
-	if (r != NULL && book_visible(ctx, r))
+		r = advice_find(ctx, id, version);
+	if (r != NULL && advice_visible(ctx, r))
 		return r;
 	*err = ag_refuse(ctx, AG_ITEM_NOT_FOUND, NULL, NULL,
 	    "There is no such recommendation");
@@ -449,7 +449,7 @@ on_read(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if (r == NULL)
 		return err;
-	book_public(r);
+	advice_public(r);
 	return ag_reply(ctx, AG_MSG_RECOMMENDATION_READ, r);
 }
 
@@ -499,7 +499,7 @@ on_dismiss(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_note_reason(ctx, ask->reason);
 	shown = *r;
 	shown.state = (char *)"dismissed";
-	book_public(&shown);
+	advice_public(&shown);
 	if (strcmp(r->state, "dismissed") == 0)
 		return ag_reply(ctx, AG_MSG_RECOMMENDATION_DISMISS, &shown);
 	r->state = (char *)"dismissed";
@@ -545,7 +545,7 @@ apply(void *state, struct ag_ctx *ctx, const struct ag_fact_record *record)
 
 	if (record->type != AG_MSG_RECOMMENDATION_FACT)
 		return AG_OK;
-	return book_apply(ctx, fact->recommendation, record->version);
+	return advice_apply(ctx, fact->recommendation, record->version);
 }
 
 static ag_err

@@ -52,7 +52,7 @@ order_key_of(struct order_key *key, const Ag__Recommendation *r)
 }
 
 ag_err
-book_apply(struct ag_ctx *ctx, const Ag__Recommendation *r, uint64_t version)
+advice_apply(struct ag_ctx *ctx, const Ag__Recommendation *r, uint64_t version)
 {
 	struct order_key key;
 	uint8_t *packed, *value;
@@ -79,7 +79,7 @@ book_apply(struct ag_ctx *ctx, const Ag__Recommendation *r, uint64_t version)
 }
 
 Ag__Recommendation *
-book_find(struct ag_ctx *ctx, const char *id, uint64_t *version)
+advice_find(struct ag_ctx *ctx, const char *id, uint64_t *version)
 {
 	const uint8_t *value;
 	struct order_key key;
@@ -98,7 +98,7 @@ book_find(struct ag_ctx *ctx, const char *id, uint64_t *version)
 }
 
 bool
-book_visible(struct ag_ctx *ctx, const Ag__Recommendation *r)
+advice_visible(struct ag_ctx *ctx, const Ag__Recommendation *r)
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 
@@ -107,7 +107,7 @@ book_visible(struct ag_ctx *ctx, const Ag__Recommendation *r)
 }
 
 void
-book_public(Ag__Recommendation *r)
+advice_public(Ag__Recommendation *r)
 {
 	r->tenant = NULL;
 	r->has_actor_kind = 0;
@@ -170,8 +170,8 @@ visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 		page->no_memory = true;
 		return false;
 	}
-	if (book_visible(page->ctx, r) && fits(page->ask, r)) {
-		book_public(r);
+	if (advice_visible(page->ctx, r) && fits(page->ask, r)) {
+		advice_public(r);
 		page->reply->items[page->reply->n_items++] = r;
 	}
 	return true;
@@ -207,7 +207,7 @@ check_words(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask)
 }
 
 ag_err
-book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
+advice_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
     Ag__RecommendationListReply *reply)
 {
 	struct order_key prefix, after;

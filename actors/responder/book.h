@@ -12,18 +12,18 @@ enum { BOOK_BY_ID, BOOK_BY_TIME };
 #define BOOK_TABLES "by_id", "by_time"
 
 /* Takes in one fact; version: of its stream. */
-ag_err book_apply(struct ag_ctx *ctx, const Ag__Recommendation *r,
+ag_err advice_apply(struct ag_ctx *ctx, const Ag__Recommendation *r,
     uint64_t version) AG_MUST;
 /* In the turn's memory; NULL: there is none. */
-Ag__Recommendation *book_find(struct ag_ctx *ctx, const char *id,
+Ag__Recommendation *advice_find(struct ag_ctx *ctx, const char *id,
     uint64_t *version);
 /* A page of the trip's tenant, or a refusal. */
-ag_err book_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
+ag_err advice_list(struct ag_ctx *ctx, const Ag__RecommendationListAsk *ask,
     Ag__RecommendationListReply *reply) AG_MUST;
 /* May the trip's caller know of it? Its tenant, and honey keys only if it may
  * see those. */
-bool book_visible(struct ag_ctx *ctx, const Ag__Recommendation *r);
+bool advice_visible(struct ag_ctx *ctx, const Ag__Recommendation *r);
 /* Takes away what is the house's business. */
-void book_public(Ag__Recommendation *r);
+void advice_public(Ag__Recommendation *r);
 
 #endif

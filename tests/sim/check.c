@@ -239,6 +239,7 @@ on_record(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 	if (r->has_outcome && !found)
 		sim_wrong("change %llu of %s is in the journal, and no event of it "
 		    "in the log", (unsigned long long)r->seq, r->author);
+	agreed_record(r);
 	ag__journal_record__free_unpacked(r, NULL);
 	return true;
 }

@@ -21,10 +21,11 @@ struct client client;
 
 static const unsigned weights[ACT_COUNT] = {
 	[ACT_CREATE] = 10, [ACT_ACTIVATE] = 6, [ACT_DEACTIVATE] = 4,
-	[ACT_ROTATE] = 6, [ACT_COMPROMISE] = 3, [ACT_DESTROY] = 5,
+	[ACT_ROTATE] = 16, [ACT_COMPROMISE] = 3, [ACT_DESTROY] = 5,
 	[ACT_SIGN] = 24, [ACT_AGENT_ISSUE] = 8, [ACT_AGENT_SUSPEND] = 2,
 	[ACT_AGENT_REVOKE] = 3, [ACT_AGENT_SIGN] = 18, [ACT_AGENT_STRAY] = 2,
 	[ACT_WHOAMI] = 2,
+	[ACT_APPROVE] = 26, [ACT_DENY] = 2, [ACT_CANCEL] = 2,
 };
 static const uint16_t operations[ACT_COUNT] = {
 	[ACT_CREATE] = AG_MSG_KEY_CREATE, [ACT_ACTIVATE] = AG_MSG_KEY_ACTIVATE,
@@ -37,6 +38,9 @@ static const uint16_t operations[ACT_COUNT] = {
 	[ACT_AGENT_REVOKE] = AG_MSG_AGENT_REVOKE,
 	[ACT_AGENT_SIGN] = AG_MSG_KEY_SIGN, [ACT_AGENT_STRAY] = AG_MSG_KEY_SIGN,
 	[ACT_WHOAMI] = AG_MSG_WHOAMI,
+	[ACT_APPROVE] = AG_MSG_APPROVAL_APPROVE,
+	[ACT_DENY] = AG_MSG_APPROVAL_DENY,
+	[ACT_CANCEL] = AG_MSG_APPROVAL_CANCEL,
 };
 
 static enum act
@@ -55,8 +59,8 @@ any_act(void)
 	return ACT_WHOAMI;
 }
 
-static bool
-is_agents(enum act act)
+bool
+client_is_agents(enum act act)
 {
 	return act >= ACT_AGENT_SUSPEND && act <= ACT_AGENT_STRAY;
 }
@@ -74,11 +78,13 @@ pick(struct call *c)
 	if (client.key_count == 0)
 		return false;
 	c->key = rng_below(&sim.work, client.key_count);
+	if (c->act == ACT_ROTATE || c->act >= ACT_APPROVE)
+		return people_pick(c);
 	if (c->act == ACT_AGENT_ISSUE) {
 		c->agent = client.agent_count;
 		return client.agent_count < SIM_AGENTS_MAX;
 	}
-	if (!is_agents(c->act))
+	if (!client_is_agents(c->act))
 		return true;
 	if (client.agent_count == 0)
 		return false;
@@ -107,7 +113,7 @@ say_it(struct ag_ctx *ctx, void *arg)
 }
 
 static void
-fill_create(struct call *c, Ag__KeyCreateAsk *ask)
+fill_create(struct call *c, Ag__KeyCreateAsk *ask, Ag__Pair **labels)
 {
 	static const Ag__KeySpec__V specs[] = { AG__KEY_SPEC__V__EC_P256,
 		AG__KEY_SPEC__V__ED25519 };
@@ -118,6 +124,10 @@ fill_create(struct call *c, Ag__KeyCreateAsk *ask)
 	ask->alias = key->alias;
 	ask->has_activate = true;
 	ask->activate = key->active_from_start = c->activate;
+	if (key->guarded) {
+		ask->labels = labels;
+		ask->n_labels = 1;
+	}
 }
 
 static void
@@ -140,12 +150,17 @@ hand_over(struct call *c, const void *body)
 	struct proc *plane = proc_named("rest");
 	char key[24];
 	struct sending s = { .call = c, .ask = { .op = operations[c->act],
-		.call = (unsigned)(c - client.calls), .credential = client.admin,
+		.call = (unsigned)(c - client.calls),
+		.credential = client.people[c->person],
 		.body = body } };
 
 	if (c->act == ACT_AGENT_SIGN || c->act == ACT_AGENT_STRAY)
 		s.ask.credential = client.agents[c->agent].token;
-	if (c->act == ACT_AGENT_SUSPEND || c->act == ACT_AGENT_REVOKE)
+	if (c->act == ACT_ROTATE && c->approval != 0)
+		s.ask.approval = client.approvals[c->approval - 1].id;
+	if (c->act >= ACT_APPROVE)
+		s.ask.selector = client.approvals[c->approval - 1].id;
+	else if (c->act == ACT_AGENT_SUSPEND || c->act == ACT_AGENT_REVOKE)
 		s.ask.selector = client.agents[c->agent].id;
 	else if (c->act != ACT_CREATE && c->act != ACT_AGENT_ISSUE &&
 	    c->act != ACT_WHOAMI)
@@ -156,8 +171,8 @@ hand_over(struct call *c, const void *body)
 	c->state = CALL_PENDING;
 	if (c->sent_us == 0)
 		c->sent_us = sim.now_us;
-	sim_trace("asks %u: act %u key %u agent %u", s.ask.call, c->act, c->key,
-	    c->agent);
+	sim_trace("asks %u: act %u key %u agent %u person %u approval %u",
+	    s.ask.call, c->act, c->key, c->agent, c->person, c->approval);
 	proc_call(plane, say_it, &s);
 }
 
@@ -171,6 +186,8 @@ is_stuck(const struct call *c)
 	if (c->act == ACT_AGENT_STRAY)
 		return true;
 	if (c->act == ACT_AGENT_SIGN && agent->ended_us != 0)
+		return true;
+	if (people_stuck(c))
 		return true;
 	return (c->act == ACT_SIGN || c->act == ACT_ROTATE ||
 	    c->act == ACT_AGENT_SIGN || c->act == ACT_ACTIVATE) &&
@@ -186,14 +203,18 @@ ask_one(struct call *c)
 	Ag__ReasonAsk reason = AG__REASON_ASK__INIT;
 	Ag__KeyCompromiseAsk compromise = AG__KEY_COMPROMISE_ASK__INIT;
 	Ag__KeyDestroyAsk destroy = AG__KEY_DESTROY_ASK__INIT;
+	Ag__ApprovalDecideAsk said = AG__APPROVAL_DECIDE_ASK__INIT;
 	Ag__Nothing nothing = AG__NOTHING__INIT;
+	Ag__Pair guard = AG__PAIR__INIT, *labels[] = { &guard };
 	const void *bodies[ACT_COUNT] = { [ACT_CREATE] = &create,
 		[ACT_ACTIVATE] = &nothing, [ACT_DEACTIVATE] = &reason,
 		[ACT_ROTATE] = &nothing, [ACT_COMPROMISE] = &compromise,
 		[ACT_DESTROY] = &destroy, [ACT_SIGN] = &sign,
 		[ACT_AGENT_ISSUE] = &issue, [ACT_AGENT_SUSPEND] = &reason,
 		[ACT_AGENT_REVOKE] = &reason, [ACT_AGENT_SIGN] = &sign,
-		[ACT_AGENT_STRAY] = &sign, [ACT_WHOAMI] = &nothing };
+		[ACT_AGENT_STRAY] = &sign, [ACT_WHOAMI] = &nothing,
+		[ACT_APPROVE] = &said, [ACT_DENY] = &said,
+		[ACT_CANCEL] = &said };
 	char scope[64], label[24], *scopes[1];
 
 	sign.message_b64.data = (uint8_t *)(uintptr_t)"an invoice";
@@ -201,8 +222,10 @@ ask_one(struct call *c)
 	reason.reason = compromise.reason = destroy.reason =
 	    (char *)(uintptr_t)"the simulator wants it";
 	destroy.has_pending_window_s = true;
+	guard.key = (char *)(uintptr_t)"guard";
+	guard.value = (char *)(uintptr_t)"yes";
 	if (c->act == ACT_CREATE)
-		fill_create(c, &create);
+		fill_create(c, &create, labels);
 	if (c->act == ACT_AGENT_ISSUE)
 		fill_issue(c, &issue, scope, sizeof(scope), scopes, label);
 	hand_over(c, bodies[c->act]);
@@ -216,15 +239,18 @@ decide(struct call *c)
 
 	c->again = (op->flags & AG_OP_IDEM) != 0 && rng_chance(&sim.work, 500);
 	c->spec = rng_below(&sim.work, 2);
-	c->activate = rng_chance(&sim.work, 600);
-	client.key_count += c->act == ACT_CREATE;
+	c->activate = rng_chance(&sim.work, 700);
+	if (c->act == ACT_CREATE)
+		client.keys[client.key_count++].guarded = rng_chance(&sim.work,
+		    500);
 	if (c->act == ACT_AGENT_ISSUE)
 		client.agents[client.agent_count++].key = c->key;
 	c->stuck = is_stuck(c);
-	if (is_agents(c->act))
+	if (client_is_agents(c->act))
 		client.agents[c->agent].acts[c->act].tried++;
 	else
 		client.keys[c->key].acts[c->act].tried++;
+	people_tried(c);
 }
 
 /* ----------------------------------------------------------------- answers */
@@ -297,10 +323,11 @@ learn(struct call *c, const struct answer *answer)
 	struct sim_agent *agent = &client.agents[c->agent];
 
 	if (c->stuck)
-		sim_wrong("call %u (act %u, key %u, agent %u) succeeded, though "
-		    "what it uses had ended", (unsigned)(c - client.calls), c->act,
-		    c->key, c->agent);
-	if (is_agents(c->act))
+		sim_wrong("call %u (act %u, key %u, agent %u, person %u, approval "
+		    "%u) succeeded, though what it uses had ended, or nobody agreed",
+		    (unsigned)(c - client.calls), c->act, c->key, c->agent,
+		    c->person, c->approval);
+	if (client_is_agents(c->act))
 		agent->acts[c->act].done++;
 	else
 		key->acts[c->act].done++;
@@ -309,6 +336,7 @@ learn(struct call *c, const struct answer *answer)
 		    ((const Ag__Key *)answer->reply)->id);
 	if (c->act == ACT_AGENT_ISSUE)
 		learn_agent(agent, answer->reply);
+	people_learn(c, answer);
 	if ((c->act == ACT_DEACTIVATE || c->act == ACT_COMPROMISE ||
 	    c->act == ACT_DESTROY) && key->ended_us == 0)
 		key->ended_us = sim.now_us;
@@ -345,6 +373,7 @@ client_answered(unsigned call, const struct answer *answer)
 		unknown(c);
 	} else {
 		sim.refusals++;
+		people_refused(c, answer);
 		finish(c, CALL_REFUSED);
 	}
 }

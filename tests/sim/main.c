@@ -31,7 +31,7 @@ enum {
 
 extern const struct ag_actor ag_actor_software, ag_actor_journal, ag_actor_audit,
     ag_actor_iam, ag_actor_keys, ag_actor_inventory, ag_actor_history,
-    ag_actor_risk, ag_actor_responder, ag_actor_anomaly;
+    ag_actor_risk, ag_actor_approvals, ag_actor_responder, ag_actor_anomaly;
 
 struct sim sim;
 
@@ -90,6 +90,7 @@ add_fleet(void)
 	proc_add(&ag_actor_inventory, "inventory", AG_ROLE_INVENTORY, 0);
 	proc_add(&ag_actor_history, "history", AG_ROLE_HISTORY, 0);
 	proc_add(&ag_actor_risk, "risk", AG_ROLE_RISK, 0);
+	proc_add(&ag_actor_approvals, "approvals", AG_ROLE_APPROVALS, 0);
 	proc_add(&ag_actor_responder, "responder", AG_ROLE_RESPONDER, 0);
 	proc_add(&ag_actor_anomaly, "anomaly", AG_ROLE_ANOMALY, 0);
 	proc_add(&ag_actor_plane, "rest", AG_ROLE_PLANE, 0);
@@ -120,11 +121,12 @@ read_admin(void)
 
 	snprintf(path, sizeof(path), "%s/admin.token", sim.dir);
 	file = fopen(path, "re");
-	if (file == NULL || fgets(client.admin, sizeof(client.admin), file) == NULL)
+	if (file == NULL || fgets(client.people[0], sizeof(client.people[0]),
+	    file) == NULL)
 		sim_wrong("there is no admin credential");
 	if (file != NULL)
 		fclose(file);
-	client.admin[strcspn(client.admin, "\n")] = '\0';
+	client.people[0][strcspn(client.people[0], "\n")] = '\0';
 }
 
 /* Everything but the two logs and the keys is only a cache of them. */
@@ -164,6 +166,7 @@ run(void)
 		return;
 	}
 	read_admin();
+	client_people();
 	files_forget();
 	client_begin(CALLS);
 	schedule_faults(true);

@@ -151,6 +151,7 @@ plane_ask(struct ag_ctx *ctx, const struct question *ask)
 	request.credential = (char *)(uintptr_t)ask->credential;
 	request.selector = (char *)(uintptr_t)ask->selector;
 	request.idempotency_key = (char *)(uintptr_t)ask->idempotency_key;
+	request.approval = (char *)(uintptr_t)ask->approval;
 	request.route = (char *)(uintptr_t)(ask->idempotency_key == NULL ? NULL :
 	    op->operation);
 	err = ag_request(ctx, ask->op, &request, f->due_ms, ask->body);
@@ -198,6 +199,7 @@ on_deliver(void *state, struct ag_ctx *ctx, const void *msg)
 		if (event->refusal != NULL) {
 			answer.err = (ag_err)event->refusal->err;
 			answer.reason = event->refusal->reason_code;
+			answer.approval = event->refusal->approval_id;
 		} else if (unpack(ctx, event, &answer) != AG_OK) {
 			sim_wrong("an answer cannot be read");
 		}

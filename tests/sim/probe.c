@@ -33,10 +33,10 @@ is_answered(void)
 	return !probe.open;
 }
 
-/* Asks until there is an answer that was recorded. */
+/* Asks, as `about` says whom and what for, and waits for the answer. */
 static void
-look(enum act act, unsigned key, unsigned agent, uint16_t op,
-    const char *credential, const char *selector, const void *body)
+look(struct call about, uint16_t op, const char *credential,
+    const char *selector, const void *body)
 {
 	struct question ask = { .op = op, .credential = credential,
 		.selector = selector, .body = body };
@@ -47,15 +47,17 @@ look(enum act act, unsigned key, unsigned agent, uint16_t op,
 	ask.call = client.call_count++;
 	client.wanted = client.call_count;
 	c = &client.calls[ask.call];
-	*c = (struct call){ .act = act, .key = key, .agent = agent,
-		.probe = true, .state = CALL_PENDING, .sent_us = sim.now_us };
+	*c = about;
+	c->probe = true;
+	c->state = CALL_PENDING;
+	c->sent_us = sim.now_us;
 	probe.call = c;
 	probe.ask = &ask;
 	probe.open = true;
 	proc_call(proc_named("rest"), say_it, NULL);
 	if (!schedule_run(sim.now_us + PROBE_US, is_answered))
-		sim_wrong("%s: no answer about key %u agent %u", probe.what, key,
-		    agent);
+		sim_wrong("%s: no answer about key %u agent %u", probe.what, c->key,
+		    c->agent);
 }
 
 /* -------------------------------------------------------------- the verdicts */
@@ -116,10 +118,9 @@ check_agent(const struct sim_agent *a, unsigned i, const Ag__Agent *agent)
 		sim_wrong("agent %u: its end was acknowledged, and it is active", i);
 }
 
-/* The same bytes when the state was made from the journal alone. */
-static void
-compare(const char *what, unsigned i, uint8_t **seen, size_t *seen_len,
-    const ProtobufCMessage *msg)
+void
+probe_compare(const char *what, unsigned i, uint8_t **seen,
+    size_t *seen_len, const ProtobufCMessage *msg)
 {
 	size_t len = protobuf_c_message_get_packed_size(msg);
 	uint8_t *bytes = malloc(len + 1);
@@ -157,7 +158,7 @@ on_key(const struct call *c, const struct answer *answer)
 	check_key(k, c->key, key);
 	for (size_t v = 0; v < key->n_versions; v++)
 		key->versions[v]->operations = 0; /* a bound after a crash */
-	compare("key", c->key, &k->seen, &k->seen_len, &key->base);
+	probe_compare("key", c->key, &k->seen, &k->seen_len, &key->base);
 }
 
 static void
@@ -176,7 +177,40 @@ on_agent(const struct call *c, const struct answer *answer)
 	/* What it does while we look is no part of the journal. */
 	agent->has_last_activity_at = false;
 	agent->allowed_count = agent->refused_count = 0;
-	compare("agent", c->agent, &a->seen, &a->seen_len, &agent->base);
+	probe_compare("agent", c->agent, &a->seen, &a->seen_len, &agent->base);
+}
+
+/* What waits may end while we look: the time goes on. */
+static void
+on_approval(const struct call *c, const struct answer *answer)
+{
+	struct sim_approval *a = &client.approvals[c->approval - 1];
+	const Ag__Approval *said = answer->reply;
+
+	if (answer->err != AG_OK) {
+		sim_wrong("approval %s cannot be read: %s", a->id,
+		    ag_err_row(answer->err)->name);
+		return;
+	}
+	people_check(a, said);
+	if (strcmp(said->state, "pending") != 0 &&
+	    (!probe.after || a->seen != NULL))
+		probe_compare("approval", c->approval, &a->seen, &a->seen_len,
+		    &said->base);
+}
+
+/* People were made, and given credentials. */
+static void
+on_person(const struct call *c, const struct answer *answer)
+{
+	char *token = client.people[c->person];
+
+	if (answer->err != AG_OK)
+		sim_wrong("person %u: %s", c->person,
+		    ag_err_row(answer->err)->name);
+	else if (answer->reply_type == AG_MSG_TOKEN_ISSUE)
+		snprintf(token, sizeof(client.people[0]), "%s",
+		    ((const Ag__TokenIssueReply *)answer->reply)->token);
 }
 
 void
@@ -189,7 +223,11 @@ probe_answered(struct call *c, const struct answer *answer)
 		sim_wrong("%s: an answer without an event in peace", probe.what);
 		return;
 	}
-	if (c->act == ACT_CREATE)
+	if (c->person != 0)
+		on_person(c, answer);
+	else if (c->approval != 0)
+		on_approval(c, answer);
+	else if (c->act == ACT_CREATE)
 		on_key(c, answer);
 	else if (c->act == ACT_AGENT_ISSUE)
 		on_agent(c, answer);
@@ -208,11 +246,13 @@ try_ended(void)
 	sign.message_b64.len = 5;
 	for (unsigned i = 0; i < client.key_count; i++)
 		if (client.keys[i].ended_us != 0)
-			look(ACT_SIGN, i, 0, AG_MSG_KEY_SIGN, client.admin,
+			look((struct call){ .act = ACT_SIGN, .key = i },
+			    AG_MSG_KEY_SIGN, client.people[0],
 			    client.keys[i].alias, &sign);
 	for (unsigned i = 0; i < client.agent_count; i++)
 		if (client.agents[i].ended_us != 0)
-			look(ACT_AGENT_SIGN, client.agents[i].key, i,
+			look((struct call){ .act = ACT_AGENT_SIGN,
+			    .key = client.agents[i].key, .agent = i },
 			    AG_MSG_KEY_SIGN, client.agents[i].token,
 			    client.keys[client.agents[i].key].alias, &sign);
 }
@@ -225,11 +265,38 @@ client_probe(const char *what, bool after)
 	probe.what = what;
 	probe.after = after;
 	for (unsigned i = 0; i < client.key_count; i++)
-		look(ACT_CREATE, i, 0, AG_MSG_KEY_READ, client.admin,
-		    client.keys[i].alias, &nothing);
+		look((struct call){ .act = ACT_CREATE, .key = i },
+		    AG_MSG_KEY_READ, client.people[0], client.keys[i].alias,
+		    &nothing);
 	for (unsigned i = 0; i < client.agent_count; i++)
 		if (client.agents[i].id[0] != '\0')
-			look(ACT_AGENT_ISSUE, 0, i, AG_MSG_AGENT_READ,
-			    client.admin, client.agents[i].id, &nothing);
+			look((struct call){ .act = ACT_AGENT_ISSUE, .agent = i },
+			    AG_MSG_AGENT_READ, client.people[0],
+			    client.agents[i].id, &nothing);
+	for (unsigned i = 0; i < client.approval_count; i++)
+		look((struct call){ .act = ACT_APPROVE, .approval = i + 1 },
+		    AG_MSG_APPROVAL_READ, client.people[0],
+		    client.approvals[i].id, &nothing);
 	try_ended();
+}
+
+void
+client_people(void)
+{
+	Ag__PrincipalCreateAsk create = AG__PRINCIPAL_CREATE_ASK__INIT;
+	Ag__TokenIssueAsk issue = AG__TOKEN_ISSUE_ASK__INIT;
+	char name[16], *roles[] = { (char *)(uintptr_t)"admin" };
+
+	probe.what = "people";
+	create.kind = AG__KIND__V__human;
+	create.name = name;
+	create.roles = roles;
+	create.n_roles = 1;
+	for (unsigned i = 1; i < SIM_PEOPLE; i++) {
+		snprintf(name, sizeof(name), "person-%u", i);
+		look((struct call){ .person = i }, AG_MSG_PRINCIPAL_CREATE,
+		    client.people[0], NULL, &create);
+		look((struct call){ .person = i }, AG_MSG_TOKEN_ISSUE,
+		    client.people[0], name, &issue);
+	}
 }

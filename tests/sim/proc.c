@@ -18,7 +18,14 @@
 enum { FRAMES_MAX = AG_TURN_FRAMES_MAX, WORK_US_MAX = 5 * SIM_MS };
 
 static const char config_text[] =
-    "keys: { destroy_min_window_s: 0 }\n";
+    "keys: { destroy_min_window_s: 0 }\n"
+    "approvals:\n"
+    "  second_factor: false\n" /* who is asked is somebody; codes have tests */
+    "  ttl_s: 90\n"
+    "  window_s: 60\n"
+    "  denied_s: 20\n"
+    "  dual_control:\n"
+    "    - { operation: key.rotate, label: guard=yes, quorum: 2 }\n";
 
 void
 proc_add(const struct ag_actor *actor, const char *name, enum ag_role role,

@@ -23,6 +23,8 @@ enum {
 	SIM_SENT_MAX = 4096,
 	SIM_KEYS_MAX = 24,
 	SIM_AGENTS_MAX = 24,
+	SIM_APPROVALS_MAX = 48,
+	SIM_PEOPLE = 4,    /* the administrator, and three that it made */
 	SIM_CLIENTS = 5,   /* requests under way at a time */
 	SIM_PATH_MAX = 200,
 };
@@ -160,6 +162,7 @@ struct answer {
 	uint16_t reply_type;
 	const void *reply;  /* unpacked, or NULL; borrowed */
 	const char *event_id;
+	const char *approval; /* ApprovalRequired: which one, or NULL */
 	bool recorded;      /* false: nobody could record it */
 };
 extern const struct ag_actor ag_actor_plane;
@@ -167,6 +170,7 @@ struct question {
 	unsigned call; /* whose answer it is */
 	uint16_t op;
 	const char *credential, *selector, *idempotency_key;
+	const char *approval; /* that it brings, or NULL */
 	const void *body;
 };
 void plane_ask(struct ag_ctx *ctx, const struct question *ask);
@@ -181,11 +185,15 @@ void client_begin(unsigned calls);
 bool client_done(void);
 uint64_t client_next_us(void);
 void client_step(void);
-void client_probe(const char *what, bool after); /* asks for every key, agent */
+/* Asks for every key, agent and approval. */
+void client_probe(const char *what, bool after);
+void client_people(void); /* those who agree are made, in peace */
 bool client_check(void);
 
 /* ---- check.c: what must hold */
 void check_log(void);
-void check_state(void);
+
+/* ---- agreed.c: what must hold of approvals, record by record */
+void agreed_record(const Ag__JournalRecord *record);
 
 #endif
