@@ -56,6 +56,9 @@ name_policy(struct ag_rules *rules, size_t i)
 	if (ag_cedar_policy_annotation(rules->set, i, "timeout", &value) &&
 	    !ag_rules_timeout_parse(value.p, value.len, &p->timeout_ms))
 		return AG_CEDAR_INVALID;
+	if (ag_cedar_policy_annotation(rules->set, i, "max_ttl", &value) &&
+	    !ag_rules_ttl_parse(value.p, value.len, &p->max_ttl_s))
+		return AG_CEDAR_INVALID;
 	p->need.rule = p->name;
 	if (ag_cedar_policy_annotation(rules->set, i, "reason", &value) &&
 	    (p->reason = strndup(value.p, value.len)) == NULL)
@@ -286,6 +289,11 @@ weigh_permits(const struct ag_rules *rules, const struct ag_rules_ask *ask,
 		    p->timeout_ms < out->timeout_ms)) {
 			out->timeout_ms = p->timeout_ms;
 			out->timeout_rule = p->name;
+		}
+		if (p->max_ttl_s > 0 && (out->max_ttl_s == 0 ||
+		    p->max_ttl_s < out->max_ttl_s)) {
+			out->max_ttl_s = p->max_ttl_s;
+			out->max_ttl_rule = p->name;
 		}
 		out->overridden |= lifted && p->need.quorum > 0;
 		if (p->need.quorum > 0 && !lifted && !add_need(out, &p->need)) {

@@ -28,6 +28,8 @@ enum {
 	AG_RULES_WINDOW_S_MAX = 86400,
 	AG_RULES_TIMEOUT_MS_MIN = 10,        /* of @timeout */
 	AG_RULES_TIMEOUT_MS_MAX = 60000,
+	AG_RULES_TTL_S_MIN = 60,             /* of @max_ttl: less is not issued */
+	AG_RULES_TTL_S_MAX = 30 * 86400,
 };
 
 /* ----------------------------------------------------------------- schema */
@@ -187,6 +189,10 @@ bool ag_rules_need_parse(const char *text, size_t len,
 
 /* Reads the value of @timeout, "200ms" or "2s". False: it is none. */
 bool ag_rules_timeout_parse(const char *text, size_t len, unsigned *ms);
+/* Reads the value of @max_ttl, "15m", "1h" or "30d". False: it is none. */
+bool ag_rules_ttl_parse(const char *text, size_t len, unsigned *s);
+/* Does this operation make a credential, so that @max_ttl can bound it? */
+bool ag_rules_issues(const char *operation);
 /* The reason_code of a forbid with @constraint of this value; NULL: there is
  * no such constraint. */
 const char *ag_rules_constraint(const char *value, size_t len);
@@ -208,6 +214,8 @@ struct ag_rules_answer {
 	                          * "session_required" */
 	unsigned timeout_ms; /* it is to be over by then; 0: as ever */
 	const char *timeout_rule;
+	unsigned max_ttl_s; /* what it issues lives no longer; 0: as ever */
+	const char *max_ttl_rule;
 	/* AG_RULES_APPROVAL: all of these, one a group; and a second factor
 	 * besides where a permit that matched says so. */
 	struct ag_rules_need needs[AG_RULES_NEEDS_MAX];

@@ -6,6 +6,9 @@
  */
 #include "rules_set.h"
 
+#include "check.h"
+#include "set.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@ enum {
 };
 
 struct checking {
+	const struct ag_cedar_schema *schema;
 	struct ag_cedar_set *set;
 	struct ag_rules_findings *out;
 };
@@ -210,21 +214,61 @@ check_timeout(struct checking *c, size_t i, struct ag_cedar_str value)
 		    (int)(value.len > 40 ? 40 : value.len), value.p);
 }
 
+/* May it be about something that issues a credential? */
+static bool
+may_issue(const struct checking *c, size_t i)
+{
+	const struct cedar_policy *policy = &c->set->policies[i];
+
+	for (uint32_t a = 0; a < c->schema->action_count; a++) {
+		const struct cedar_action *action = c->schema->actions[a];
+		char name[AG_RULES_NAME_MAX + 1];
+
+		if (action->uid.id.len >= sizeof(name))
+			continue;
+		memcpy(name, action->uid.id.p, action->uid.id.len);
+		name[action->uid.id.len] = '\0';
+		if (ag_rules_issues(name) &&
+		    cedar_scope_action(c->schema, policy, action))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_max_ttl(struct checking *c, size_t i, struct ag_cedar_str value)
+{
+	struct ag_cedar_policy_info info;
+	unsigned s;
+
+	ag_cedar_policy_info(c->set, i, &info);
+	if (info.forbid)
+		add_policy(c, i, "@max_ttl stands at a permit; a forbid issues "
+		    "nothing");
+	else if (!ag_rules_ttl_parse(value.p, value.len, &s))
+		add_policy(c, i, "@max_ttl is \"15m\", \"1h\" or \"1d\", from "
+		    "%ds to %dd, not \"%.*s\"", AG_RULES_TTL_S_MIN,
+		    AG_RULES_TTL_S_MAX / 86400,
+		    (int)(value.len > 40 ? 40 : value.len), value.p);
+	else if (!may_issue(c, i))
+		add_policy(c, i, "@max_ttl bounds credentials; this permit is "
+		    "not about agent.issue or principal.issue, which make them");
+}
+
 static const struct {
 	const char *name;
 	void (*check)(struct checking *c, size_t i, struct ag_cedar_str value);
-	const char *refused; /* known, and nothing here keeps its promise */
 } annotations[] = {
-	{ "id", check_id, NULL },
-	{ "reason", check_reason, NULL },
-	{ "description", NULL, NULL },
-	{ "step_up", check_step_up, NULL },
-	{ "approval", check_approval, NULL },
-	{ "overridable", check_overridable, NULL },
-	{ "require_session", check_session, NULL },
-	{ "constraint", check_constraint, NULL },
-	{ "timeout", check_timeout, NULL },
-	{ "max_ttl", NULL, "nothing looks at @max_ttl yet" },
+	{ "id", check_id },
+	{ "reason", check_reason },
+	{ "description", NULL },
+	{ "step_up", check_step_up },
+	{ "approval", check_approval },
+	{ "overridable", check_overridable },
+	{ "require_session", check_session },
+	{ "constraint", check_constraint },
+	{ "timeout", check_timeout },
+	{ "max_ttl", check_max_ttl },
 };
 
 static void
@@ -239,11 +283,8 @@ check_annotation(struct checking *c, size_t i, struct ag_cedar_str name,
 	if (at == count)
 		add_policy(c, i, "@%.*s means nothing here; known are @id, "
 		    "@reason, @description, @step_up, @approval, "
-		    "@overridable, @require_session, @constraint, @timeout",
+		    "@overridable, @require_session, @constraint, @timeout, @max_ttl",
 		    (int)(name.len > 40 ? 40 : name.len), name.p);
-	else if (annotations[at].refused != NULL)
-		add_policy(c, i, "@%s: %s", annotations[at].name,
-		    annotations[at].refused);
 	else if (annotations[at].check != NULL)
 		annotations[at].check(c, i, value);
 }
@@ -289,7 +330,7 @@ enum ag_cedar_err
 ag_rules_check(const struct ag_cedar_schema *schema,
     const struct ag_rules_doc *doc, struct ag_rules_findings *out)
 {
-	struct checking c = { .out = out };
+	struct checking c = { .schema = schema, .out = out };
 	struct ag_cedar_problem problem;
 	char prefix[AG_RULES_NAME_MAX + 2];
 	size_t errors = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What annotations say: @approval "<role>[, quorum N][, window D]", @timeout
- * "200ms", @constraint "rate". */
+ * "200ms", @max_ttl "15m", @constraint "rate". */
 #include "rules.h"
 
 #include <stdint.h>
@@ -58,13 +58,21 @@ measure(const char *text, const struct unit *units, unsigned long max,
 }
 
 /* 90s 15m 1h 1d */
-static bool
-window(const char *text, unsigned *out)
-{
-	static const struct unit units[] = { { "s", 1 }, { "m", 60 },
-		{ "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
+static const struct unit spans[] = { { "s", 1 }, { "m", 60 }, { "h", 3600 },
+	{ "d", 86400 }, { NULL, 0 } };
 
-	return measure(text, units, AG_RULES_WINDOW_S_MAX, out);
+/* All of the text is one measure from min to max. */
+static bool
+whole(const char *text, size_t len, const struct unit *units, unsigned min,
+    unsigned max, unsigned *out)
+{
+	char copy[16];
+
+	if (len == 0 || len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return measure(copy, units, max, out) && *out >= min;
 }
 
 bool
@@ -72,14 +80,22 @@ ag_rules_timeout_parse(const char *text, size_t len, unsigned *ms)
 {
 	static const struct unit units[] = { { "ms", 1 }, { "s", 1000 },
 		{ NULL, 0 } };
-	char copy[16];
 
-	if (len == 0 || len >= sizeof(copy) || memchr(text, '\0', len) != NULL)
-		return false;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	return measure(copy, units, AG_RULES_TIMEOUT_MS_MAX, ms) &&
-	    *ms >= AG_RULES_TIMEOUT_MS_MIN;
+	return whole(text, len, units, AG_RULES_TIMEOUT_MS_MIN,
+	    AG_RULES_TIMEOUT_MS_MAX, ms);
+}
+
+bool
+ag_rules_ttl_parse(const char *text, size_t len, unsigned *s)
+{
+	return whole(text, len, spans, AG_RULES_TTL_S_MIN, AG_RULES_TTL_S_MAX, s);
+}
+
+bool
+ag_rules_issues(const char *operation)
+{
+	return strcmp(operation, "agent.issue") == 0 ||
+	    strcmp(operation, "principal.issue") == 0;
 }
 
 static const struct {
@@ -153,7 +169,8 @@ ag_rules_need_parse(const char *text, size_t len, struct ag_rules_need *out)
 				return false;
 		} else if (i != count - 1 ||
 		    (value = after(words[i], "window ")) == NULL ||
-		    !window(value, &out->window_s)) {
+		    !measure(value, spans, AG_RULES_WINDOW_S_MAX,
+		    &out->window_s)) {
 			return false;
 		}
 	}

@@ -13,6 +13,7 @@ struct ag_rules_policy {
 	bool require_session;
 	const char *constraint; /* the reason_code of its deny; NULL: none of its own */
 	unsigned timeout_ms;    /* 0: none */
+	unsigned max_ttl_s;     /* 0: none */
 	struct ag_rules_need need; /* quorum 0: none */
 };
 /* Counts it, and keeps it if there is room; the last place is for an error: it

@@ -234,22 +234,30 @@ context_of(struct running *r, const json_t *said, struct ag_rules_ask *out)
 	recent_of(r, json_object_get(said, "recent"), out);
 }
 
-/* What a refusal says, and by when it is to be over, where the test says it. */
+static void
+check_number(struct running *r, const json_t *request, const char *name,
+    unsigned got)
+{
+	const json_t *want = json_object_get(request, name);
+
+	if (want != NULL && json_integer_value(want) != (json_int_t)got)
+		trouble(r, "%s is %u, not %lld", name, got,
+		    (long long)json_integer_value(want));
+}
+
+/* What a refusal says, and what bounds an answer has, where the test says it. */
 static void
 check_obligations(struct running *r, const json_t *request,
     const struct ag_rules_answer *answer)
 {
 	const char *code = text_of(request, "reason_code");
-	const json_t *timeout = json_object_get(request, "timeout_ms");
 
 	if (code != NULL && (answer->decision != AG_RULES_DENY ||
 	    strcmp(code, answer->reason_code) != 0))
 		trouble(r, "the reason_code is %s, not %.40s", answer->decision !=
 		    AG_RULES_DENY ? "none" : answer->reason_code, code);
-	if (timeout != NULL && json_integer_value(timeout) !=
-	    (json_int_t)answer->timeout_ms)
-		trouble(r, "timeout_ms is %u, not %lld", answer->timeout_ms,
-		    (long long)json_integer_value(timeout));
+	check_number(r, request, "timeout_ms", answer->timeout_ms);
+	check_number(r, request, "max_ttl_s", answer->max_ttl_s);
 }
 
 static void
@@ -257,7 +265,8 @@ ask(struct running *r, const json_t *request, struct ag_vector_result *out,
     struct ag_rules_answer *answer)
 {
 	static const char *const known[] = { "principal", "action", "resource",
-		"context", "expect", "rule", "reason_code", "timeout_ms", NULL };
+		"context", "expect", "rule", "reason_code", "timeout_ms",
+		"max_ttl_s", NULL };
 	const char *principal = text_of(request, "principal"),
 	    *action = text_of(request, "action"), *group,
 	    *roles[ROLES_MAX], *their_roles[ROLES_MAX];

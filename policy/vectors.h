@@ -14,7 +14,7 @@
  *
  * A key that says no state is Active, and in the backend software.
  * A request may leave out resource, context and rule, and may say reason_code (of
- * a deny) and timeout_ms. Of the context: at (a time of Cedar), source, plane,
+ * a deny), timeout_ms and max_ttl_s. Of the context: at (a time of Cedar), source, plane,
  * credential_age_s, stepped_up, items, bytes, under_way, tracked,
  * since_step_up_s, since_approval_s, recent (second, minute, hour, day, keys_hour, keys_day).
  */

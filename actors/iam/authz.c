@@ -330,6 +330,8 @@ iam_opinion_say(struct ag_ctx *ctx, const struct iam_tenant *tenant,
 		return AG_OK;
 	out->has_timeout_ms = o->answer.timeout_ms > 0;
 	out->timeout_ms = o->answer.timeout_ms;
+	out->has_max_ttl_s = o->answer.max_ttl_s > 0;
+	out->max_ttl_s = o->answer.max_ttl_s;
 	out->policy_version = ag_printf(ctx, "%llu",
 	    (unsigned long long)tenant->book->version);
 	out->reasons = iam_array(ctx, said->reason_count);

@@ -17,6 +17,8 @@ ag_err iam_token_reach(struct iam *iam, struct ag_ctx *ctx,
 ag_err iam_token_draft(struct iam *iam, struct ag_ctx *ctx,
     struct iam_node *node, const Ag__TokenIssueAsk *ask, uint32_t ttl_s, const char *by,
     struct iam_draft **out) AG_MUST;
+/* How long what this trip issues may live, at most what a policy's @max_ttl says. */
+uint32_t iam_ttl_ruled(struct ag_ctx *ctx, uint32_t ttl_s);
 
 /* draft is whose token is kept, and said by reply. */
 ag_err iam_token_persist(struct ag_ctx *ctx, const struct iam_draft *draft,

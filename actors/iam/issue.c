@@ -268,7 +268,8 @@ set_times(struct wish *w)
 	int64_t cap = INT64_MAX;
 
 	w->issued_at = w->caller.now / 1000 * 1000; /* as the claims have it */
-	w->expires_at = w->issued_at + w->ttl_s * INT64_C(1000);
+	w->expires_at = w->issued_at + iam_ttl_ruled(w->ctx, w->ttl_s) *
+	    INT64_C(1000);
 	if (w->parent->parent != NULL)
 		cap = w->parent->token.expires_at;
 	else if (w->parent == w->caller.node &&

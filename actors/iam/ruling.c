@@ -495,6 +495,11 @@ iam_check_policies(struct call *c)
 	if (answer.decision == AG_RULES_DENY)
 		return denied(c, ask, &answer);
 	c->wants_step_up = answer.step_up;
+	if (answer.max_ttl_s > 0) {
+		c->grant.has_max_ttl_s = true;
+		c->grant.max_ttl_s = answer.max_ttl_s;
+		c->grant.max_ttl_rule = (char *)answer.max_ttl_rule;
+	}
 	if ((err = shorten(c, &answer)) != AG_OK)
 		return err;
 	return iam_needs_ruled(c, &answer);

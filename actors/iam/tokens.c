@@ -129,6 +129,17 @@ iam_token_draft(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 	return iam_draft_keep(d, &fact, ask->scopes, ask->n_scopes);
 }
 
+uint32_t
+iam_ttl_ruled(struct ag_ctx *ctx, uint32_t ttl_s)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+
+	if (grant == NULL || !grant->has_max_ttl_s || ttl_s <= grant->max_ttl_s)
+		return ttl_s;
+	ag_note_param(ctx, "max_ttl_rule", grant->max_ttl_rule);
+	return grant->max_ttl_s;
+}
+
 ag_err
 iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 {
@@ -161,6 +172,7 @@ iam_on_token_issue(void *state, struct ag_ctx *ctx, const void *msg)
 	    (err = iam_quota_check(iam, ctx, caller.tenant, IAM_C_TOKENS)) !=
 	    AG_OK)
 		return err;
+	ttl_s = iam_ttl_ruled(ctx, ttl_s);
 	err = iam_token_draft(iam, ctx, node, ask, ttl_s,
 	    node == caller.node ? NULL : caller.id, &draft);
 	if (draft == NULL)

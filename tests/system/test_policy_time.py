@@ -153,3 +153,36 @@ def test_keys_have_hours(fleet, tenant):
         assert said in bad.json["detail"], bad
     tenant.ok("PATCH", "/v1/keys/k", {"labels": {"allowed_windows": None}})
     assert sign(tenant, "k").status == 200
+
+
+def test_what_is_issued_lives_no_longer(fleet, tenant):
+    """@max_ttl: an agent and a token live at most as long as the shortest permit that matched says; and none other is bad."""
+    fleet.key(tenant, "k")
+    put(tenant, "base", ALL + "@id(\"tokens\") @max_ttl(\"2h\") permit (principal, action == "
+        "Aegis::Action::\"principal.issue\", resource);\n"
+        "@id(\"agents\") @max_ttl(\"15m\") permit (principal, action in Aegis::Action::\"manage\", resource);\n")
+
+    def lives(got):
+        assert got.status == 201, got
+        begin, end = (datetime.datetime.fromisoformat(got.json[at].replace("Z", "+00:00"))
+                      for at in ("issued_at", "expires_at"))
+        return (end - begin).total_seconds()
+
+    ask = {"label": "brief", "scopes": ["key:k:sign"]}
+    long = tenant.post("/v1/agents/issue", dict(ask, ttl_s=3600))
+    assert lives(long) == 900 and lives(tenant.post("/v1/agents/issue", ask)) == 900
+    assert lives(tenant.post("/v1/agents/issue", dict(ask, ttl_s=60))) == 60
+    (event,) = fleet.event_of(tenant, long)
+    assert event["params"]["max_ttl_rule"] == "base/agents"
+    person(fleet, tenant, "short-lived", ["key-user"])
+    assert lives(tenant.post("/v1/principals/short-lived/tokens", {"ttl_s": 86400})) == 900
+    check = tenant.ok("POST", "/v1/authz/check", {"action": "agent.issue"})
+    assert (check["allowed"], check["max_ttl_s"]) == (True, 900)
+    # The agent ends with it.
+    fleet.move_clock(901)
+    client = fleet.client(long.json["token"])
+    wait_for(lambda: client.get("/v1/whoami").status == 401, what="the agent's end")
+    assert client.get("/v1/whoami").json["reason_code"] == "token_expired"
+    bad = tenant.post("/v1/policy-tools/validate", {"text": "@max_ttl(\"15m\") permit (principal, action == "
+                                                            "Aegis::Action::\"key.sign\", resource);"})
+    assert "not about agent.issue" in json.dumps(bad.json), bad

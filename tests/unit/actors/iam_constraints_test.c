@@ -144,6 +144,53 @@ test_timeout(void **state)
 	ended_free(&e);
 }
 
+static int64_t
+lifetime(const char *selector, unsigned ttl_s)
+{
+	char *scopes[] = { (char *)"key:invoice:sign" };
+	Ag__AgentIssueAsk agent = AG__AGENT_ISSUE_ASK__INIT;
+	Ag__TokenIssueAsk token = AG__TOKEN_ISSUE_ASK__INIT;
+	struct ended e;
+	int64_t ms;
+
+	agent.label = (char *)"claude";
+	agent.scopes = scopes;
+	agent.n_scopes = 1;
+	agent.has_ttl_s = token.has_ttl_s = ttl_s > 0;
+	agent.ttl_s = token.ttl_s = ttl_s;
+	e = selector == NULL ? request(f, AG_MSG_AGENT_ISSUE,
+	    ASK(.token = f->admin), &agent) : request(f, AG_MSG_TOKEN_ISSUE,
+	    ASK(.token = f->admin, .selector = selector), &token);
+	assert_int_equal(e.err, AG_OK);
+	ms = selector == NULL ?
+	    ((Ag__AgentIssueReply *)e.reply)->expires_at -
+	    ((Ag__AgentIssueReply *)e.reply)->issued_at :
+	    ((Ag__TokenIssueReply *)e.reply)->expires_at -
+	    ((Ag__TokenIssueReply *)e.reply)->issued_at;
+	ended_free(&e);
+	return ms / 1000;
+}
+
+/* What is issued lives at most as long as the shortest word of the permits that
+ * match, and as ever without any. */
+static void
+test_max_ttl(void **state)
+{
+	put(PERMIT "@max_ttl(\"2h\") permit (principal, action in "
+	    "Aegis::Action::\"manage\", resource);"
+	    "@max_ttl(\"15m\") permit (principal, action == "
+	    "Aegis::Action::\"agent.issue\", resource);");
+	assert_int_equal(lifetime(NULL, 0), 900);
+	assert_int_equal(lifetime(NULL, 901), 900);
+	assert_int_equal(lifetime(NULL, 900), 900);
+	assert_int_equal(lifetime(NULL, 899), 899);
+	assert_int_equal(lifetime("admin", 0), 7200);
+	assert_int_equal(lifetime("admin", 60), 60);
+	put(PERMIT "@max_ttl(\"15m\") permit (principal, action, resource) "
+	    "when { context.plane == \"kmip\" };");
+	assert_int_equal(lifetime(NULL, 0), 3600);
+}
+
 /* Beyond what there is room for, nothing is counted, and that is said. */
 static void
 test_places(void **state)
@@ -184,6 +231,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_max_ttl, setup, teardown),
 		cmocka_unit_test(test_places),
 	};
 

@@ -289,6 +289,137 @@ test_keys(void **state)
 	EVP_PKEY_free(ec);
 }
 
+static bool
+round_trips(const struct ag_signed *what)
+{
+	char text[AG_SIGNED_TEXT_SIZE];
+	struct ag_signed said;
+
+	return ag_signed_make(what, key, text) && ag_signed_read(text, &said) &&
+	    memcmp(&said, what, sizeof(said)) == 0;
+}
+
+/* The first and last of what can be said, and the one beside. */
+static void
+test_edges(void **state)
+{
+	char header[200], payload[400], text[AG_SIGNED_TEXT_SIZE + 200];
+	struct ag_signed edge, said;
+
+#define EDGE(yes, ...) (edge = base, __VA_ARGS__, \
+	    assert_int_equal(round_trips(&edge), yes))
+	EDGE(true, edge.version = 1);
+	EDGE(false, edge.version = 0);
+	EDGE(true, edge.version = INT64_C(9007199254740991));
+	EDGE(false, edge.version = INT64_C(9007199254740992));
+	EDGE(true, edge.expires_at = 1000);
+	EDGE(false, edge.expires_at = 0);
+	EDGE(false, edge.expires_at = -1000);
+	EDGE(false, edge.expires_at = 1001);
+	EDGE(false, edge.signer[0] = 'A'); /* hex, but not in its one form */
+	EDGE(false, edge.sha256[0] = 'A');
+	EDGE(false, edge.sha256[0] = 'x');
+	EDGE(false, edge.sha256[63] = '\0');
+	EDGE(false, edge.signer[63] = '\0');
+	EDGE(false, edge.signer[0] = '\0');
+	/* The longest names there are: all of it has room. */
+	EDGE(true, memset(edge.name, 'n', AG_NAME_MAX),
+	    edge.name[AG_NAME_MAX] = '\0',
+	    memset(edge.tenant, 't', AG_NAME_MAX),
+	    edge.tenant[AG_NAME_MAX] = '\0');
+	/* The last second that has milliseconds, and the one after it. */
+	snprintf(header, sizeof(header), "{\"alg\":\"EdDSA\",\"kid\":\"%s\","
+	    "\"typ\":\"aegis-policy\"}", signers[0].id);
+	for (int i = 0; i < 2; i++) {
+		snprintf(payload, sizeof(payload), "{\"exp\":%lld,\"name\":"
+		    "\"base\",\"sha256\":\"%s\",\"tenant\":\"default\","
+		    "\"version\":3}", (long long)(INT64_MAX / 1000 + i),
+		    base.sha256);
+		signed_as(header, payload, text);
+		assert_int_equal(ag_signed_read(text, &said), i == 0);
+	}
+	snprintf(payload, sizeof(payload), "{\"exp\":0,\"name\":\"base\","
+	    "\"sha256\":\"%s\",\"tenant\":\"default\",\"version\":3}",
+	    base.sha256);
+	signed_as(header, payload, text);
+	assert_false(ag_signed_read(text, &said));
+}
+
+/* A signature of another length is none, and nothing is read behind the text. */
+static void
+test_lengths(void **state)
+{
+	char text[AG_SIGNED_TEXT_SIZE], *odd;
+	struct ag_signed said;
+	size_t len;
+
+	assert_true(ag_signed_make(&base, key, text));
+	len = strlen(text);
+	for (size_t cut = 1; cut < 4; cut++) {
+		odd = strndup(text, len - cut);
+		assert_non_null(odd);
+		assert_false(ag_signed_read(odd, &said));
+		free(odd);
+	}
+	odd = malloc(2 * AG_SIGNED_TEXT_SIZE);
+	assert_non_null(odd);
+	for (size_t more = 1; more < AG_SIGNED_TEXT_SIZE; more += 7) {
+		memset(odd, 'A', more);
+		memcpy(odd + more, text, len + 1);
+		assert_false(ag_signed_read(odd, &said));
+	}
+	free(odd);
+}
+
+/* PEM of the size that is taken, and of a byte more. */
+static void
+test_pem_size(void **state)
+{
+	char id[AG_SIGNED_HEX_SIZE], pem[AG_SIGNED_PEM_MAX + 1], *text;
+	BIO *bio = BIO_new(BIO_s_mem());
+	EVP_PKEY *again;
+	long len;
+
+	assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
+	len = BIO_get_mem_data(bio, &text);
+	memset(pem, '\n', sizeof(pem));
+	memcpy(pem, text, (size_t)len);
+	again = ag_signed_public(pem, AG_SIGNED_PEM_MAX, id);
+	assert_non_null(again);
+	assert_string_equal(id, signers[0].id);
+	EVP_PKEY_free(again);
+	assert_null(ag_signed_public(pem, AG_SIGNED_PEM_MAX + 1, id));
+	BIO_free(bio);
+}
+
+/* Of several signers each signs for its own tenant, or for all. */
+static void
+test_several(void **state)
+{
+	struct ag_signer some[3];
+	char text[AG_SIGNED_TEXT_SIZE];
+	struct ag_signed said, by = base;
+
+	memset(some, 0, sizeof(some));
+	for (unsigned i = 0; i < 3; i++) {
+		some[i].name = "x";
+		some[i].until = INT64_MAX;
+		some[i].key = i == 0 ? other : key;
+		identify(some[i].key, some[i].id);
+	}
+	some[1].tenant = "acme"; /* the same key, for another tenant only */
+	some[2].tenant = "default";
+	assert_true(ag_signed_make(&by, key, text));
+	assert_int_equal(ag_signed_check(text, some, 3, &wanted, &said),
+	    AG_SIGNED_OK);
+	assert_int_equal(ag_signed_check(text, some, 2, &wanted, &said),
+	    AG_SIGNED_UNKNOWN_SIGNER);
+	strcpy(by.signer, some[0].id);
+	assert_true(ag_signed_make(&by, other, text));
+	assert_int_equal(ag_signed_check(text, some, 3, &wanted, &said),
+	    AG_SIGNED_OK);
+}
+
 /* What cannot be said is not signed. */
 static void
 test_unsayable(void **state)
@@ -319,6 +450,7 @@ main(void)
 		T(test_round_trip), T(test_what_is_bound), T(test_signers),
 		T(test_gone), T(test_no_byte_is_free), T(test_one_form),
 		T(test_no_statement), T(test_keys), T(test_unsayable),
+		T(test_edges), T(test_lengths), T(test_pem_size), T(test_several),
 	};
 
 	return cmocka_run_group_tests_name("policy_signed", tests, NULL, NULL);
