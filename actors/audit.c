@@ -136,6 +136,9 @@ deliver(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
 		event.has_replayed = o->has_replayed;
 		event.replayed = o->replayed;
 	}
+	for (size_t i = 0; i < o->n_params; i++)
+		if (strcmp(o->params[i]->key, "provenance") == 0)
+			event.provenance = o->params[i]->value;
 	if (g != NULL) {
 		event.rate = g->rate;
 		event.n_rate = g->n_rate;

@@ -106,9 +106,19 @@ outcome_identity(struct ag_ctx *ctx, Ag__OutcomeEvent *out)
 	}
 }
 
-enum { LIFTS = 4 };
+enum { LIFTS = 5 };
 
-/* What let it through: a second factor, people, a broken glass. */
+/* Whose request this is, of one that reached its executor; NULL: it did not. */
+static char *
+provenance(struct ag_ctx *ctx)
+{
+	char stamp[AG_STAMP_SIZE];
+
+	return trip_stamp(ctx, stamp) ? ag_strdup(ctx, stamp) : NULL;
+}
+
+/* What let it through (a second factor, people, a broken glass), and whose it
+ * is. */
 static size_t
 add_lifts(struct ag_ctx *ctx, Ag__Pair **out)
 {
@@ -120,6 +130,7 @@ add_lifts(struct ag_ctx *ctx, Ag__Pair **out)
 		{ "break_glass_id", grant == NULL ? NULL : grant->break_glass },
 		{ "level", grant == NULL || grant->break_glass == NULL ? NULL :
 		    (char *)"verbose" },
+		{ "provenance", provenance(ctx) },
 	};
 	size_t n = 0;
 
@@ -132,6 +143,25 @@ add_lifts(struct ag_ctx *ctx, Ag__Pair **out)
 		out[n++]->value = lifts[i].value;
 	}
 	return n;
+}
+
+bool
+trip_stamp(struct ag_ctx *ctx, char out[AG_STAMP_SIZE])
+{
+	const Ag__Grant *grant = ctx->trip == NULL ? NULL : ctx->trip->grant;
+	const struct ag_operation *op = grant == NULL ? NULL :
+	    ag_operation_find((uint16_t)grant->op);
+	struct ag_stamp stamp = { .approved = false };
+
+	if (op == NULL || op->executor != ag_slot_role(ctx, ag_self(ctx)) ||
+	    grant->actor_id == NULL || strlen(grant->actor_id) >= AG_ID_SIZE ||
+	    grant->request_id.len != AG_UUID_BYTES)
+		return false;
+	strcpy(stamp.principal, grant->actor_id);
+	/* The approvals alone pass on what needs them. */
+	stamp.approved = grant->n_needs > 0 && grant->approval != NULL;
+	memcpy(stamp.request_id, grant->request_id.data, AG_UUID_BYTES);
+	return ag_stamp_text(&stamp, out);
 }
 
 void

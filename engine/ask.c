@@ -140,6 +140,7 @@ ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
     size_t memo_size)
 {
 	Ag__Envelope env = AG__ENVELOPE__INIT;
+	char stamp[AG_STAMP_SIZE];
 	struct timer timer = { .kind = TIMER_ASK,
 		.due_ms = ag_mono_ms(ctx) + timeout_ms };
 	struct ask *ask;
@@ -155,6 +156,8 @@ ag_ask(struct ag_ctx *ctx, unsigned to, uint16_t type, const void *msg,
 	env.has_deadline_ms = true;
 	env.deadline_ms = timer.due_ms;
 	timer.corr = env.corr;
+	if (ag_slot_role(ctx, to) == AG_ROLE_ROT && trip_stamp(ctx, stamp))
+		env.stamp = stamp;
 	err = ask_fill(ctx, ask, memo, memo_size);
 	/* The timer first: what was sent cannot be taken back, a timer without
 	 * its ask finds nobody. */

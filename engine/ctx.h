@@ -9,6 +9,7 @@
 #include "engine.h"
 
 #include <aegis/master.h>
+#include <aegis/stamp.h>
 
 #include <event2/event.h>
 
@@ -285,6 +286,8 @@ bool trip_is_parked(const struct ag_trip *trip, uint64_t park);
 void trip_park_expired(struct ag_ctx *ctx, struct ag_trip *trip, uint64_t park);
 /* The outcome of the current trip as it would be said now. */
 void trip_outcome(struct ag_ctx *ctx, ag_err err, Ag__OutcomeEvent *out);
+/* Whose request this trip executes; false: none, or it is not its executor. */
+bool trip_stamp(struct ag_ctx *ctx, char out[AG_STAMP_SIZE]);
 ag_err trip_answer(struct ag_ctx *ctx, ag_err err, uint16_t type,
     const uint8_t *reply, size_t reply_len, bool sealed, bool replayed) AG_MUST;
 /* Success, with packed bytes; a secret answer is sealed first, and bytes wiped. */

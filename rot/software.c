@@ -179,6 +179,16 @@ on_importer_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	return importer_make(&((struct software *)state)->importers, ctx, msg);
 }
 
+/* Each call that is of somebody's request is said with whose it is. */
+static void
+say_call(struct ag_ctx *ctx, const char *what, const char *key_id)
+{
+	const char *stamp = ag_env(ctx)->stamp;
+
+	ag_log(ctx, AG_DEBUG, "ROT-CALL", "what=%s key=%s stamp=%s", what, key_id,
+	    stamp == NULL ? "none" : stamp);
+}
+
 /* A new version belongs where the others are: on another node, whose root of trust
  * has none of them, it would tear the key apart. */
 static bool
@@ -203,6 +213,7 @@ on_generate_ask(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK)
 		return err;
+	say_call(ctx, "generate", ask->key_id);
 	if (spec == NULL)
 		return ag_refuse(ctx, AG_FEATURE_NOT_SUPPORTED, "key_spec", "/key_spec",
 		    "This root of trust does not make keys of this key_spec.");
@@ -233,6 +244,7 @@ on_load_ask(void *state, struct ag_ctx *ctx, const void *msg)
 
 	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK)
 		return err;
+	say_call(ctx, "load", ask->key_id);
 	if (ask->reply_key.len != AG_SEAL_KEY_BYTES)
 		return ag_refuse(ctx, AG_INVALID_FIELD, "out_of_range", "/reply_key",
 		    "A key of 32 bytes is wanted.");
@@ -261,6 +273,7 @@ on_destroy_ask(void *state, struct ag_ctx *ctx, const void *msg)
 	if ((err = id_check(ctx, ask->key_id, ask->version)) != AG_OK ||
 	    (err = vault_destroy(&s->vault, ctx, &id)) != AG_OK)
 		return err;
+	say_call(ctx, "destroy", ask->key_id);
 	return ag_reply(ctx, AG_MSG_DONE_REPLY, &done);
 }
 

@@ -244,6 +244,8 @@ answer_problem_print(struct conn *conn, struct text *out,
 void
 answer_rate(struct text *out, const Ag__DeliverEvent *deliver)
 {
+	if (deliver != NULL && deliver->provenance != NULL)
+		text_printf(out, "Aegis-Provenance: %s\r\n", deliver->provenance);
 	if (deliver == NULL || deliver->n_rate < 2)
 		return;
 	text_printf(out, "RateLimit-Policy: %s\r\nRateLimit: %s\r\n",

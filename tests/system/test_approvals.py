@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people must agree to, through the public sockets: who is asked, who may
 say yes, and that a yes is good for one request, once, whatever races or dies."""
+import base64
 import concurrent.futures
 import os
 import signal
@@ -82,6 +83,16 @@ def approve(house, name, approval):
     return got.json
 
 
+def ends_stamped(got, event, who, word):
+    """Answer and event say whose request it was, and whether people agreed, in one line that can be taken apart."""
+    stamp = got.headers["aegis-provenance"]
+    system, actor, how, request = stamp.split(":")
+    kind, number = actor.split("_", 1)
+    whole = [base64.urlsafe_b64decode(text + "==").hex() for text in (number, request)]
+    return (event["params"]["provenance"] == stamp and len(stamp) <= 64 and (system, how) == ("sys", word)
+            and kind + "_" + whole[0] == who and whole[1] == got.headers["x-request-id"].replace("-", ""))
+
+
 # ------------------------------------------------------------ V03, V04: one yes, one use
 
 def test_one_yes_is_one_use(house):
@@ -114,6 +125,8 @@ def test_one_yes_is_one_use(house):
     refused(decrypt(house, approval=apr), 403, "ApprovalRequired", "used")
     event = house.event_of(house.root, got)
     assert len(event) == 1 and event[0]["params"]["approval"] == apr
+    assert ends_stamped(got, event[0], house.clerk.id, "approval")
+    assert "aegis-provenance" not in first.headers
     assert house.alice.ok("GET", "/v1/approvals/" + apr)["used"] == 1
 
 

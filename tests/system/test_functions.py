@@ -182,6 +182,9 @@ def test_every_plane_decides_and_records_alike(fleet, admin, unique):
     for i in range(0, len(ids), 4):
         group = [events[request_id] for _, request_id in ids[i:i + 4]]
         assert [e["plane"] for e in group] == ["rest", "mcp", "mcp", "agent"]
+        for e in group:  # it names the request
+            stamp = e["params"].pop("provenance", None)
+            assert stamp is None or stamp.split(":")[2] == "direct"
         plain = [{k: v for k, v in e.items() if k not in OF_THE_REQUEST} for e in group]
         for other in plain[1:]:
             assert other == plain[0], ids[i]

@@ -71,6 +71,11 @@ def test_log_level_is_switched_while_it_runs(fresh_fleet):
     wait_for(lambda: [r for r in log_rows(fleet) if r.get("request_id") == request], what="its lines in the log")
     (event,) = fleet.event_of(admin, made)
     assert event["request_id"] == request
+    # And whose it was is said to the root of trust, in the audit log and in the answer alike.
+    stamp = made.headers["aegis-provenance"]
+    assert event["params"]["provenance"] == stamp and ":direct:" in stamp
+    wait_for(lambda: [r for r in log_rows(fleet) if r["event"] == "ROT-CALL" and stamp in json.dumps(r)],
+             what="the call in the log of the root of trust")
     refused = admin.get("/v1/keys/none-such")
     assert refused.json["request_id"] == refused.headers["x-request-id"]
     wait_for(lambda: [r for r in log_rows(fleet) if r.get("request_id") == refused.json["request_id"]],

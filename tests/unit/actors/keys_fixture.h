@@ -37,6 +37,8 @@ struct fixture {
 	ProtobufCMessage *reply;
 	Ag__OutcomeEvent *event; /* the last lifecycle event */
 	unsigned loads, generates, destroys, outcomes, appends, events;
+	char stamp[80]; /* of the last ask to the root of trust; "": none */
+	char provenance[80]; /* of the last outcome; "": none */
 };
 
 static inline void
@@ -72,6 +74,8 @@ fixture_ask_rot(struct fixture *f, const struct ag_kit_sent *ask)
 	const struct ag_kit_sent *reply;
 	Ag__Envelope env = AG__ENVELOPE__INIT;
 
+	snprintf(f->stamp, sizeof(f->stamp), "%s", ask->env->stamp == NULL ? "" :
+	    ask->env->stamp);
 	f->loads += ask->type == AG_MSG_ROT_LOAD_ASK;
 	f->generates += ask->type == AG_MSG_ROT_GENERATE_ASK;
 	f->destroys += ask->type == AG_MSG_ROT_DESTROY_ASK;
@@ -135,6 +139,11 @@ fixture_outcome(struct fixture *f, const Ag__OutcomeEvent *o, const struct ag_ki
 		return;
 	}
 	f->outcomes++;
+	f->provenance[0] = '\0';
+	for (size_t i = 0; i < o->n_params; i++)
+		if (strcmp(o->params[i]->key, "provenance") == 0)
+			fixture_copy(f->provenance, sizeof(f->provenance),
+			    o->params[i]->value);
 	f->err = o->refusal == NULL ? AG_OK : (ag_err)o->refusal->err;
 	fixture_copy(f->reason_code, sizeof(f->reason_code),
 	    o->refusal == NULL ? NULL : o->refusal->reason_code);

@@ -5,6 +5,8 @@
  */
 #include "keys_fixture.h"
 
+#include <aegis/stamp.h>
+
 #define NO_WINDOW "keys:\n  destroy_min_window_s: 0\n"
 
 static void
@@ -610,10 +612,44 @@ test_responder_refused(void **state)
 	fixture_free(&f);
 }
 
+/* What a root of trust is asked because of a request says whose it is, and so
+ * does the outcome; what happens by itself is nobody's. */
+static void
+test_stamped(void **state)
+{
+	Ag__KeyCreateAsk ask = AG__KEY_CREATE_ASK__INIT;
+	char first[80];
+	struct ag_stamp said;
+	struct fixture f;
+	const char *id;
+
+	fixture_new(&f, NO_WINDOW);
+	id = new_id(&f);
+	ask.key_spec = SPEC(EC_P256);
+	assert_int_equal(operate(&f, AG_MSG_KEY_CREATE, id, &ask), AG_OK);
+	assert_int_equal(f.generates, 1);
+	assert_string_equal(f.stamp, f.provenance);
+	assert_true(ag_stamp_parse(f.stamp, &said));
+	assert_false(said.approved);
+	strcpy(first, f.stamp);
+	f.stamp[0] = '\0';
+	assert_int_equal(operate(&f, AG_MSG_KEY_READ, id, &(Ag__Nothing)AG__NOTHING__INIT), AG_OK);
+	assert_string_equal(f.stamp, ""); /* nobody was asked */
+	assert_string_not_equal(f.provenance, first);
+	assert_int_equal(destroy_key(&f, id, 60), AG_OK);
+	strcpy(f.stamp, "none yet");
+	fixture_advance(&f, 60 * 1000);
+	fixture_advance(&f, 1000);
+	assert_int_equal(f.destroys, 1);
+	assert_string_equal(f.stamp, "");
+	fixture_free(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stamped),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_refuses),
 		cmocka_unit_test(test_rot_away),

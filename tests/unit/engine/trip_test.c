@@ -329,8 +329,9 @@ a_reply_is_one_allowed_outcome(void **state)
 	assert_int_equal(out->outcome, AG__OUTCOME_KIND__V__allowed);
 	assert_string_equal(out->operation, "key.read");
 	assert_int_equal(out->reply_type, AG_MSG_KEY_READ);
-	assert_int_equal(out->n_params, 1);
+	assert_int_equal(out->n_params, 2);
 	assert_string_equal(out->params[0]->value, "blue");
+	assert_string_equal(out->params[1]->key, "provenance");
 	assert_true(out->has_grant && out->has_grant_mac);
 	assert_non_null(out->verdict);
 	assert_no_outcome(*state);
