@@ -162,9 +162,9 @@ def test_what_is_refused(fleet, settings, postgres):
     assert "is at version 99" in migrate(fleet, "postgres", 6)
     postgres.run("DELETE FROM aegis_journal.migration WHERE version = 99")
     # One that older programs may be using: it is not brought up behind their backs.
-    postgres.run("DELETE FROM aegis_journal.migration WHERE version = 5")
-    assert "is at version 4" in migrate(fleet, "postgres", 6)
-    postgres.run("INSERT INTO aegis_journal.migration VALUES (5, now())")
+    postgres.run("DELETE FROM aegis_journal.migration WHERE version = 7")
+    assert "is at version 6" in migrate(fleet, "postgres", 6)
+    postgres.run("INSERT INTO aegis_journal.migration VALUES (7, now())")
     # A state directory of a newer program, no such direction, no database.
     version = open(fleet.state + "/VERSION").read()
     for line, word in (("99.0\n", "which is older"), (version, "not empty")):

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from chaos import seed_of
-from conftest import CONFIG, wait_for
+from conftest import AEGIS, CONFIG, wait_for
 from servers import Postgres
 
 PASSWORD = "a password of the journal"
@@ -322,7 +322,7 @@ def test_init_gives_a_role_what_it_needs_and_no_more(fresh_fleet, postgres, tmp_
     fleet.stop()
     postgres.run("DROP SCHEMA aegis_journal CASCADE")
     postgres.run(plan)
-    assert postgres.rows("SELECT max(version) FROM aegis_journal.migration") == [["5"]]
+    assert postgres.rows("SELECT max(version) FROM aegis_journal.migration") == [["7"]]
 
 
 # ---- two nodes, each a ring of its own, on one history
@@ -446,3 +446,57 @@ def test_racing_changes_from_two_nodes(nodes, postgres):
     shutil.rmtree(nodes[1].state + "/snapshots")
     nodes[1].start()
     assert nodes[1].admin().ok("GET", "/v1/keys/k") == last
+
+
+# ---- a turn's appends together are what they are one after the other
+
+
+def texts(values, kind):
+    return "ARRAY[%s]::%s[]" % (",".join("NULL" if v is None else "'%s'" % v for v in values), kind)
+
+
+def any_turn(dice, versions, ended_ones, clean):
+    """Some appends of some changes each; where not all are clean, some expect what is not, end streams or repeat keys."""
+    a, c = [], []
+    ahead = dict(versions)
+    for _ in range(dice.randint(2, 9)):
+        changes = dice.randint(1, 4)
+        odd = not clean and dice.random() < 0.3
+        idem = "\\x%02x" % dice.randrange(4) if not clean and dice.random() < 0.2 else None
+        outcome = "\\x%08x" % dice.randrange(1 << 32) if dice.random() < 0.7 else None
+        a.append((changes, dice.choice(("default", "other")), dice.choice((None, "hum_1", "agt_2")),
+                  dice.choice(("keys.0", "keys.1", "iam")), dice.choice((None, "\\x01")), outcome, idem,
+                  None if idem is None else "\\x02", dice.randrange(9), "\\x%02x" % dice.randrange(256)))
+        for _ in range(changes):
+            stream = "key:%d" % dice.choice([n for n in range(99) if "key:%d" % n not in ended_ones][:12])
+            expected = ahead.get(stream, 0)
+            ended = dice.choice((None, False, True if odd else None))
+            c.append((stream, expected + (1 if odd and dice.random() < 0.5 else 0), dice.randrange(1000, 2000),
+                      "\\x%06x" % dice.randrange(1 << 24), ended))
+            ahead[stream] = expected + 1
+    kinds = ("int", "text", "text", "text", "bytea", "bytea", "bytea", "bytea", "int", "bytea")
+    return ", ".join([texts(column, kind) for column, kind in zip(zip(*a), kinds)] +
+                     [texts(column, kind) for column, kind in zip(zip(*c), ("text", "bigint", "int", "bytea", "boolean"))])
+
+
+def test_a_turn_together_is_the_turn_one_by_one(postgres):
+    postgres.run("DROP SCHEMA IF EXISTS aegis_journal CASCADE")
+    postgres.run(subprocess.run([AEGIS, "init", "--plan"], capture_output=True, text=True, check=True).stdout)
+    postgres.run("SELECT aegis_journal.enter('n')")
+    dice = random.Random(seed_of())
+    rows = "SELECT '%s', array_agg(x) FROM (SELECT x::text AS x FROM %s AS x ORDER BY 1) AS x;"
+    shown = "".join(rows % (t, "aegis_journal." + t) for t in ("head", "event", "stream", "author", "idem"))
+    aside = "ALTER FUNCTION aegis_journal.append_each RENAME TO gone;"
+    for turn in range(16):
+        there = postgres.rows("SELECT name, version, ended FROM aegis_journal.stream")
+        versions = dict((name, int(v)) for name, v, _ in there)
+        clean = turn % 2 == 0
+        args = "('n', 1, %d, %s)" % (1000 + turn, any_turn(dice, versions, [name for name, _, e in there if e == "t"] if clean else [], clean))
+
+        def said(how, end, before=""):
+            done = postgres.run("BEGIN;%s" % before + rows % ("said", "aegis_journal.%s%s" % (how, args)) + shown + end, check=False)
+            return done.stdout + done.stderr
+        each = said("append_each", "ROLLBACK")
+        if clean:  # the former one is not needed
+            assert said("append", "ROLLBACK", aside) == each and "ERROR" not in each, args
+        assert said("append", "COMMIT") == each, args
