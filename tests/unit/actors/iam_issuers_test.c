@@ -3,6 +3,8 @@
  * that must not be taken (I02, I05). */
 #include "iam_fleet.h"
 
+#include <ctx.h>
+
 #include "issuers.h"
 #include "jwk.h"
 
@@ -222,6 +224,58 @@ test_identity_is_unique(void **state)
 	fleet_free(f);
 }
 
+/* One member of it may change alone, but half of it names nobody. */
+static void
+test_identity_changes(void **state)
+{
+	struct fleet *f = fleet_new(NULL);
+	struct iam *iam = ag_kit_state(f->kit);
+	static const struct {
+		const char *issuer, *subject, *null; /* of the patch */
+		const char *field;                   /* NULL: it is taken */
+		const char *after;                   /* of https://a; NULL: none */
+	} rows[] = {
+		{ NULL, "2", NULL, NULL, "2" },
+		{ NULL, NULL, "/external/issuer", "/external", "2" },
+		{ NULL, "3", "/external/subject", "/external", "2" },
+		{ NULL, NULL, "/labels", NULL, "2" },
+		{ "https://a", "4", NULL, NULL, "4" },
+		{ NULL, NULL, "/external", NULL, NULL },
+		{ NULL, "5", NULL, "/external/issuer", NULL },
+		{ "https://a", NULL, NULL, "/external/subject", NULL },
+	};
+
+	expect(external(f, "ann", "https://a", "1"), AG_OK, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		Ag__PrincipalUpdateAsk ask = AG__PRINCIPAL_UPDATE_ASK__INIT;
+		Ag__ExternalPatch id = AG__EXTERNAL_PATCH__INIT;
+		char *nulls[1] = { (char *)rows[i].null };
+		struct ended e;
+
+		id.issuer = (char *)rows[i].issuer;
+		id.subject = (char *)rows[i].subject;
+		ask.nulls = nulls;
+		ask.n_nulls = rows[i].null != NULL;
+		if (rows[i].null == NULL || strlen(rows[i].null) > 9)
+			ask.external = &id;
+		e = request(f, AG_MSG_PRINCIPAL_UPDATE, ASK(.token = f->admin,
+		    .selector = "ann"), &ask);
+		assert_int_equal(e.err, rows[i].field == NULL ? AG_OK :
+		    AG_INVALID_FIELD);
+		assert_string_equal(e.field, rows[i].field == NULL ? "" :
+		    rows[i].field);
+		ended_free(&e);
+		for (char n = '1'; n <= '5'; n++) {
+			char subject[2] = { n, '\0' };
+
+			assert_int_equal(iam_external_find(iam, "https://a",
+			    subject) != NULL, rows[i].after != NULL &&
+			    rows[i].after[0] == n);
+		}
+	}
+	fleet_free(f);
+}
+
 /* Without configured issuers nobody else's token is looked at, and without
  * the option nobody is believed. */
 static void
@@ -236,6 +290,38 @@ test_off_by_default(void **state)
 	fleet_free(f);
 }
 
+/* Where both the start and the configuration say that it is for trying out:
+ * whoever says who they are is believed, by name or id. */
+static void
+test_believed(void **state)
+{
+	struct fleet *f = fleet_new("environment: dev\n");
+	char wide[80];
+	struct ended e;
+
+	ag_kit_ctx(f->kit)->boot->dev_identity = true;
+	e = request(f, AG_MSG_WHOAMI, ASK(.dev_identity = "admin"), NULL);
+	assert_int_equal(e.err, AG_OK);
+	assert_string_equal(e.grant->actor_name, "admin");
+	assert_string_equal(e.grant->issuer, "unsafe-dev-identity");
+	ended_free(&e);
+	expect(request(f, AG_MSG_WHOAMI, ASK(.dev_identity = "nobody"), NULL),
+	    AG_UNAUTHENTICATED, "token_claims");
+	memset(wide, 'x', sizeof(wide) - 1);
+	wide[sizeof(wide) - 1] = '\0';
+	expect(request(f, AG_MSG_WHOAMI, ASK(.dev_identity = wide), NULL),
+	    AG_UNAUTHENTICATED, "token_claims");
+	/* A credential that is brought is looked at all the same. */
+	expect(request(f, AG_MSG_WHOAMI, ASK(.token = "x",
+	    .dev_identity = "admin"), NULL), AG_UNAUTHENTICATED, NULL);
+	fleet_free(f);
+	f = fleet_new("environment: prod\nrot: {software: {accept_risk: true}}\n");
+	ag_kit_ctx(f->kit)->boot->dev_identity = true;
+	expect(request(f, AG_MSG_WHOAMI, ASK(.dev_identity = "admin"), NULL),
+	    AG_UNAUTHENTICATED, "token_missing");
+	fleet_free(f);
+}
+
 int
 main(void)
 {
@@ -245,7 +331,9 @@ main(void)
 		cmocka_unit_test(test_bad_sets),
 		cmocka_unit_test(test_other_kinds),
 		cmocka_unit_test(test_identity_is_unique),
+		cmocka_unit_test(test_identity_changes),
 		cmocka_unit_test(test_off_by_default),
+		cmocka_unit_test(test_believed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
