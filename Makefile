@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 STATE ?= $(CURDIR)/$(BUILD)/state
 
-.PHONY: fuzz-gateway all demo up test interop bench flood detection asan fuzz timing lint deps install clean mutation coverage sim chaos soak compose-demo supply
+.PHONY: fuzz-gateway all demo up test interop bench flood detection asan tsan fuzz timing lint deps install clean mutation coverage sim chaos soak compose-demo supply
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -74,6 +74,11 @@ asan: deps
 	@ninja -C $(BUILD)-asan --quiet
 	@tests/run $(BUILD)-asan asan
 
+# What several threads touch: jobs of the worker, sinks and their libraries.
+tsan: deps
+	@scripts/deps.sh check
+	@tests/tsan $(BUILD)-tsan
+
 fuzz: deps
 	@scripts/deps.sh check
 	@tests/fuzz/run
@@ -123,4 +128,4 @@ install: all
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-coverage
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-coverage
