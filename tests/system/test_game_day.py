@@ -10,7 +10,7 @@ import pytest
 
 from conftest import CONFIG, Fleet, wait_for
 from game_day import Game, matches, sections, steps
-from servers import Postgres, free_port
+from servers import Postgres, Redis, free_port
 from test_sink_kafka import Mock
 
 PASSWORD = "a password of the game"
@@ -89,7 +89,7 @@ class Database:
 @pytest.fixture(scope="module")
 def game(tmp_path_factory):
     folder = tmp_path_factory.mktemp("game")
-    database, mock, pager, fleet = Database(), Mock("aegis.audit"), Pager(), None
+    database, mock, pager, redis, fleet = Database(), Mock("aegis.audit"), Pager(), Redis(PASSWORD).start(), None
     try:
         for name in ("password", "pager.key"):
             (folder / name).write_text(PASSWORD * 2 if name == "pager.key" else PASSWORD)
@@ -97,11 +97,13 @@ def game(tmp_path_factory):
         fleet = Fleet(config=dict(
             CONFIG, journal={"kind": "postgres", "postgres": {"url": database.url,
                                                               "password_file": str(folder / "password")}},
+            shared={"enabled": True, "redis": redis.url, "password_file": redis.secret, "timeout_ms": 1000},
             sinks=CONFIG["sinks"] + [
                 {"name": "bus", "kind": "kafka", "brokers": mock.brokers.split(","), "retry_max_s": 1},
                 {"name": "pager", "kind": "webhook", "url": pager.url, "key_file": str(folder / "pager.key"),
                  "retry_max_s": 1, "attempts": 1}])).start()
-        made = Game(fleet, folder, {"postgres": database.order, "kafka": mock.order, "pager": pager.order})
+        made = Game(fleet, folder, {"postgres": database.order, "kafka": mock.order, "pager": pager.order,
+                                     "redis": lambda word: {"stop": redis.kill, "start": redis.start}[word]()})
         made.play(SECTIONS[0])
         yield made
     finally:
@@ -109,6 +111,7 @@ def game(tmp_path_factory):
             fleet.leave()
         pager.leave()
         mock.stop()
+        redis.leave()
         database.leave()
 
 
