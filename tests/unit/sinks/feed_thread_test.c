@@ -125,7 +125,7 @@ turn(void)
 {
 	ag_kit_advance(kit, 50);
 	event_base_loop(base, EVLOOP_NONBLOCK);
-	usleep(200);
+	usleep(300);
 }
 
 static void
@@ -137,7 +137,7 @@ test_in_order(void **state)
 		if (pos % 10 == 0)
 			turn();
 	}
-	for (unsigned i = 0; i < 20000 && atomic_load(&delivered) < EVENTS; i++)
+	for (unsigned i = 0; i < 100000 && atomic_load(&delivered) < EVENTS; i++)
 		turn();
 	end();
 	assert_int_equal(got, EVENTS);
