@@ -94,6 +94,7 @@ def main():
     args = parser.parse_args()
     os.environ["AEGIS_BUILD"] = os.path.abspath(args.build)
     from conftest import Fleet
+    Fleet.test_clock = False  # as whoever runs one has it
     fleet, work, rows = Fleet(config=CONFIG), tempfile.mkdtemp(prefix="aegis-flood-"), []
     try:
         fleet.start()

@@ -59,6 +59,7 @@ class Bench:
     def __init__(self, args):
         from conftest import Fleet, b64
         self.args, self.rows, self.b64 = args, [], b64
+        Fleet.test_clock = False  # as whoever runs one has it
         self.fleet = Fleet(config=CONFIG)
         # A fleet of its own: another plane would share the credit of the first.
         self.agents = Fleet(config=dict(CONFIG, mcp={"listen": "127.0.0.1:0"}))
