@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRAME_FIRST_CAP = 4096, FRAME_KEEP_CAP = 64 << 10 };
+enum {
+	FRAME_FIRST_CAP = 4096,
+	FRAME_KEEP_CAP = OUT_FRAME_TARGET, /* what one large message took goes back */
+};
 
 /* The broker's own slot shares the table, behind the fleet's. */
 static unsigned
