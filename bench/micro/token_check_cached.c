@@ -4,6 +4,7 @@
  * a person: hash, cache, and whether the whole chain stands.
  */
 #include "iam.h"
+#include "reach.h"
 #include "turns.h"
 
 #include <stdlib.h>
