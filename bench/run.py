@@ -303,17 +303,34 @@ class Bench:
         from conftest import Fleet
         self.creating("create_activate_lmdb", Fleet(config=MANY_KEYS), "AES_256, a key made and activated a request")
 
-    def create_activate_postgres(self):
+    def on_postgres(self, use):
+        """use(fleet), of a fleet whose journal is there."""
         from conftest import Fleet
         from servers import Postgres
         database = Postgres("a password of the bench")
         try:
             journal = {"kind": "postgres", "postgres": {"url": database.start().url, "timeout_ms": 10000,
                                                         "password_file": self.put("password", database.password)}}
-            self.creating("create_activate_postgres", Fleet(config=dict(MANY_KEYS, journal=journal)),
-                          "AES_256, a key made and activated a request; Debian's PostgreSQL on the same machine, fsync on")
+            use(Fleet(config=dict(MANY_KEYS, journal=journal)))
         finally:
             database.leave()
+
+    def create_activate_postgres(self):
+        self.on_postgres(lambda fleet: self.creating(
+            "create_activate_postgres", fleet,
+            "AES_256, a key made and activated a request; Debian's PostgreSQL on the same machine, fsync on"))
+
+    def sign_p256_c64_postgres(self):
+        """To be compared with sign_p256_c64 of the same minutes: a signature does not touch the journal."""
+        def use(fleet):
+            try:
+                fleet.start()
+                fleet.key(fleet.admin(), "bench-sign")
+                self.load("sign_p256_c64_postgres", "/v1/keys/bench-sign/sign", {"message_b64": self.b64(b"x" * 64)},
+                          "EC_P256, 64 bytes, one signature a request; the journal in PostgreSQL on the same machine", fleet=fleet)
+            finally:
+                fleet.leave()
+        self.on_postgres(use)
 
     def policies_500_at_1000(self):
         """A thousand signatures a second, each decided by a set of 500 policies: how long one takes."""
@@ -396,7 +413,7 @@ class Bench:
     def run(self):
         names = ["sign_p256_c64", "encrypt_aes256gcm_256b_c64", "batch100_aes256gcm", "idle_request",
                  "mcp_sign_p256_c16", "mcp_idle_call", "revocation_in_force", "two_nodes_bound", "fleet_memory_pss", "revoke_10k_agents",
-                 "create_activate_lmdb", "create_activate_postgres", "cold_start",
+                 "create_activate_lmdb", "create_activate_postgres", "sign_p256_c64_postgres", "cold_start",
                  "kafka_sink", "policies_500_at_1000"]
         print("%-28s %12s %-6s %8s %8s   %s" % ("NAME", "VALUE", "UNIT", "P50 ms", "P99 ms", "AIM"))
         try:
