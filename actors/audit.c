@@ -60,15 +60,6 @@ claim_ok(enum ag_role role, const Ag__OutcomeEvent *o)
 	return false;
 }
 
-/* Only who writes to the journal has changes to deliver again. */
-static bool
-redelivered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o)
-{
-	return o->has_redelivered && o->redelivered && o->has_journal_seq &&
-	    ag_route_allowed(ag_from_role(ctx), AG_ROLE_JOURNAL,
-	        AG_GROUP_JOURNAL);
-}
-
 /* Its operation is one that the sender itself executes. */
 static bool
 is_executors(struct ag_ctx *ctx, const Ag__Grant *g)
@@ -89,7 +80,7 @@ open_grant(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant **out)
 	*out = NULL;
 	if (!o->has_grant)
 		return AG_OK;
-	if (signed_now || redelivered(ctx, o)) {
+	if (signed_now || record_is_redelivered(ctx, o)) {
 		*out = ag_unpack(ctx, &ag__grant__descriptor, o->grant.data,
 		    o->grant.len);
 		if (*out == NULL)
@@ -103,198 +94,14 @@ open_grant(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant **out)
 	    "an outcome's grant is not iam's");
 }
 
-/* -------------------------------------------------------------- delivering */
-
-static void
-deliver_to(struct ag_ctx *ctx, unsigned slot, const Ag__DeliverEvent *event)
-{
-	if (ag_slot_role(ctx, slot) != AG_ROLE_PLANE || !ag_slot_up(ctx, slot))
-		return;
-	if (ag_send(ctx, slot, AG_MSG_DELIVER_EVENT, event) != AG_OK)
-		ag_log(ctx, AG_WARN, "AUDIT-UNDELIVERED", "n=%llu",
-		    (unsigned long long)event->n);
-}
-
-static void
-deliver(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant *g,
-    const struct boot *b, const Ag__Event *e)
-{
-	Ag__DeliverEvent event = AG__DELIVER_EVENT__INIT;
-
-	event.n = e->plane_n;
-	event.boot = e->plane_boot;
-	event.status = e->status;
-	event.event_id = e->event_id;
-	event.refusal = o->refusal;
-	if (o->refusal == NULL) {
-		event.has_reply_type = o->has_reply_type;
-		event.reply_type = o->reply_type;
-		event.has_reply = o->has_reply;
-		event.reply = o->reply;
-		event.has_sealed = o->has_sealed;
-		event.sealed = o->sealed;
-		event.has_replayed = o->has_replayed;
-		event.replayed = o->replayed;
-	}
-	for (size_t i = 0; i < o->n_params; i++)
-		if (strcmp(o->params[i]->key, "provenance") == 0)
-			event.provenance = o->params[i]->value;
-	if (g != NULL) {
-		event.rate = g->rate;
-		event.n_rate = g->n_rate;
-		event.has_under_way = g->has_under_way;
-		event.under_way = g->under_way;
-	}
-	if (b->slot != AG_SLOT_NONE) {
-		deliver_to(ctx, b->slot, &event);
-		return;
-	}
-	/* iam refused it before it vouched for anything, and this boot has said
-	 * nothing yet: every plane looks whether the boot is its own. */
-	for (unsigned i = 0; i < ag_slot_count(ctx, AG_ROLE_PLANE); i++)
-		deliver_to(ctx, ag_slot(ctx, AG_ROLE_PLANE, i), &event);
-}
-
-/* --------------------------------------------------------------- recording */
-
 static ag_err
-append(struct audit *a, struct ag_ctx *ctx, Ag__Event *e)
+believe(struct ag_ctx *ctx, const Ag__OutcomeEvent *o, const Ag__Grant **g)
 {
-	ag_err err = chain_append(a, ctx, e);
-
-	if (err != AG_OK) {
-		/* Not recorded, so not answered: the plane's deadline says 503.
-		 * AG_FULL is the disk's; who names no tenant fills nothing. */
-		a->full = a->full || err == AG_FULL;
-		ag_metric_add(ctx, err == AG_BAD_MESSAGE ? M_REFUSED : M_FULL, 1);
-		return err;
-	}
-	if (e->author != NULL && e->has_journal_seq)
-		seen_mark(a, e->author, e->has_journal_prev ? e->journal_prev : 0,
-		    e->journal_seq);
-	return AG_OK;
-}
-
-static void
-say_skipped(struct audit *a, struct ag_ctx *ctx, const struct boot *b,
-    uint64_t skipped)
-{
-	Ag__Event e;
-	char id[AG_ID_SIZE];
-
-	event_own(ctx, &e, id, AG__EVENT_TYPE__V__unaccounted,
-	    "system.unaccounted");
-	e.plane = (char *)event_plane(ctx, b->slot);
-	e.has_suppressed = true;
-	e.suppressed = skipped;
-	if (append(a, ctx, &e) == AG_OK)
-		ag_metric_add(ctx, M_UNACCOUNTED, skipped);
-}
-
-/* The outcome of a request: the first, one late one, or one too many. */
-static ag_err
-record_request(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
-    const Ag__Grant *g, unsigned plane)
-{
-	uint64_t boot = g != NULL ? g->boot : o->request->boot;
-	uint64_t n = g != NULL ? g->n : o->request->n, skipped;
-	struct boot *b = seen_boot(a, boot, plane);
-	char id[AG_ID_SIZE];
-	enum seen seen;
-	Ag__Event e;
-	ag_err err;
-
-	if (b == NULL || (plane != AG_SLOT_NONE && b->slot != plane))
-		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
-		    "this boot is another plane's");
-	seen = seen_look(a, b, n, &skipped);
-	if (skipped > 0)
-		say_skipped(a, ctx, b, skipped);
-	if (seen == SEEN_STRANGE)
-		return AG_BAD_MESSAGE;
-	if (seen == SEEN_AGAIN || (seen == SEEN_LATE &&
-	    o->outcome == AG__OUTCOME_KIND__V__unknown)) {
-		ag_metric_add(ctx, M_DUPLICATES, 1);
-		return AG_OK;
-	}
-	if ((err = event_build(ctx, o, g, b->slot, ag_from(ctx), &e)) != AG_OK)
-		return err;
-	ag_id_from_uuid("evt", g != NULL ? g->request_id.data :
-	    o->request->request_id.data, id);
-	if (seen == SEEN_LATE) {
-		e.event_type = AG__EVENT_TYPE__V__outcome_late;
-		e.cause_event_id = ag_strdup(ctx, id);
-		ag_id_new(ctx, "evt", id);
-	}
-	e.event_id = id;
-	if ((err = append(a, ctx, &e)) != AG_OK)
-		return err;
-	seen_set(b, n, seen == SEEN_LATE ? STATE_LATE :
-	    o->outcome == AG__OUTCOME_KIND__V__unknown ? STATE_OPEN : STATE_FINAL);
-	if (seen == SEEN_LATE)
-		ag_metric_add(ctx, M_LATE, 1);
-	else if (!(o->has_redelivered && o->redelivered))
-		deliver(ctx, o, g, b, &e);
-	return AG_OK;
-}
-
-static ag_err
-record_other(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
-    const Ag__Grant *g)
-{
-	unsigned plane = ag_from_role(ctx) == AG_ROLE_PLANE ? ag_from(ctx) :
-	    AG_SLOT_NONE;
-	char id[AG_ID_SIZE];
-	Ag__Event e;
-	ag_err err;
-
-	if (o->event_id != NULL && !ag_id_valid(o->event_id, "evt"))
-		return AG_BAD_MESSAGE;
-	if (o->event_id != NULL && seen_given(a, o->event_id)) {
-		ag_metric_add(ctx, M_DUPLICATES, 1);
-		return AG_OK;
-	}
-	if ((err = event_build(ctx, o, g, plane, ag_from(ctx), &e)) != AG_OK)
-		return err;
-	if (plane != AG_SLOT_NONE)
-		e.tenant = (char *)"system"; /* a plane speaks for no tenant */
-	e.has_plane_boot = e.has_plane_n = false; /* it is no request's outcome */
-	ag_id_new(ctx, "evt", id);
-	e.event_id = o->event_id != NULL ? o->event_id : id;
-	if ((err = append(a, ctx, &e)) != AG_OK)
-		return err;
-	if (o->event_id != NULL)
-		seen_give(a, o->event_id);
-	return AG_OK;
-}
-
-/*
- * A change that is delivered again. It may have been here before the crash; and
- * what cannot be recorded at all must not keep its author's mark for ever. Want
- * of room is another matter: it comes again until there is some.
- */
-static ag_err
-record_again(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
-    const Ag__Grant *g, unsigned plane)
-{
-	const char *author = ag_slot_name(ctx, ag_from(ctx));
-	ag_err err;
-
-	if (seen_marked(a, author, o->journal_seq)) {
-		ag_metric_add(ctx, M_DUPLICATES, 1);
-		return AG_OK;
-	}
-	err = o->event_type == AG__EVENT_TYPE__V__request ?
-	    record_request(a, ctx, o, g, plane) : record_other(a, ctx, o, g);
-	if (err == AG_FULL || err == AG_NO_MEMORY || err == AG_IO)
-		return err;
-	if (err != AG_OK)
-		ag_log(ctx, AG_ERROR, "AUDIT-UNRECORDABLE",
-		    "author=%s journal_seq=%llu error=%s", author,
-		    (unsigned long long)o->journal_seq, ag_err_row(err)->name);
-	seen_mark(a, author, o->has_journal_prev ? o->journal_prev : 0,
-	    o->journal_seq);
-	return err;
+	if (claim_ok(ag_from_role(ctx), o))
+		return open_grant(ctx, o, g);
+	ag_metric_add(ctx, M_REFUSED, 1);
+	return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
+	    "this role may not say that");
 }
 
 static ag_err
@@ -303,25 +110,20 @@ on_outcome(void *state, struct ag_ctx *ctx, const void *msg)
 	struct audit *a = state;
 	const Ag__OutcomeEvent *o = msg;
 	enum ag_role role = ag_from_role(ctx);
-	const Ag__Grant *g;
+	const Ag__Grant *g = NULL;
 	unsigned plane = AG_SLOT_NONE;
 	ag_err err;
 
-	if (!claim_ok(role, o)) {
-		ag_metric_add(ctx, M_REFUSED, 1);
-		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
-		    "this role may not say that");
-	}
-	if ((err = open_grant(ctx, o, &g)) != AG_OK)
+	if ((err = believe(ctx, o, &g)) != AG_OK) {
+		if (record_is_redelivered(ctx, o))
+			record_give_up(a, ctx, o, err);
 		return err;
+	}
 	if (g != NULL)
 		plane = g->plane;
 	else if (role == AG_ROLE_PLANE)
 		plane = ag_from(ctx);
-	if (redelivered(ctx, o))
-		return record_again(a, ctx, o, g, plane);
-	return o->event_type == AG__EVENT_TYPE__V__request ?
-	    record_request(a, ctx, o, g, plane) : record_other(a, ctx, o, g);
+	return record_outcome(a, ctx, o, g, plane);
 }
 
 /* The broker refused a message: the topology does not list it. */
@@ -363,7 +165,7 @@ on_refused(void *state, struct ag_ctx *ctx, const void *msg)
 	e.has_suppressed = a->refused_count > 0;
 	e.suppressed = a->refused_count;
 	a->refused_count = 0;
-	return append(a, ctx, &e);
+	return record_append(a, ctx, &e);
 }
 
 /* ---------------------------------------------------------------- the disk */

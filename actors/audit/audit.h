@@ -137,6 +137,19 @@ enum audit_metric {
 	M_CUTS, M_FIRST, M_BYTES,
 };
 
+/* ---- record.c: what becomes of an outcome */
+/* g: its grant, which is believed, or NULL; plane: the slot that it is about, or
+ * AG_SLOT_NONE. */
+ag_err record_outcome(struct audit *a, struct ag_ctx *ctx,
+    const Ag__OutcomeEvent *o, const Ag__Grant *g, unsigned plane) AG_MUST;
+/* A change told again from the journal, by one who writes there. */
+bool record_is_redelivered(struct ag_ctx *ctx, const Ag__OutcomeEvent *o);
+/* What is told again and can never be recorded is asked for no more. */
+void record_give_up(struct audit *a, struct ag_ctx *ctx,
+    const Ag__OutcomeEvent *o, ag_err err);
+/* Into the chain; says and counts what cannot be. */
+ag_err record_append(struct audit *a, struct ag_ctx *ctx, Ag__Event *e) AG_MUST;
+
 /* ---- chain.c: what is appended */
 struct tenant *chain_tenant(struct audit *a, const char *name, bool create);
 /* Gives the event its seq and appends it. Nothing changed if it fails. */

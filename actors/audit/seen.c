@@ -89,7 +89,7 @@ seen_look(struct audit *a, struct boot *b, uint64_t n, uint64_t *skipped)
 		return SEEN_STRANGE;
 	if (n > b->high)
 		*skipped = advance(b, n);
-	if (n + SEEN_WINDOW <= b->high)
+	if (b->high >= SEEN_WINDOW && n <= b->high - SEEN_WINDOW)
 		return SEEN_AGAIN;
 	switch (get(b, n)) {
 	case STATE_NONE:

@@ -525,7 +525,8 @@ iam_station(void *state, struct ag_ctx *ctx, const void *msg)
 	ag_err err;
 
 	if (env->request == NULL || ag_from_role(ctx) != AG_ROLE_PLANE ||
-	    env->request->request_id.len != AG_UUID_BYTES)
+	    env->request->request_id.len != AG_UUID_BYTES ||
+	    env->request->boot == 0 || env->request->n == 0)
 		return AG_BAD_MESSAGE;
 	if ((c = iam_call_new(state, ctx)) == NULL)
 		return AG_NO_MEMORY;

@@ -496,11 +496,88 @@ a_change_told_again_is_its_executors(void **state)
 		assert_int_equal(head(f), 0);
 	}
 	g.op = 0xffff; /* hostile: no operation at all */
+	o.journal_seq = 6;
 	say_unsigned(f, AG_ROLE_KEYS, &g, &o);
 	assert_int_equal(head(f), 0);
 	g.op = AG_MSG_KEY_ROTATE;
+	o.journal_seq = 7;
 	say_unsigned(f, AG_ROLE_KEYS, &g, &o);
 	assert_int_equal(head(f), 1);
+}
+
+/* Found by reading: its author was asked for it for ever. */
+static void
+what_cannot_be_recorded_is_not_asked_for_again(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+
+	audit_log_grant(&f->log, &g, "default");
+	g.op = AG_MSG_AGENT_ISSUE; /* no key shard's */
+	audit_log_outcome(&o);
+	o.journal_seq = 7;
+	say_unsigned(f, AG_ROLE_KEYS, &g, &o);
+	assert_int_equal(head(f), 0);
+	assert_int_equal(mark(f), 7);
+	/* Nobody else's mark, and none of who writes no journal. */
+	o.journal_seq = 9;
+	say_unsigned(f, AG_ROLE_RISK, &g, &o);
+	assert_int_equal(mark(f), 7);
+	/* What comes behind it is recorded. */
+	say_change(f, 7, 8, true);
+	assert_int_equal(head(f), 1);
+	assert_int_equal(mark(f), 8);
+}
+
+/* Found by attacking: a plane that gave a change a number which was used, or is
+ * none, had it done without an event. */
+static void
+a_spoiled_number_hides_no_change(void **state)
+{
+	static const struct { uint64_t boot, n; } spoiled[] = {
+		{ 77, 1 }, { 77, 0 }, { 0, 1 }, { 91, 1 }, { 77, UINT64_MAX },
+		{ 77, UINT64_MAX }, { 77, 2 },
+	};
+	struct fixture *f = *state;
+	static const uint8_t id[16] = { 1, 2, 3 };
+	Ag__Refusal refusal = AG__REFUSAL__INIT;
+	uint64_t events;
+	Ag__Request q;
+	Ag__OutcomeEvent o;
+	Ag__Grant g;
+	Ag__Event *e;
+
+	audit_log_events(&f->log, "default", 1);
+	request_of(&q, id, 1);
+	q.boot = 91; /* another plane's, now */
+	refusal.err = AG_DEADLINE_EXCEEDED;
+	audit_log_outcome(&o);
+	o.has_reply = false;
+	o.outcome = AG__OUTCOME_KIND__V__failed;
+	o.request = &q;
+	o.refusal = &refusal;
+	ag_kit_deliver(f->log.kit, AG_ROLE_PLANE, 1, AG_MSG_OUTCOME_EVENT, NULL, &o);
+	assert_int_equal(head(f), 2);
+	for (size_t i = 0; i < sizeof(spoiled) / sizeof(spoiled[0]); i++) {
+		audit_log_grant(&f->log, &g, "default");
+		g.boot = spoiled[i].boot;
+		g.n = spoiled[i].n;
+		audit_log_outcome(&o);
+		o.has_journal_seq = true;
+		o.journal_seq = 100 + i;
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+		events = head(f);
+		e = event_at(f, events);
+		assert_non_null(e);
+		assert_int_equal(e->journal_seq, 100 + i);
+		ag__event__free_unpacked(e, NULL);
+		/* What only reads has no effect that could be hidden. */
+		o.has_journal_seq = false;
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+		assert_null(ag_kit_find(f->log.kit, AG_MSG_DELIVER_EVENT));
+		assert_int_equal(head(f), events);
+	}
 }
 
 /* A policy that changed is in its event whole, also when it is told again. */
@@ -945,6 +1022,8 @@ main(void)
 		TEST(a_bad_tenant_fills_nothing),
 		TEST(marks_follow_the_journal),
 		TEST(a_change_told_again_is_its_executors),
+		TEST(what_cannot_be_recorded_is_not_asked_for_again),
+		TEST(a_spoiled_number_hides_no_change),
 		TEST(a_policy_told_again_has_its_text),
 		TEST(a_mark_does_not_pass_a_gap),
 		TEST(pokes_only_who_waits),
