@@ -8,6 +8,7 @@
  * from every row that it is there.
  */
 #include "doors.h"
+#include "orders.h"
 #include "refusals.h"
 #include "topology.h"
 
@@ -29,7 +30,10 @@ enum {
 	TICK_MS = 100,
 	RETRY_MS = 1, /* a greeting, or what a pair had no room for */
 	SETTLE_MS = 2000, /* in which the rows find the way back to a new broker */
-	ORDER_BYTES_MAX = 4096,
+	/* What one plane, guest or subscriber may say to others than iam, where
+	 * nothing makes it wait: a hundred times what any of ours does. */
+	BUS_BYTES_PER_S_MAX = 8 << 20,
+	SECOND_MS = 1000,
 };
 
 enum metric {
@@ -66,12 +70,14 @@ struct broker {
 	bool greet[TOPOLOGY_SLOTS_MAX]; /* connected, not greeted yet */
 	unsigned greets;
 	unsigned frames;             /* in this turn */
+	size_t bus_bytes[TOPOLOGY_SLOTS_MAX]; /* in this second, not to iam */
+	uint64_t second_ms;          /* when it began */
+	uint64_t denied;             /* said so far */
 	uint64_t started_ms;
 	bool settled;                /* who is not up by now is down */
 	uint64_t tick_ms;            /* of the last look at what to tell */
 	bool stop;
-	size_t order_len;
-	uint8_t order[4 + ORDER_BYTES_MAX]; /* a row to open, as it arrives */
+	struct orders orders; /* rows to open, as they arrive */
 };
 
 static volatile sig_atomic_t terminated;
@@ -230,11 +236,10 @@ on_hello(struct broker *b, unsigned slot)
 }
 
 static void
-on_refused(struct broker *b, unsigned from, const struct judged *what)
+tell_refused(struct broker *b, unsigned from, const struct judged *what)
 {
 	uint64_t suppressed = 0;
 
-	count(b, REFUSED);
 	if (!refusals_note(&b->refusals, from, what, boottime_ms(), &suppressed))
 		return;
 	ag_log_plain(AG_WARN, "FRAME-REFUSED",
@@ -244,14 +249,58 @@ on_refused(struct broker *b, unsigned from, const struct judged *what)
 	tell_audit(b, from, what, suppressed);
 }
 
+static void
+on_refused(struct broker *b, unsigned from, const struct judged *what)
+{
+	count(b, REFUSED);
+	tell_refused(b, from, what);
+}
+
+/* A row that is taken out of the table may still have said something. */
+static void
+on_garbage(struct broker *b, unsigned from)
+{
+	const struct judged what = { .to = AG_SLOT_BROKER,
+		.why = "not a frame" };
+
+	count(b, GARBAGE);
+	if (topology_has(&b->topology, from))
+		tell_refused(b, from, &what);
+}
+
+/* Who speaks for somebody outside, or is somebody else's program. */
+static bool
+is_outer(const struct broker *b, unsigned slot)
+{
+	enum ag_role role = b->topology.rows[slot].role;
+
+	return role == AG_ROLE_PLANE || role == AG_ROLE_GUEST ||
+	    role == AG_ROLE_SUBSCRIBER;
+}
+
+/* Nothing makes who speaks by the bus wait, so what is too much is refused.
+ * What iam has no room for is dropped when it is forwarded. */
+static bool
+is_too_much(struct broker *b, unsigned from, unsigned to, size_t len)
+{
+	if (!is_outer(b, from) || b->topology.rows[to].role == AG_ROLE_IAM)
+		return false;
+	b->bus_bytes[from] += len;
+	return b->bus_bytes[from] > BUS_BYTES_PER_S_MAX;
+}
+
 /* Nobody is given anything before it was told who else is there: a journal that
  * does not know iam yet would not tell iam what it commits. */
 static void
 forward(struct broker *b, unsigned from, unsigned to, uint8_t *bytes,
     size_t len, bool by_door)
 {
+	bool crowds = !by_door && is_outer(b, from) &&
+	    doors_crowded(b->doors, to);
+
 	ag_frame_stamp(bytes, (uint16_t)from);
-	switch (!b->up[to] ? AG_NOBODY : by_door || doors_has(b->doors, to) ?
+	switch (!b->up[to] ? AG_NOBODY : crowds ? AG_FULL :
+	    by_door || doors_has(b->doors, to) ?
 	    give(b, to, bytes, len) : ag_switch_forward(b->sw, to)) {
 	case AG_OK:
 		count(b, FORWARDED);
@@ -273,6 +322,11 @@ take(struct broker *b, unsigned slot, uint8_t *bytes, size_t len, bool by_door)
 	b->frames++;
 	switch (topology_judge(&b->topology, slot, bytes, len, &judged)) {
 	case JUDGED_PASS:
+		if (is_too_much(b, slot, judged.to, len)) {
+			judged.why = "too much at once";
+			on_refused(b, slot, &judged);
+			break;
+		}
 		forward(b, slot, judged.to, bytes, len, by_door);
 		break;
 	case JUDGED_HELLO:
@@ -282,7 +336,7 @@ take(struct broker *b, unsigned slot, uint8_t *bytes, size_t len, bool by_door)
 		on_refused(b, slot, &judged);
 		break;
 	case JUDGED_GARBAGE:
-		count(b, GARBAGE);
+		on_garbage(b, slot);
 		break;
 	}
 }
@@ -361,8 +415,9 @@ open_row(struct broker *b, const Ag__BootRow *row)
 }
 
 static void
-obey(struct broker *b, const uint8_t *bytes, size_t len)
+on_order(void *arg, const uint8_t *bytes, size_t len)
 {
+	struct broker *b = arg;
 	Ag__BootRow *row = ag__boot_row__unpack(NULL, len, bytes);
 	ag_err err;
 
@@ -380,47 +435,6 @@ obey(struct broker *b, const uint8_t *bytes, size_t len)
 	    "row=%s slot=%u err=%s", row->name, row->slot,
 	    err == AG_OK ? "none" : ag_err_row(err)->name);
 	ag__boot_row__free_unpacked(row, NULL);
-}
-
-static uint32_t
-get_u32le(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	    (uint32_t)p[3] << 24;
-}
-
-/* Takes whole orders out of the buffer. */
-static void
-take_orders(struct broker *b)
-{
-	while (b->order_len >= 4) {
-		uint32_t len = get_u32le(b->order);
-
-		if (len > ORDER_BYTES_MAX) { /* our own supervisor: a bug */
-			ag_log_plain(AG_ERROR, "ORDER-TOO-LONG", "bytes=%u", len);
-			b->stop = true;
-			return;
-		}
-		if (b->order_len < 4 + (size_t)len)
-			return;
-		obey(b, b->order + 4, len);
-		b->order_len -= 4 + (size_t)len;
-		memmove(b->order, b->order + 4 + len, b->order_len);
-	}
-}
-
-static void
-on_supervisor(struct broker *b)
-{
-	ssize_t n = ag_boot_hear(AG_BOOT_FD, b->order + b->order_len,
-	    sizeof(b->order) - b->order_len);
-
-	if (n > 0) {
-		b->order_len += (size_t)n;
-		take_orders(b);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-		b->stop = true; /* the supervisor is gone; so are we */
-	}
 }
 
 /* ------------------------------------------------------------ start and loop */
@@ -496,6 +510,19 @@ tell_suppressed(struct broker *b)
 		tell_audit(b, from, &what, suppressed);
 }
 
+/* Whoever it was: it has no name that anybody would believe. */
+static void
+say_denied(struct broker *b)
+{
+	uint64_t denied = ag_switch_denied(b->sw);
+
+	if (denied != b->denied)
+		ag_log_plain(AG_WARN, "HANDSHAKES-DENIED", "more=%llu total=%llu",
+		    (unsigned long long)(denied - b->denied),
+		    (unsigned long long)denied);
+	b->denied = denied;
+}
+
 static void
 beat(struct broker *b)
 {
@@ -507,6 +534,11 @@ beat(struct broker *b)
 	if (b->block->beat_ms - b->tick_ms < TICK_MS)
 		return;
 	b->tick_ms = b->block->beat_ms;
+	if (b->tick_ms - b->second_ms >= SECOND_MS) {
+		b->second_ms = b->tick_ms;
+		memset(b->bus_bytes, 0, sizeof(b->bus_bytes));
+		say_denied(b);
+	}
 	tell_suppressed(b);
 	if (!b->settled && b->tick_ms - b->started_ms >= SETTLE_MS)
 		settle(b);
@@ -525,7 +557,8 @@ loop(struct broker *b)
 		err = ag_switch_turn(b->sw, soon ? RETRY_MS :
 		    WAIT_MS, AG_BOOT_FD, &extra, on_frame, on_peer, b);
 		if (extra)
-			on_supervisor(b);
+			b->stop = b->stop || !orders_hear(&b->orders, AG_BOOT_FD,
+			    on_order, b);
 		greet(b);
 		beat(b);
 	}

@@ -11,8 +11,11 @@ struct doors {
 		unsigned slot; /* who says */
 		int fd;
 		struct ag_pair_in *pair;
+		unsigned parts; /* said since it was last looked at */
+		size_t bytes;
+		bool rests;
 	} at[DOORS_MAX];
-	unsigned count;
+	unsigned count, resting;
 	struct ag_switch *sw; /* once listening */
 	struct ag_pair_out *to[AG_SLOTS_MAX]; /* NULL: not by a pair */
 	bool waits; /* something does, for one of them */
@@ -24,9 +27,46 @@ struct doors {
 static void
 on_frame(void *arg, uint8_t *bytes, size_t len)
 {
-	const struct door *door = arg;
+	struct door *door = arg;
+	struct ag_frame frame;
 
+	door->bytes += len;
+	door->parts += ag_frame_parse(bytes, len, &frame) == AG_OK ?
+	    frame.count : 1;
 	door->all->on_frame(door->all->arg, door->slot, bytes, len);
+}
+
+/* Has all that was said been taken, or nearly? */
+static bool
+taken(const struct doors *doors)
+{
+	for (unsigned slot = 0; slot < AG_SLOTS_MAX; slot++)
+		if (doors->to[slot] != NULL &&
+		    ag_pair_out_unheard(doors->to[slot]) > DOOR_UNHEARD_MAX)
+			return false;
+	return true;
+}
+
+/* Alone it takes nothing from anybody. */
+static bool
+said_much(const struct doors *doors, const struct door *door)
+{
+	return doors->count > 1 && (door->parts > DOOR_PARTS_MAX ||
+	    door->bytes > DOOR_BYTES_MAX);
+}
+
+static bool
+must_rest(const struct doors *doors, struct door *door)
+{
+	if (doors->waits)
+		return true;
+	if (!said_much(doors, door))
+		return false;
+	if (!taken(doors))
+		return true;
+	door->parts = 0;
+	door->bytes = 0;
+	return false;
 }
 
 static void
@@ -37,6 +77,12 @@ on_ready(void *arg, unsigned n)
 	unsigned malformed = 0;
 	uint8_t none[1] = { 0 };
 
+	if (must_rest(doors, door)) {
+		door->rests = true;
+		doors->resting++;
+		ag_switch_no_more(doors->sw, door->fd);
+		return;
+	}
 	switch (ag_pair_in_turn(door->pair, doors->room, &malformed, on_frame,
 	    door)) {
 	case AG_OK:
@@ -110,6 +156,35 @@ doors_forget(struct doors *doors, unsigned slot)
 }
 
 bool
+doors_crowded(const struct doors *doors, unsigned slot)
+{
+	return doors_has(doors, slot) &&
+	    ag_pair_out_is_crowded(doors->to[slot]);
+}
+
+static void
+wake(struct doors *doors)
+{
+	bool all = taken(doors);
+
+	for (unsigned i = 0; i < doors->count; i++) {
+		struct door *door = &doors->at[i];
+
+		if (!door->rests || (!all && said_much(doors, door)))
+			continue;
+		if (ag_switch_also(doors->sw, door->fd, i, on_ready, doors) !=
+		    AG_OK)
+			continue; /* a moment later */
+		door->rests = false;
+		doors->resting--;
+		if (all) {
+			door->parts = 0;
+			door->bytes = 0;
+		}
+	}
+}
+
+bool
 doors_flush(struct doors *doors)
 {
 	bool waits = false;
@@ -121,7 +196,9 @@ doors_flush(struct doors *doors)
 		waits = waits || ag_pair_out_waits(doors->to[slot]);
 	}
 	doors->waits = waits;
-	return waits;
+	if (!waits && doors->resting > 0)
+		wake(doors);
+	return waits || doors->resting > 0;
 }
 
 ag_err

@@ -3,13 +3,22 @@
  * doors: pairs on which rows say what the broker passes on, and on which it says
  * what it has for others (proto/lines.def). Whose the other end is was decided by
  * the supervisor, so that is who says or hears it.
+ *
+ * Nobody is heard while something waits for want of room: what a row says too
+ * much stays with it, and the others are heard in their turn. Who has said much
+ * rests until that was taken, so that one that floods is not all that is heard.
  */
 #ifndef BROKER_DOORS_H
 #define BROKER_DOORS_H
 
 #include "engine.h"
 
-enum { DOORS_MAX = 64 };
+enum {
+	DOORS_MAX = 64,
+	DOOR_PARTS_MAX = 2048,       /* of one row before the others' turn */
+	DOOR_BYTES_MAX = 2 << 20,
+	DOOR_UNHEARD_MAX = 32 << 10, /* as good as taken; bytes of the kernel's */
+};
 
 struct doors;
 typedef void doors_on_frame(void *arg, unsigned slot, uint8_t *bytes, size_t len);
@@ -26,7 +35,10 @@ ag_err doors_say(struct doors *doors, unsigned slot, const uint8_t *bytes,
     size_t len) AG_MUST;
 /* The process that it was for is gone: what waits is dropped. */
 void doors_forget(struct doors *doors, unsigned slot);
-/* Says what waited, as far as there is room; false: nothing waits. */
+/* Does so much wait for that row that who floods it gets no more room? */
+bool doors_crowded(const struct doors *doors, unsigned slot);
+/* Says what waited, as far as there is room, and hears again who had to rest;
+ * true: call it again soon. */
 bool doors_flush(struct doors *doors);
 void doors_free(struct doors **doors);
 

@@ -212,6 +212,8 @@ answer_operation(struct ag_ctx *ctx, ag_err err, const Ag__Refusal *refusal,
 	Ag__OutcomeEvent out;
 
 	trip_outcome(ctx, err, &out);
+	if (!out.has_grant && out.request == NULL)
+		return AG_OK; /* nobody's: counted, and not to be recorded */
 	if (err != AG_OK) {
 		out.refusal = (Ag__Refusal *)refusal;
 	} else {

@@ -251,10 +251,13 @@ ag_err ag_pair_make(int ends[2]) AG_MUST;
 /* Takes fd. At most queue_max frames wait for the socket's room. */
 ag_err ag_pair_out_open(int fd, unsigned queue_max, struct ag_pair_out **out)
     AG_MUST;
-/* Copies what has to wait. AG_FULL: queue_max frames do. */
+/* Copies what has to wait. AG_FULL: queue_max frames do, or 64 MiB. */
 ag_err ag_pair_out_send(struct ag_pair_out *out, const uint8_t *bytes,
     size_t len) AG_MUST;
 bool ag_pair_out_waits(const struct ag_pair_out *out); /* flush it when writable */
+bool ag_pair_out_is_crowded(const struct ag_pair_out *out); /* a quarter waits */
+/* Bytes of the kernel's that the hearer has not taken yet. */
+size_t ag_pair_out_unheard(const struct ag_pair_out *out);
 void ag_pair_out_flush(struct ag_pair_out *out);
 void ag_pair_out_forget(struct ag_pair_out *out); /* what waits */
 /* Gives what waits linger_ms, each time that the hearer takes some of it. */

@@ -6,6 +6,7 @@
  */
 #include "engine.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@ enum {
 	TAIL_BYTES = 16,       /* what must still fit: the cut mark, quote, brace */
 	PROCESS_BYTES_MAX = 64,
 	EVENT_BYTES_MAX = 64,
+	KINDS_MAX = 32, /* counted apart */
+	KIND_PER_S_MAX = 50,
 };
 
 static struct {
@@ -121,6 +124,64 @@ add_member(struct line *line, const char *name, const char *value, size_t len)
 	add(line, "\"", 1);
 }
 
+/*
+ * What a peer does wrong is said, but not a million times: of each kind of
+ * warning that is about no request of its own, so many a second. The next one
+ * says how many were not said. Other threads may log, too: a look that is taken
+ * meanwhile bounds nothing.
+ */
+static struct kind {
+	uint32_t hash;
+	time_t second;
+	unsigned said;
+	uint64_t unsaid;
+} kinds[KINDS_MAX];
+static atomic_flag kinds_taken = ATOMIC_FLAG_INIT;
+
+/* Its place, or that of the one that was said longest ago. */
+static struct kind *
+kind_of(const char *event)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+	struct kind *oldest = &kinds[0];
+
+	for (const char *p = event; *p != '\0'; p++)
+		hash = (hash ^ (uint8_t)*p) * 16777619u;
+	for (unsigned i = 0; i < KINDS_MAX; i++) {
+		if (kinds[i].hash == hash)
+			return &kinds[i];
+		if (kinds[i].second < oldest->second)
+			oldest = &kinds[i];
+	}
+	*oldest = (struct kind){ .hash = hash };
+	return oldest;
+}
+
+static bool
+may_say(const char *event, time_t now, uint64_t *unsaid)
+{
+	struct kind *kind;
+	bool may;
+
+	if (atomic_flag_test_and_set(&kinds_taken))
+		return true;
+	kind = kind_of(event);
+	if (kind->second != now) {
+		kind->second = now;
+		kind->said = 0;
+	}
+	may = kind->said < KIND_PER_S_MAX;
+	if (may) {
+		kind->said++;
+		*unsaid = kind->unsaid;
+		kind->unsaid = 0;
+	} else {
+		kind->unsaid++;
+	}
+	atomic_flag_clear(&kinds_taken);
+	return may;
+}
+
 static void
 put(const struct line *line)
 {
@@ -160,14 +221,18 @@ ag_log_line(enum ag_level level, const char *event, const uint8_t *request_id,
     const char *fmt, va_list ap)
 {
 	struct line line;
-	char at[AG_TIME_TEXT], id[AG_UUID_TEXT];
+	char at[AG_TIME_TEXT], id[AG_UUID_TEXT], count[24];
 	struct timespec now;
+	uint64_t unsaid = 0;
 
 	if (level < self.least)
 		return;
 	line.len = 0;
 	line.cut = false;
 	clock_gettime(CLOCK_REALTIME, &now);
+	if (level >= AG_WARN && request_id == NULL &&
+	    !may_say(event, now.tv_sec, &unsaid))
+		return;
 	ag_time_text((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, at);
 	add_member(&line, "at", at, strlen(at));
 	add_member(&line, "level", level_names[level], strlen(level_names[level]));
@@ -176,6 +241,10 @@ ag_log_line(enum ag_level level, const char *event, const uint8_t *request_id,
 	if (request_id != NULL) {
 		ag_uuid_text(request_id, id);
 		add_member(&line, "request_id", id, strlen(id));
+	}
+	if (unsaid > 0) {
+		snprintf(count, sizeof(count), "%llu", (unsigned long long)unsaid);
+		add_member(&line, "unsaid", count, strlen(count));
 	}
 	add_message(&line, fmt, ap);
 	line.len += (size_t)sprintf(line.text + line.len, "}\n");

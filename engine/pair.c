@@ -11,9 +11,11 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ enum {
 	PACKET_HEADER = 8,
 	PACKET_BYTES = 64 << 10, /* of a frame; any kernel's send buffer holds it */
 	SEND_BUFFER = 1 << 20,   /* asked for; net.core.wmem_max may say less */
+	WAITING_BYTES_MAX = 64 << 20, /* for one who does not hear */
 };
 
 static void
@@ -68,6 +71,7 @@ struct waiting {
 struct ag_pair_out {
 	int fd;
 	unsigned count, count_max;
+	size_t bytes; /* of the waiting frames */
 	struct waiting *first, *last;
 };
 
@@ -115,7 +119,8 @@ ag_pair_out_send(struct ag_pair_out *out, const uint8_t *bytes, size_t len)
 	ag_err err = out->first != NULL ? AG_FULL :
 	    send_frame(out->fd, bytes, len, &done);
 
-	if (err != AG_FULL || out->count == out->count_max)
+	if (err != AG_FULL || out->count == out->count_max ||
+	    out->bytes + len > WAITING_BYTES_MAX)
 		return err;
 	if ((rest = malloc(sizeof(*rest) + len)) == NULL)
 		return AG_NO_MEMORY;
@@ -129,6 +134,7 @@ ag_pair_out_send(struct ag_pair_out *out, const uint8_t *bytes, size_t len)
 		out->last->next = rest;
 	out->last = rest;
 	out->count++;
+	out->bytes += len;
 	return AG_OK;
 }
 
@@ -139,6 +145,7 @@ drop_first(struct ag_pair_out *out)
 
 	out->first = first->next;
 	out->count--;
+	out->bytes -= first->len;
 	free(first);
 }
 
@@ -146,6 +153,22 @@ bool
 ag_pair_out_waits(const struct ag_pair_out *out)
 {
 	return out->first != NULL;
+}
+
+bool
+ag_pair_out_is_crowded(const struct ag_pair_out *out)
+{
+	return out->count >= out->count_max / 4 ||
+	    out->bytes >= WAITING_BYTES_MAX / 4;
+}
+
+size_t
+ag_pair_out_unheard(const struct ag_pair_out *out)
+{
+	int bytes;
+
+	return ioctl(out->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ?
+	    (size_t)bytes : 0;
 }
 
 void

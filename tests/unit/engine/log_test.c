@@ -80,6 +80,53 @@ a_line_has_its_members(void **state)
 	ag_log_least("info");
 }
 
+static unsigned
+lines_caught(void)
+{
+	unsigned lines = 0;
+	ssize_t n;
+
+	while ((n = read(in, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	dup2(saved, 2);
+	close(saved);
+	close(in);
+	return lines;
+}
+
+/* Found by attacking: half a gigabyte in ten seconds, of two lines in turn. */
+static void
+a_flood_of_warnings_is_no_flood_of_lines(void **state)
+{
+	const char *unsaid = NULL;
+	json_t *line = NULL;
+
+	catch_stderr();
+	for (unsigned i = 0; i < 2000; i++) {
+		ag_log_plain(AG_WARN, "FLOOD-A", "x");
+		ag_log_plain(AG_ERROR, "FLOOD-B", "x");
+	}
+	assert_in_range(lines_caught(), 2, 300); /* of three seconds at most */
+	catch_stderr();
+	for (unsigned i = 0; i < 200; i++)
+		ag_log_plain(AG_INFO, "NO-WARNING", "x");
+	assert_int_equal(lines_caught(), 200);
+	/* A second later one more is said, with how many were not. */
+	for (unsigned i = 0; unsaid == NULL && i < 3000; i++) {
+		usleep(1000);
+		catch_stderr();
+		ag_log_plain(AG_WARN, "FLOOD-A", "x");
+		if ((line = caught()) != NULL)
+			unsaid = member(line, "unsaid");
+		if (unsaid == NULL)
+			json_decref(line);
+	}
+	assert_non_null(unsaid);
+	assert_true(atoi(unsaid) > 0);
+	json_decref(line);
+}
+
 static void __attribute__((format(printf, 2, 3)))
 with_id(const uint8_t *id, const char *fmt, ...)
 {
@@ -154,6 +201,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_has_its_members),
+		cmocka_unit_test(a_flood_of_warnings_is_no_flood_of_lines),
 		cmocka_unit_test(the_request_id_is_a_member),
 		cmocka_unit_test(hostile_text_stays_on_its_line),
 		cmocka_unit_test(a_long_line_is_cut),
