@@ -401,6 +401,22 @@ place(struct history *h, struct stream *s)
 }
 
 static ag_err
+check_room(const struct history *h, struct ag_ctx *ctx, const char *tenant)
+{
+	unsigned own = 0;
+
+	if (h->stream_count == STREAMS_MAX || strlen(tenant) > AG_SEG_TENANT_MAX)
+		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+		    "there are %d streams already", STREAMS_MAX);
+	for (unsigned i = 0; i < h->stream_count; i++)
+		own += strcmp(h->streams[i]->tenant, tenant) == 0;
+	if (own < STREAMS_TENANT_MAX)
+		return AG_OK;
+	return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
+	    "the tenant has %d streams already", STREAMS_TENANT_MAX);
+}
+
+static ag_err
 on_stream_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
     void *memo)
 {
@@ -414,11 +430,8 @@ on_stream_head(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 
 	(void)msg;
 	(void)memo;
-	if (err != AG_OK)
+	if (err != AG_OK || (err = check_room(h, ctx, g->tenant)) != AG_OK)
 		return err;
-	if (h->stream_count == STREAMS_MAX || strlen(g->tenant) > AG_SEG_TENANT_MAX)
-		return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
-		    "there are %d streams already", STREAMS_MAX);
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return AG_NO_MEMORY;
 	body = ag_body(ctx, &len);

@@ -36,6 +36,7 @@ struct iam_tenant {
 	struct ag_rules *offered;  /* a set that may be needed soon, or NULL */
 	uint8_t offered_digest[32]; /* of the documents that it is made of */
 	unsigned recent_uses, recent_keys; /* rows of recent.c */
+	unsigned under_way;                /* places of under_way.c */
 };
 struct iam_scopes {
 	size_t count;

@@ -161,13 +161,15 @@ iam_rules_recent(struct iam *iam, const struct ag_rules *rules,
 }
 
 static void
-under_way_query(struct ag_ctx *ctx, const struct iam_node *node,
+under_way_query(struct iam *iam, struct ag_ctx *ctx, const struct iam_node *node,
     const struct ag_rules_ask *ask, const char *resource,
     struct iam_under_way_query *out)
 {
 	*out = (struct iam_under_way_query){ .who = node->id,
 		.action = ask->action, .resource = ask->resource.about ==
-		AG_RULES_TENANT ? NULL : resource, .now_ms = ag_mono_ms(ctx) };
+		AG_RULES_TENANT ? NULL : resource, .now_ms = ag_mono_ms(ctx),
+		.used = &node->tenant->under_way, .most = iam->tenant_count > 1 ?
+		IAM_UNDER_WAY_PART : IAM_UNDER_WAY_MAX };
 }
 
 void
@@ -179,7 +181,7 @@ iam_rules_under_way(struct iam *iam, struct ag_ctx *ctx,
 
 	if (rules == NULL || !ag_rules_wants_under_way(rules))
 		return;
-	under_way_query(ctx, node, ask, resource, &q);
+	under_way_query(iam, ctx, node, ask, resource, &q);
 	ask->under_way = iam_under_way_look(iam->under_way, &q);
 	if (ask->under_way < 0)
 		ask->under_way = AG_RULES_MANY;
@@ -388,7 +390,7 @@ take_place(struct call *c)
 	struct iam_under_way_query q;
 	uint64_t place;
 
-	under_way_query(c->ctx, c->node, c->tracked, resource_name(c), &q);
+	under_way_query(c->iam, c->ctx, c->node, c->tracked, resource_name(c), &q);
 	place = iam_under_way_take(c->iam->under_way, &q, ag_from(c->ctx),
 	    c->grant.deadline_ms != 0 ? c->grant.deadline_ms :
 	    c->mono + AG_DEADLINE_MS);

@@ -18,6 +18,7 @@ struct place {
 	uint64_t what, until_ms;
 	uint64_t turn; /* how often the place was taken */
 	unsigned plane, next; /* next: an index and one; 0: the last */
+	unsigned *tenant_used;
 };
 struct iam_under_way {
 	struct place places[IAM_UNDER_WAY_MAX];
@@ -81,6 +82,8 @@ leave(struct iam_under_way *u, unsigned *at)
 	struct place *p = &u->places[i - 1];
 
 	*at = p->next;
+	if (p->tenant_used != NULL)
+		--*p->tenant_used;
 	p->used = false;
 	p->next = u->free;
 	u->free = i;
@@ -100,11 +103,17 @@ drop_late(struct iam_under_way *u, unsigned *at, uint64_t now_ms)
 }
 
 static bool
-has_room(struct iam_under_way *u, uint64_t now_ms)
+is_full(const struct iam_under_way *u, const struct iam_under_way_query *q)
 {
-	for (unsigned i = 0; u->free == 0 && i < CHAINS; i++)
-		drop_late(u, &u->chains[i], now_ms);
-	return u->free != 0;
+	return u->free == 0 || (q->used != NULL && *q->used >= q->most);
+}
+
+static bool
+has_room(struct iam_under_way *u, const struct iam_under_way_query *q)
+{
+	for (unsigned i = 0; is_full(u, q) && i < CHAINS; i++)
+		drop_late(u, &u->chains[i], q->now_ms);
+	return !is_full(u, q);
 }
 
 int64_t
@@ -117,7 +126,7 @@ iam_under_way_look(struct iam_under_way *u, const struct iam_under_way_query *q)
 	drop_late(u, chain, q->now_ms);
 	for (unsigned i = *chain; i != 0; i = u->places[i - 1].next)
 		count += u->places[i - 1].what == what;
-	return has_room(u, q->now_ms) ? count : -1;
+	return has_room(u, q) ? count : -1;
 }
 
 uint64_t
@@ -128,14 +137,16 @@ iam_under_way_take(struct iam_under_way *u, const struct iam_under_way_query *q,
 	unsigned *chain = chain_of(u, what), i;
 	struct place *p;
 
-	if (!has_room(u, q->now_ms))
+	if (!has_room(u, q))
 		return 0;
 	i = u->free;
 	p = &u->places[i - 1];
 	u->free = p->next;
 	*p = (struct place){ true, what, deadline_ms + LATE_MS, p->turn + 1,
-		plane, *chain };
+		plane, *chain, q->used };
 	*chain = i;
+	if (q->used != NULL)
+		++*q->used;
 	return p->turn << PLACE_BITS | i;
 }
 

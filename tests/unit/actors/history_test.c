@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit_log.h"
+#include "history/history.h"
 
 #include <aegis/merkle.h>
 #include <aegis/seglog.h>
@@ -600,6 +601,34 @@ closes_a_stream_that_lags(void **state)
 	assert_int_equal(item->lagged_seq, 901);
 }
 
+static ag_err
+stream_of(struct fixture *f, const char *tenant, uint64_t n)
+{
+	Ag__AuditQueryAsk ask = AG__AUDIT_QUERY_ASK__INIT;
+	const Ag__OutcomeEvent *outcome;
+	Ag__Grant g = AG__GRANT__INIT;
+
+	g.tenant = (char *)(uintptr_t)tenant;
+	g.n = n;
+	ag_kit_operate(f->kit, AG_MSG_AUDIT_STREAM, &g, &ask);
+	outcome = wait_for(f, AG_MSG_OUTCOME_EVENT)->body;
+	return outcome->refusal == NULL ? AG_OK : (ag_err)outcome->refusal->err;
+}
+
+static void
+a_tenant_has_half_of_the_streams(void **state)
+{
+	struct fixture *f = *state;
+	unsigned i;
+
+	for (i = 0; i < STREAMS_TENANT_MAX; i++)
+		assert_int_equal(stream_of(f, "default", 600 + i), AG_OK);
+	assert_int_equal(stream_of(f, "default", 600 + i), AG_UNAVAILABLE);
+	for (i = 0; i < STREAMS_MAX - STREAMS_TENANT_MAX; i++)
+		assert_int_equal(stream_of(f, "other", 700 + i), AG_OK);
+	assert_int_equal(stream_of(f, "third", 800), AG_UNAVAILABLE);
+}
+
 static void
 says_503_without_audit(void **state)
 {
@@ -636,6 +665,7 @@ main(void)
 		TEST(streams_against_credit),
 		TEST(a_stream_takes_no_page),
 		TEST(closes_a_stream_that_lags),
+		TEST(a_tenant_has_half_of_the_streams),
 		TEST(says_503_without_audit),
 	};
 

@@ -191,11 +191,43 @@ test_max_ttl(void **state)
 	assert_int_equal(lifetime(NULL, 0), 3600);
 }
 
+/* A tenant that has its part gets no more of it, and takes none of others'. */
+static void
+test_places_of_a_tenant(void **state)
+{
+	unsigned ours = 0, theirs = 0;
+	struct iam_under_way_query a = { "hum_1", "key.sign", "key_1", 1000,
+		&ours, IAM_UNDER_WAY_PART };
+	struct iam_under_way_query b = { "hum_2", "key.sign", "key_2", 1000,
+		&theirs, IAM_UNDER_WAY_PART };
+	struct iam_under_way *u;
+	uint64_t first;
+
+	assert_int_equal(iam_under_way_new(&u), AG_OK);
+	first = iam_under_way_take(u, &a, 3, 5000);
+	for (unsigned i = 1; i < IAM_UNDER_WAY_PART; i++)
+		assert_int_not_equal(iam_under_way_take(u, &a, 3, 9000), 0);
+	assert_int_equal(iam_under_way_take(u, &a, 3, 9000), 0);
+	assert_int_equal(iam_under_way_look(u, &a), -1);
+	assert_int_equal(iam_under_way_look(u, &b), 1);
+	assert_int_not_equal(iam_under_way_take(u, &b, 3, 9000), 0);
+	assert_int_equal(theirs, 1);
+	iam_under_way_end(u, first, 3);
+	assert_int_equal(ours, IAM_UNDER_WAY_PART - 1);
+	assert_int_not_equal(iam_under_way_take(u, &a, 3, 9000), 0);
+	/* What cannot end any more makes room, for its tenant, too. */
+	a.now_ms = 10001;
+	assert_int_equal(iam_under_way_look(u, &a), 1);
+	assert_int_equal(ours, 0);
+	iam_under_way_free(&u);
+}
+
 /* Beyond what there is room for, nothing is counted, and that is said. */
 static void
 test_places(void **state)
 {
-	struct iam_under_way_query q = { "hum_1", "key.sign", "key_1", 1000 };
+	struct iam_under_way_query q = { .who = "hum_1",
+		.action = "key.sign", .resource = "key_1", .now_ms = 1000 };
 	struct iam_under_way *u;
 	uint64_t first;
 
@@ -232,6 +264,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_concurrency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_max_ttl, setup, teardown),
+		cmocka_unit_test(test_places_of_a_tenant),
 		cmocka_unit_test(test_places),
 	};
 
