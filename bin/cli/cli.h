@@ -110,6 +110,7 @@ struct cli {
 	/* what they came to, see context.c */
 	char url[CLI_URL_MAX];
 	char ca[CLI_PATH_MAX];
+	bool nameless; /* `ca` is the server's own certificate: whatever its name */
 	char token[CLI_TOKEN_MAX];
 	char step_up[CLI_STEP_UP_MAX]; /* Aegis-Step-Up of the next request */
 };

@@ -34,6 +34,20 @@ first_unwell(const json_t *answer)
 	return "something";
 }
 
+/* On this machine it is the fleet who shows the fleet's own certificate and has
+ * its key, by whatever name and whoever signed it. */
+static void
+trust_own(struct cli *cli, const struct ag_site *site)
+{
+	const char *file = site->config == NULL ? "" :
+	    ag_config_get_str(site->config, "rest.tls.certificate_file", 0);
+
+	if (cli->server != NULL || cli->ca_file != NULL || file[0] == '\0')
+		return;
+	(void)snprintf(cli->ca, sizeof(cli->ca), "%s", file);
+	cli->nameless = true;
+}
+
 /* Does the fleet answer where it says it does, or where --server says that its
  * clients find it? */
 static void
@@ -53,6 +67,7 @@ look_server(struct cli *cli, const struct ag_site *site,
 	(void)snprintf(cli->url, sizeof(cli->url), "%s", word);
 	if (cli->ca_file != NULL)
 		(void)snprintf(cli->ca, sizeof(cli->ca), "%s", cli->ca_file);
+	trust_own(cli, site);
 	why = cli_http_probe(cli, "/healthz/ready", &status, &answer);
 	if (why != NULL) {
 		ag_find_wrong(finding, 0, "%s: %s", word, why);
