@@ -89,7 +89,8 @@ def test_four_planes_say_what_one_does(fresh_fleet):
     assert story(four) == alone
     events = [e for e in four.all_events() if e["event_type"] == "request"]
     assert len({e["request_id"] for e in events}) == len(events), "one event of each request"
-    assert {e["plane"] for e in events} == {"rest"}
+    # None: refused by iam before that plane was heard of by audit.
+    assert {e["plane"] for e in events} <= {"rest", None}
 
 
 def test_each_plane_serves_and_one_that_dies_is_not_missed(fresh_fleet):
