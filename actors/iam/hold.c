@@ -101,6 +101,8 @@ iam_hold_begin(struct iam *iam, struct ag_ctx *ctx, struct iam_node *node,
 {
 	struct iam_hold *hold = node->hold;
 
+	if (hold == &no_memory_hold) /* many agents', and it stays as it is */
+		return;
 	if (hold == NULL) {
 		hold = iam->holds < IAM_HOLDS_MAX ? calloc(1, sizeof(*hold)) :
 		    NULL;
