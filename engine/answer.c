@@ -153,7 +153,9 @@ trip_stamp(struct ag_ctx *ctx, char out[AG_STAMP_SIZE])
 	    ag_operation_find((uint16_t)grant->op);
 	struct ag_stamp stamp = { .approved = false };
 
-	if (op == NULL || op->executor != ag_slot_role(ctx, ag_self(ctx)) ||
+	/* Who signed the grant here is iam at the door, not yet an executor. */
+	if (op == NULL || ctx->trip->grant_bytes != NULL ||
+	    op->executor != ag_slot_role(ctx, ag_self(ctx)) ||
 	    grant->actor_id == NULL || strlen(grant->actor_id) >= AG_ID_SIZE ||
 	    grant->request_id.len != AG_UUID_BYTES)
 		return false;

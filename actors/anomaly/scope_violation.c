@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Somebody asked for a key that exists and that it has no scope for. A key that does not exist is a typing mistake or a probe: refusal_burst counts it.
- * What is said is about agents, people and services; rules act on agents only.
+ * Somebody asked for a key that exists and that it has no scope for. A key that
+ * does not exist is a typing mistake or a probe: refusal_burst counts it.
+ * What an agent does ends with the first finding. Nothing ends a person or a
+ * service by itself, so of these each key is said once in the window.
  * Critical: the key is labelled tier=critical, or it is the third distinct one
  * (anomaly.scope_violation.high) within the window (ten minutes). High: any other.
  */
@@ -37,9 +39,11 @@ wants(const Ag__Event *event)
 	    strcmp(event->resource->type, "key") == 0;
 }
 
-/* Notes the key; how many distinct ones the window saw. */
+/* Notes the key; how many distinct ones the window saw. again: it was one of
+ * them, or there are more than are told apart. */
 static unsigned
-distinct(struct row *row, const char *key_id, int64_t now, int64_t window_ms)
+distinct(struct row *row, const char *key_id, int64_t now, int64_t window_ms,
+    bool *again)
 {
 	uint32_t key = rows_hash(key_id, strlen(key_id));
 	unsigned slot = 0, count = 0;
@@ -52,6 +56,8 @@ distinct(struct row *row, const char *key_id, int64_t now, int64_t window_ms)
 		if (row->seen[i].at_ms < row->seen[slot].at_ms)
 			slot = i;
 	}
+	*again = row->seen[slot].key != 0 &&
+	    now - row->seen[slot].at_ms <= window_ms;
 	row->seen[slot].key = key;
 	row->seen[slot].at_ms = now;
 	for (unsigned i = 0; i < DISTINCT_MAX; i++)
@@ -67,13 +73,15 @@ look(void *memory, const struct anomaly_limits *limits, const Ag__Event *event,
 	struct row *row = memory;
 	const char *name = event->resource->alias != NULL ?
 	    event->resource->alias : event->resource->id;
+	bool again;
 	unsigned keys = distinct(row, event->resource->id, event->occurred_at,
-	    limits->window_ms);
+	    limits->window_ms, &again);
 
 	out->severity = event->tier_critical || keys >= limits->high ?
 	    AG__SEVERITY__V__critical : AG__SEVERITY__V__high;
 	if (row->said >= (int32_t)out->severity &&
-	    event->occurred_at - row->said_ms < limits->cooldown_ms)
+	    (event->occurred_at - row->said_ms < limits->cooldown_ms ||
+	    (again && !anomaly_is_agent(event))))
 		return false;
 	row->said = (int32_t)out->severity;
 	row->said_ms = event->occurred_at;

@@ -139,11 +139,27 @@ record_unnumbered(struct audit *a, struct ag_ctx *ctx,
 	return record_append(a, ctx, &e);
 }
 
+/* The number was here before. What is told again from the journal has been, too:
+ * that a number was used for something else does not show then. */
 static ag_err
 drop_again(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
     const Ag__Grant *g)
 {
 	if (g != NULL && has_effect(ctx, o) && !record_is_redelivered(ctx, o))
+		return record_unnumbered(a, ctx, o, g);
+	ag_metric_add(ctx, M_DUPLICATES, 1);
+	return AG_OK;
+}
+
+/* It is no number, or another plane's: no honest plane says so, now or again. */
+static ag_err
+record_strange(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
+    const Ag__Grant *g)
+{
+	if (g == NULL)
+		return ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
+		    "this number is none, or another plane's");
+	if (has_effect(ctx, o))
 		return record_unnumbered(a, ctx, o, g);
 	ag_metric_add(ctx, M_DUPLICATES, 1);
 	return AG_OK;
@@ -163,15 +179,13 @@ record_request(struct audit *a, struct ag_ctx *ctx, const Ag__OutcomeEvent *o,
 	ag_err err;
 
 	if (b == NULL || (plane != AG_SLOT_NONE && b->slot != plane))
-		return g != NULL ? drop_again(a, ctx, o, g) :
-		    ag_refuse(ctx, AG_BAD_MESSAGE, NULL, NULL,
-		    "this boot is another plane's");
+		return record_strange(a, ctx, o, g);
 	seen = seen_look(a, b, n, &skipped);
 	if (skipped > 0)
 		say_skipped(a, ctx, b, skipped);
-	if (seen == SEEN_STRANGE && g == NULL)
-		return AG_BAD_MESSAGE;
-	if (seen == SEEN_STRANGE || seen == SEEN_AGAIN || (seen == SEEN_LATE &&
+	if (seen == SEEN_STRANGE)
+		return record_strange(a, ctx, o, g);
+	if (seen == SEEN_AGAIN || (seen == SEEN_LATE &&
 	    o->outcome == AG__OUTCOME_KIND__V__unknown))
 		return drop_again(a, ctx, o, g);
 	if ((err = event_build(ctx, o, g, b->slot, ag_from(ctx), &e)) != AG_OK)

@@ -85,7 +85,7 @@ enum seen
 seen_look(struct audit *a, struct boot *b, uint64_t n, uint64_t *skipped)
 {
 	*skipped = 0;
-	if (n == 0)
+	if (n == 0 || n == UINT64_MAX) /* low has to be able to pass it */
 		return SEEN_STRANGE;
 	if (n > b->high)
 		*skipped = advance(b, n);
@@ -116,6 +116,7 @@ void
 seen_restore(struct audit *a, const Ag__Event *event)
 {
 	enum seen_state state = STATE_FINAL;
+	enum seen before;
 	uint64_t skipped;
 	struct boot *b;
 
@@ -126,7 +127,7 @@ seen_restore(struct audit *a, const Ag__Event *event)
 	    event->event_type == AG__EVENT_TYPE__V__lifecycle ||
 	    event->event_type == AG__EVENT_TYPE__V__response)
 		seen_give(a, event->event_id);
-	if (!event->has_plane_boot || !event->has_plane_n || event->plane_n == 0)
+	if (!event->has_plane_boot || !event->has_plane_n)
 		return;
 	b = seen_boot(a, event->plane_boot, AG_SLOT_NONE);
 	if (b == NULL)
@@ -135,7 +136,8 @@ seen_restore(struct audit *a, const Ag__Event *event)
 		state = STATE_LATE;
 	else if (event->outcome == AG__OUTCOME_KIND__V__unknown)
 		state = STATE_OPEN;
-	if (seen_look(a, b, event->plane_n, &skipped) != SEEN_AGAIN)
+	before = seen_look(a, b, event->plane_n, &skipped);
+	if (before != SEEN_AGAIN && before != SEEN_STRANGE)
 		seen_set(b, event->plane_n, state);
 }
 

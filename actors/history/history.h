@@ -17,7 +17,7 @@ enum {
 	QUERY_BYTES_MAX = 2 << 20, /* a page ends early rather than be larger */
 	ASK_MS = 1500,
 	STREAMS_MAX = 64,
-	STREAMS_TENANT_MAX = STREAMS_MAX / 2, /* others can follow theirs, too */
+	STREAMS_LAST = STREAMS_MAX / 4, /* only for tenants with fewer than these */
 	STREAM_BEHIND_MAX = 1000,
 	STREAM_UNSURE_MS = 10 * 1000, /* a stream lives without iam's word */
 	GROUP_LEAVES = 256,      /* Merkle subtrees kept: 2^8 leaves */

@@ -410,10 +410,10 @@ check_room(const struct history *h, struct ag_ctx *ctx, const char *tenant)
 		    "there are %d streams already", STREAMS_MAX);
 	for (unsigned i = 0; i < h->stream_count; i++)
 		own += strcmp(h->streams[i]->tenant, tenant) == 0;
-	if (own < STREAMS_TENANT_MAX)
+	if (own < STREAMS_LAST || h->stream_count < STREAMS_MAX - STREAMS_LAST)
 		return AG_OK;
 	return ag_refuse(ctx, AG_UNAVAILABLE, "overloaded", NULL,
-	    "the tenant has %d streams already", STREAMS_TENANT_MAX);
+	    "the tenant has %u streams already, and few are left", own);
 }
 
 static ag_err

@@ -16,23 +16,34 @@ put32(uint8_t *out, uint32_t v)
 		out[i] = (uint8_t)(v >> (24 - 8 * i));
 }
 
-/* Room for one element of len bytes; NULL: none. */
-static uint8_t *
-element(struct column *c, size_t len, uint32_t says)
+static bool
+room(struct column *c, size_t need)
 {
-	size_t need = c->len + 4 + len, cap = c->cap == 0 ? 4096 : c->cap;
-	uint8_t *bytes, *at;
+	size_t cap = c->cap == 0 ? 4096 : c->cap;
+	uint8_t *bytes;
 
 	while (cap < need)
 		cap *= 2;
-	if (cap > c->cap) {
-		if ((bytes = realloc(c->bytes, cap)) == NULL) {
-			c->failed = true;
-			return NULL;
-		}
-		c->bytes = bytes;
-		c->cap = cap;
+	if (cap == c->cap)
+		return true;
+	if ((bytes = realloc(c->bytes, cap)) == NULL) {
+		c->failed = true;
+		return false;
 	}
+	c->bytes = bytes;
+	c->cap = cap;
+	return true;
+}
+
+/* Where one element of len bytes goes; NULL: there is no room. */
+static uint8_t *
+element(struct column *c, size_t len, uint32_t says)
+{
+	size_t need = c->len + 4 + len;
+	uint8_t *at;
+
+	if (!room(c, need))
+		return NULL;
 	at = c->bytes + c->len;
 	put32(at, says);
 	c->len = need;
@@ -94,7 +105,8 @@ column_null(struct column *c)
 const char *
 column_value(struct column *c, int *len)
 {
-	if (c->failed || c->bytes == NULL || c->len > INT32_MAX)
+	/* What never had an element has no bytes yet. */
+	if (!room(c, HEAD_BYTES) || c->failed || c->len > INT32_MAX)
 		return NULL;
 	put32(c->bytes, c->count == 0 ? 0 : 1);
 	put32(c->bytes + 4, 1); /* there may be nulls */

@@ -204,7 +204,7 @@ set_up(struct cli *cli, struct answer *a, const char *method, const char *url,
 	if (a->line == NULL)
 		curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, timeout_ms(cli));
 	/* Loopback is never behind a proxy, and a token is nobody else's. */
-	curl_easy_setopt(c, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+	curl_easy_setopt(c, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1,0.0.0.0,::");
 	if (cli->ca[0] != '\0')
 		curl_easy_setopt(c, CURLOPT_CAINFO, cli->ca);
 	if (cli->nameless)

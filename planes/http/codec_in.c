@@ -114,10 +114,34 @@ bind_u64(struct bind *bind, const ProtobufCFieldDescriptor *field,
 	return true;
 }
 
+/* A string's bytes, wherever they are. */
+static struct lifted
+string_of(const struct bind *bind, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	const struct lifted *lifted = lift_find(&bind->lift, text);
+
+	return lifted != NULL ? *lifted :
+	    (struct lifted){ text, json_string_length(value) };
+}
+
+/* In the pool, with an end; NULL: no memory is left. */
+static char *
+text_of(const struct bind *bind, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	const struct lifted *lifted = lift_find(&bind->lift, text);
+
+	return lifted == NULL ? (char *)(uintptr_t)text :
+	    pool_strndup(bind->pool, lifted->at, lifted->len);
+}
+
 static bool
 bind_i64(struct bind *bind, const ProtobufCFieldDescriptor *field,
     const struct path *path, json_t *value, void *slot)
 {
+	const char *text;
+
 	if (!codec_is_time(field)) {
 		if (!json_is_integer(value))
 			return bind_refuse_field(bind, path, "wrong_type",
@@ -128,7 +152,9 @@ bind_i64(struct bind *bind, const ProtobufCFieldDescriptor *field,
 	if (!json_is_string(value))
 		return bind_refuse_field(bind, path, "wrong_type",
 		    "a time is expected, such as 2026-11-20T21:33:14.123Z");
-	if (!ag_time_parse(json_string_value(value), slot))
+	if ((text = text_of(bind, value)) == NULL)
+		return bind_refuse_memory(bind);
+	if (!ag_time_parse(text, slot))
 		return bind_refuse_field(bind, path, "out_of_range",
 		    "a time is expected, such as 2026-11-20T21:33:14.123Z");
 	return true;
@@ -160,28 +186,6 @@ bind_enum(struct bind *bind, const ProtobufCFieldDescriptor *field,
 			return true;
 		}
 	return bind_refuse_field(bind, path, "unknown_value", "not one of the known values");
-}
-
-/* A string's bytes, wherever they are. */
-static struct lifted
-string_of(const struct bind *bind, const json_t *value)
-{
-	const char *text = json_string_value(value);
-	const struct lifted *lifted = lift_find(&bind->lift, text);
-
-	return lifted != NULL ? *lifted :
-	    (struct lifted){ text, json_string_length(value) };
-}
-
-/* In the pool, with an end; NULL: no memory is left. */
-static char *
-text_of(const struct bind *bind, const json_t *value)
-{
-	const char *text = json_string_value(value);
-	const struct lifted *lifted = lift_find(&bind->lift, text);
-
-	return lifted == NULL ? (char *)(uintptr_t)text :
-	    pool_strndup(bind->pool, lifted->at, lifted->len);
 }
 
 static bool

@@ -296,7 +296,27 @@ scope_of_people_and_services(void **state)
 	f.event.outcome = AG__OUTCOME_KIND__V__denied;
 	f.event.reason_code = (char *)"scope_missing";
 	f.actor.kind = AG__KIND__V__human;
+	f.limits.cooldown_ms = 0;
+	f.limits.window_ms = 600000;
 	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	/* Nobody ends it, so it is said once, and once for each other key. */
+	for (int i = 0; i < 100; i++) {
+		f.event.occurred_at += 1000;
+		assert_int_equal(see(&f), 0);
+	}
+	f.resource.id = (char *)"key_b";
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	f.event.occurred_at += 600001;
+	assert_int_equal(see(&f), AG__SEVERITY__V__high);
+	/* More keys than are told apart: no more findings than these. */
+	for (int i = 0, said = 0; i < 1000; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "key_%d", i % 50);
+		f.resource.id = id;
+		said += see(&f) != 0;
+		assert_true(said <= 8);
+	}
 	end(&f);
 	begin(&f, &anomaly_scope_violation);
 	f.event.outcome = AG__OUTCOME_KIND__V__denied;

@@ -580,6 +580,31 @@ a_spoiled_number_hides_no_change(void **state)
 	}
 }
 
+/* Found by reading: behind the last number there is none, so what is counted up
+ * to it never ended. */
+static void
+the_last_number_is_none(void **state)
+{
+	struct fixture *f = *state;
+	Ag__OutcomeEvent o;
+	uint64_t events;
+	Ag__Grant g;
+
+	audit_log_events(&f->log, "default", 1);
+	for (uint64_t n = UINT64_MAX - 1; n != 0; n = n + 1) {
+		audit_log_grant(&f->log, &g, "default");
+		g.n = n;
+		audit_log_outcome(&o);
+		o.has_journal_seq = true;
+		o.journal_seq = n == UINT64_MAX ? 9 : 8;
+		audit_log_say(&f->log, AG_ROLE_KEYS, &g, &o);
+	}
+	events = head(f);
+	for (unsigned i = 0; i < 4 * AG_SLOW_FACTOR * AG_DEADLINE_MS / 1000; i++)
+		ag_kit_advance(f->log.kit, 1000);
+	assert_int_equal(head(f), events); /* nothing is missing */
+}
+
 /* A policy that changed is in its event whole, also when it is told again. */
 static void
 a_policy_told_again_has_its_text(void **state)
@@ -1024,6 +1049,7 @@ main(void)
 		TEST(a_change_told_again_is_its_executors),
 		TEST(what_cannot_be_recorded_is_not_asked_for_again),
 		TEST(a_spoiled_number_hides_no_change),
+		TEST(the_last_number_is_none),
 		TEST(a_policy_told_again_has_its_text),
 		TEST(a_mark_does_not_pass_a_gap),
 		TEST(pokes_only_who_waits),
