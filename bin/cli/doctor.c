@@ -39,10 +39,11 @@ first_unwell(const json_t *answer)
 static void
 trust_own(struct cli *cli, const struct ag_site *site)
 {
-	const char *file = site->config == NULL ? "" :
+	const char *file = site->config == NULL ? NULL :
 	    ag_config_get_str(site->config, "rest.tls.certificate_file", 0);
 
-	if (cli->server != NULL || cli->ca_file != NULL || file[0] == '\0')
+	if (cli->server != NULL || cli->ca_file != NULL || file == NULL ||
+	    file[0] == '\0')
 		return;
 	(void)snprintf(cli->ca, sizeof(cli->ca), "%s", file);
 	cli->nameless = true;

@@ -109,7 +109,7 @@ def test_check(fleet, tenant):
     alice = person(fleet, tenant, "alice", ["key-user"])
     yes = check(tenant, principal="alice", action="key.sign", resource="k")
     assert yes == {"allowed": True, "decision": "allow", "reason_code": None, "rule": None, "reasons": [], "errors": [],
-                   "policy_version": None, "timeout_ms": None}
+                   "policy_version": None, "timeout_ms": None, "max_ttl_s": None}
     no = check(tenant, principal="alice", action="key.destroy", resource="k")
     assert (no["allowed"], no["reason_code"], no["rule"]) == (False, "scope_missing", "scopes")
     put(tenant, "base", "@id(\"use\") permit (principal, action in Aegis::Action::\"use\", resource);"

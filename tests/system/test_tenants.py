@@ -18,7 +18,7 @@ ID = re.compile(r"\b(?:key|hum|svc|agt|evt|rec|chl|apr|brk|grt|pol)_[0-9a-f]{32}
 # Chance and time: what two runs of the same script alone differ in, too.
 DIFFERS = {"token", "signature_b64", "ciphertext_b64", "hash_b64", "prev_hash_b64", "public_key_pem", "jti", "secret_b32",
            "otpauth_uri", "latency_us", "root_b64", "leaf_hash_b64", "path_b64", "next_cursor", "random_b64", "score",
-           "value", "contribution", "decision", "source_port", "trace_id"}
+           "value", "contribution", "decision", "source_port", "trace_id", "provenance"}
 
 
 class Seen:
