@@ -109,6 +109,7 @@ fini(void *state, struct ag_ctx *ctx)
 }
 
 static const struct ag_row rows[] = {
+	{ AG_MSG_APPROVAL_REQUEST, on_request },
 	{ AG_MSG_APPROVAL_LIST, on_list },
 	{ AG_MSG_APPROVAL_READ, on_read },
 	{ AG_MSG_APPROVAL_APPROVE, on_approve },

@@ -35,6 +35,7 @@ enum message_kind
 message_kind(const Ag__Event *event)
 {
 	static const struct { const char *operation; enum message_kind kind; } of[] = {
+		{ "approval.request", MESSAGE_ASKED },
 		{ "approval.approve", MESSAGE_DECIDED },
 		{ "approval.deny", MESSAGE_DECIDED },
 		{ "approval.cancel", MESSAGE_DECIDED },

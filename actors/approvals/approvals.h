@@ -125,8 +125,20 @@ size_t draft_asked(struct ag_ctx *ctx, const Ag__Approval *a,
 /* "2 of leads, 1 of system:*:approve"; in the turn's memory, or NULL. */
 char *draft_needs(struct ag_ctx *ctx, const Ag__Approval *a);
 
+/* What a trip is about: its own request, or the one that it asks ahead of. */
+struct draft_about {
+	const struct ag_operation *op;
+	const ProtobufCBinaryData *digest;
+	Ag__ApprovalNeed **needs;
+	size_t n_needs;
+};
+/* False: about nothing that can be asked. */
+bool draft_about(struct ag_ctx *ctx, struct draft_about *out);
+
 /* ---- gate.c: the station behind risk */
 ag_err gate_station(void *state, struct ag_ctx *ctx, const void *msg);
+/* Ahead of a request. */
+ag_err on_request(void *state, struct ag_ctx *ctx, const void *msg);
 
 /* ---- decide.c: what people say */
 ag_err on_approve(void *state, struct ag_ctx *ctx, const void *msg);

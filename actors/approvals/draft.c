@@ -11,13 +11,29 @@
 #include <stdio.h>
 #include <string.h>
 
+bool
+draft_about(struct ag_ctx *ctx, struct draft_about *out)
+{
+	const Ag__Grant *grant = ag_grant(ctx);
+	const Ag__Ahead *ahead = grant->op == AG_MSG_APPROVAL_REQUEST ?
+	    grant->ahead : NULL;
+
+	*out = (struct draft_about){
+		.op = ag_operation_find((uint16_t)(ahead == NULL ? grant->op :
+		    ahead->op)),
+		.digest = ahead == NULL ? &grant->body_digest : &ahead->digest,
+		.needs = ahead == NULL ? grant->needs : ahead->needs,
+		.n_needs = ahead == NULL ? grant->n_needs : ahead->n_needs,
+	};
+	return out->op != NULL && out->n_needs > 0 &&
+	    grant->actor_id != NULL && out->digest->len == APPROVAL_MATCH;
+}
+
 /* An id that iam made for this request alone says nothing about what it is
  * about. */
 static const char *
-resource_of(const Ag__Grant *grant)
+resource_of(const Ag__Grant *grant, const struct ag_operation *op)
 {
-	const struct ag_operation *op = ag_operation_find((uint16_t)grant->op);
-
 	if ((op->flags & AG_OP_ALL) != 0 && op->kind == AG_KIND_KEY)
 		return "*";
 	return grant->resource_id == NULL ? "" : grant->resource_id;
@@ -28,18 +44,19 @@ draft_match(struct ag_ctx *ctx, uint8_t match[APPROVAL_MATCH])
 {
 	const Ag__Grant *grant = ag_grant(ctx);
 	uint8_t both[2 * APPROVAL_MATCH];
+	struct draft_about about;
 	const char *text;
 
-	if (grant->actor_id == NULL || !grant->has_body_digest ||
-	    grant->body_digest.len != APPROVAL_MATCH)
+	if (!draft_about(ctx, &about))
 		return AG_BAD_MESSAGE;
 	text = ag_printf(ctx, "%s\n%s\n%u\n%s\n%s", grant->tenant,
-	    grant->actor_id, grant->op, resource_of(grant),
+	    grant->actor_id, (unsigned)about.op->type,
+	    resource_of(grant, about.op),
 	    grant->scope_op == NULL ? "" : grant->scope_op);
 	if (text == NULL)
 		return AG_NO_MEMORY;
 	ag_sha256(text, strlen(text), both);
-	memcpy(both + APPROVAL_MATCH, grant->body_digest.data, APPROVAL_MATCH);
+	memcpy(both + APPROVAL_MATCH, about.digest->data, APPROVAL_MATCH);
 	ag_sha256(both, sizeof(both), match);
 	return AG_OK;
 }
@@ -104,12 +121,13 @@ resource(struct ag_ctx *ctx, const Ag__Grant *grant)
 }
 
 static void
-where(struct ag_ctx *ctx, const Ag__Grant *grant, Ag__Approval *a)
+where(struct ag_ctx *ctx, const struct draft_about *about,
+    const Ag__Grant *grant, Ag__Approval *a)
 {
 	const Ag__Verdict *verdict = ag_env(ctx)->verdict;
 
 	a->has_body_sha256_b64 = true;
-	a->body_sha256_b64 = grant->body_digest;
+	a->body_sha256_b64 = *about->digest;
 	a->plane = (char *)ag_slot_name(ctx, grant->plane);
 	a->source_address = grant->source_address;
 	a->has_risk_score = verdict != NULL;
@@ -123,21 +141,22 @@ draft_new(const struct approvals *state, struct ag_ctx *ctx,
 	const Ag__Grant *grant = ag_grant(ctx);
 	Ag__Approval *a = ag_alloc(ctx, sizeof(*a));
 	char *id = ag_alloc(ctx, AG_ID_SIZE);
+	struct draft_about about;
 
-	if (a == NULL || id == NULL)
+	if (a == NULL || id == NULL || !draft_about(ctx, &about))
 		return NULL;
 	ag__approval__init(a);
 	ag_id_new(ctx, "apr", id);
 	a->id = id;
 	a->state = (char *)approval_state_name(APPROVAL_PENDING);
-	a->operation = (char *)ag_operation_find((uint16_t)grant->op)->operation;
+	a->operation = (char *)about.op->operation;
 	a->resource = resource(ctx, grant);
 	a->requester = requester(ctx, grant);
 	a->claims = claims(ctx, grant);
 	a->chain = grant->chain;
 	a->n_chain = grant->n_chain;
-	a->needs = grant->needs;
-	a->n_needs = grant->n_needs;
+	a->needs = about.needs;
+	a->n_needs = about.n_needs;
 	a->asked = grant->asked;
 	a->n_asked = grant->n_asked;
 	a->behind = grant->behind;
@@ -149,7 +168,7 @@ draft_new(const struct approvals *state, struct ag_ctx *ctx,
 	a->has_match = true;
 	a->match.data = (uint8_t *)match;
 	a->match.len = APPROVAL_MATCH;
-	where(ctx, grant, a);
+	where(ctx, &about, grant, a);
 	return a->resource == NULL || a->requester == NULL ||
 	    a->claims == NULL || a->request_id == NULL ? NULL : a;
 }

@@ -26,13 +26,16 @@ static ag_err
 refuse(struct ag_ctx *ctx, const Ag__Approval *a, const char *reason,
     const char *detail, const char *hint)
 {
+	struct draft_about about;
+
 	if (a != NULL) {
 		ag_refuse_approval(ctx, a->id, a->has_usable_until_at ?
 		    a->usable_until_at : a->expires_at);
 		ag_note_param(ctx, "approval_id", a->id);
 	}
 	ag_metric_add(ctx, APPROVALS_M_REFUSED, 1);
-	ag_refuse_rule(ctx, ag_grant(ctx)->needs[0]->rule);
+	if (draft_about(ctx, &about))
+		ag_refuse_rule(ctx, about.needs[0]->rule);
 	ag_refuse_hint(ctx, hint);
 	return ag_refuse(ctx, AG_APPROVAL_REQUIRED, reason,
 	    ag_grant(ctx)->approval == NULL ? NULL : "Aegis-Approval", "%s",
@@ -41,9 +44,22 @@ refuse(struct ag_ctx *ctx, const Ag__Approval *a, const char *reason,
 
 static const char again[] = "send it again without Aegis-Approval to ask anew";
 
+/* The answer to who asks ahead. The event names what it is about, as that of the
+ * request itself would. */
+static ag_err
+say(struct ag_ctx *ctx, const Ag__Approval *a)
+{
+	ag_note_param(ctx, "approval_id", a->id);
+	ag_note_param(ctx, "operation", a->operation);
+	return ag_reply(ctx, AG_MSG_APPROVAL_REQUEST, a);
+}
+
+/* Who asks ahead is told what waits; who makes the request, that it must. */
 static ag_err
 refuse_waiting(struct ag_ctx *ctx, const Ag__Approval *a)
 {
+	if (ag_type(ctx) == AG_MSG_APPROVAL_REQUEST)
+		return say(ctx, a);
 	return refuse(ctx, a, "pending", "People have to agree to this first.",
 	    ag_printf(ctx, "once it is approved, send the same request with "
 	    "Aegis-Approval: %s", a->id));
@@ -100,10 +116,14 @@ outlasts(const Ag__ApprovalNeed *has, const Ag__ApprovalNeed *want)
 
 /* The approval speaks of at least what is wanted now. */
 static bool
-covers(const Ag__Approval *a, const Ag__Grant *grant)
+covers(struct ag_ctx *ctx, const Ag__Approval *a)
 {
-	for (size_t i = 0; i < grant->n_needs; i++) {
-		const Ag__ApprovalNeed *want = grant->needs[i];
+	struct draft_about about;
+
+	if (!draft_about(ctx, &about))
+		return false;
+	for (size_t i = 0; i < about.n_needs; i++) {
+		const Ag__ApprovalNeed *want = about.needs[i];
 		size_t k = 0;
 
 		while (k < a->n_needs &&
@@ -185,14 +205,14 @@ ask_people(struct approvals *state, struct ag_ctx *ctx,
 
 /* The newest of the same request says what to answer; NULL: ask anew. */
 static bool
-stands(const struct approvals *state, const Ag__Approval *a,
-    const Ag__Grant *grant, int64_t now)
+stands(const struct approvals *state, struct ag_ctx *ctx,
+    const Ag__Approval *a, int64_t now)
 {
 	switch (approval_state_named(a->state)) {
 	case APPROVAL_PENDING:
-		return now < a->expires_at && covers(a, grant);
+		return now < a->expires_at && covers(ctx, a);
 	case APPROVAL_APPROVED:
-		return now < a->usable_until_at && covers(a, grant) &&
+		return now < a->usable_until_at && covers(ctx, a) &&
 		    (a->used == 0 || !is_once(a));
 	case APPROVAL_DENIED:
 		return now < a->decided_at + state->denied_ms;
@@ -216,7 +236,7 @@ ask(struct approvals *state, struct ag_ctx *ctx,
 	if ((err = ag_enter(ctx, name, true)) != AG_OK)
 		return err;
 	a = book_match(ctx, match);
-	if (a == NULL || !stands(state, a, ag_grant(ctx), ag_now_ms(ctx)))
+	if (a == NULL || !stands(state, ctx, a, ag_now_ms(ctx)))
 		return ask_people(state, ctx, match);
 	ag_metric_add(ctx, APPROVALS_M_COALESCED, 1);
 	if (approval_state_named(a->state) == APPROVAL_PENDING) {
@@ -225,6 +245,8 @@ ask(struct approvals *state, struct ag_ctx *ctx,
 	}
 	if (approval_state_named(a->state) == APPROVAL_DENIED)
 		return refuse_ended(ctx, a);
+	if (ag_type(ctx) == AG_MSG_APPROVAL_REQUEST)
+		return say(ctx, a);
 	return refuse(ctx, a, "approved", "This was approved; say so.",
 	    ag_printf(ctx, "send it with Aegis-Approval: %s", a->id));
 }
@@ -274,7 +296,7 @@ spend(struct ag_ctx *ctx, Ag__Approval *a, int64_t now)
 	if (now >= a->usable_until_at)
 		return refuse(ctx, a, "expired",
 		    "This approval was not used in time.", again);
-	if (!covers(a, grant))
+	if (!covers(ctx, a))
 		return refuse(ctx, a, "changed",
 		    "More is needed now than was approved.", again);
 	if (decided_behind(a, grant))
@@ -370,4 +392,15 @@ gate_station(void *state, struct ag_ctx *ctx, const void *msg)
 		return err;
 	return grant->approval == NULL ? ask(state, ctx, match) :
 	    bring(ctx, match);
+}
+
+ag_err
+on_request(void *state, struct ag_ctx *ctx, const void *msg)
+{
+	uint8_t match[APPROVAL_MATCH];
+	ag_err err = ag_grant(ctx)->ahead == NULL ? AG_BAD_MESSAGE :
+	    draft_match(ctx, match);
+
+	(void)msg;
+	return err != AG_OK ? err : ask(state, ctx, match);
 }

@@ -272,7 +272,7 @@ iam_access_asked(struct call *c)
 	size_t len;
 	ag_err err = AG_OK;
 
-	body = ag_body(c->ctx, &len);
+	body = iam_call_body(c, &len);
 	ask = ag_unpack(c->ctx, &ag__access_ask__descriptor, body, len);
 	if (ask == NULL)
 		return AG_BAD_MESSAGE;

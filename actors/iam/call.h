@@ -32,6 +32,8 @@ struct call {
 	const struct ag_rules_ask *counted; /* NULL: policies look at no counts */
 	const struct ag_rules_ask *tracked; /* NULL: nor at what is under way */
 	const char *scope_op;
+	const Ag__ApprovalRequestAsk *ahead; /* it is asked about: nothing is done */
+	struct call *about; /* approval.request: what it asks ahead of */
 	uint32_t items;
 	Ag__Grant grant;
 	char new_id[AG_ID_SIZE];
@@ -96,6 +98,10 @@ ag_err iam_access_asked(struct call *c) AG_MUST;
 /* Whose agreement policies want; into the grant. */
 ag_err iam_needs_ruled(struct call *c, const struct ag_rules_answer *answer)
     AG_MUST;
+/* The body of what it is about, ahead of its request or not. */
+const uint8_t *iam_call_body(struct call *c, size_t *len);
+/* station.c: would it be admitted, as far as its needs? Into its grant. */
+ag_err iam_call_ahead(struct call *c) AG_MUST;
 /* The same of the configuration, and which approval the request brings. */
 ag_err iam_check_needs(struct call *c) AG_MUST;
 /* May its key be used now? */

@@ -211,13 +211,15 @@ on_evaluated(void *state, struct ag_ctx *ctx, ag_err status, const void *msg,
 ag_err
 iam_evaluate(struct call *c)
 {
+	/* Nobody is asked ahead about what these say no to. */
+	struct call *of = c->about == NULL ? c : c->about;
 	struct ag_rules_ask *about = NULL;
-	struct waiting w = { .hook = c->iam->hook && iam_ends(c->iam, c->op) };
+	struct waiting w = { .hook = c->iam->hook && iam_ends(c->iam, of->op) };
 	ag_err err;
 
-	if ((!c->iam->evaluates && !w.hook) || c->free)
+	if ((!c->iam->evaluates && !w.hook) || of->free)
 		return iam_pass(c);
-	if ((err = iam_rules_about(c, &about)) != AG_OK)
+	if ((err = iam_rules_about(of, &about)) != AG_OK)
 		return err;
 	if (about == NULL) /* about policies themselves, and the like */
 		return iam_pass(c);

@@ -19,6 +19,8 @@ struct iam_dual {
 	unsigned quorum;
 };
 
+enum { AHEAD_NAME_MAX = 2 * AG_NAME_MAX + 1 }; /* "<server>/<tool>" */
+
 static const char dual_rule[] = "dual-control";
 static const char agents_rule[] = "agents-end-nothing-alone";
 
@@ -232,7 +234,7 @@ check_duals(struct call *c)
 	size_t len;
 
 	if (c->op->type == AG_MSG_KEY_UPDATE) {
-		body = ag_body(c->ctx, &len);
+		body = iam_call_body(c, &len);
 		update = ag_unpack(c->ctx, &ag__key_update_ask__descriptor, body,
 		    len);
 		if (update == NULL)
@@ -302,6 +304,119 @@ say_behind(struct call *c)
 	return AG_OK;
 }
 
+/* People take it for what the server knows, so it has only what a name has. */
+static bool
+is_name(const char *text)
+{
+	size_t len = strnlen(text, AHEAD_NAME_MAX + 1);
+
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= 0x20 || text[i] > 0x7e)
+			return false;
+	return len > 0 && len <= AHEAD_NAME_MAX;
+}
+
+/* What stands in the request for approval itself. */
+static ag_err
+check_ahead(struct call *c, const struct ag_operation *op,
+    const Ag__ApprovalRequestAsk *ask)
+{
+	bool one = op != NULL && (op->flags & AG_OP_ALL) == 0 &&
+	    op->kind != AG_KIND_ANY;
+
+	if (!dual_good(op, NULL) || (op->flags & AG_OP_EITEM) != 0)
+		return REFUSE(c, AG_INVALID_FIELD, "unknown_value", "/operation",
+		    "An operation that people can be asked about, as key.decrypt.");
+	if (ask->resource == NULL && one)
+		return REFUSE(c, AG_INVALID_FIELD, "missing", "/resource",
+		    "%s is about one %s: its id or name.", op->operation,
+		    ag_kind_name(op->kind));
+	if (ask->resource != NULL && (!is_name(ask->resource) ||
+	    (!one && op->kind == AG_KIND_KEY)))
+		return REFUSE(c, AG_INVALID_FIELD, "out_of_range", "/resource",
+		    "What the operation is about: an id or a name, of 1 to %d "
+		    "characters; none, if it makes a key.", AHEAD_NAME_MAX);
+	if (!iam_text_valid(ask->reason, IAM_REASON_MAX))
+		return REFUSE(c, AG_INVALID_FIELD, "out_of_range", "/reason",
+		    "A reason has 1 to %d printable characters.",
+		    IAM_REASON_MAX);
+	return AG_OK;
+}
+
+/* The same caller, now, about something else. */
+static struct call *
+call_ahead(struct call *c, const struct ag_operation *op,
+    const Ag__ApprovalRequestAsk *ask)
+{
+	Ag__Request *rq = ag_alloc(c->ctx, sizeof(*rq));
+	struct call *in = ag_alloc(c->ctx, sizeof(*in));
+
+	if (rq == NULL || in == NULL)
+		return NULL;
+	*rq = *c->rq;
+	rq->selector = ask->resource;
+	*in = *c;
+	in->rq = rq;
+	in->ahead = ask;
+	in->free = false;
+	in->op = op;
+	in->grant.said = ask->reason;
+	return in;
+}
+
+/* What its needs are is for the approvals to ask for; it goes nowhere. */
+static ag_err
+grant_ahead(struct call *c, struct call *in)
+{
+	Ag__Ahead *ahead = ag_alloc(c->ctx, sizeof(*ahead));
+	uint8_t *digest = ag_alloc(c->ctx, 32);
+
+	if (ahead == NULL || digest == NULL)
+		return AG_NO_MEMORY;
+	ag__ahead__init(ahead);
+	ag_sha256(in->ahead->request.data, in->ahead->request.len, digest);
+	ahead->op = in->op->type;
+	ahead->digest.data = digest;
+	ahead->digest.len = 32;
+	ahead->needs = in->grant.needs;
+	ahead->n_needs = in->grant.n_needs;
+	c->grant = in->grant;
+	c->grant.needs = NULL;
+	c->grant.n_needs = 0;
+	c->grant.approval = NULL;
+	c->grant.ahead = ahead;
+	c->about = in;
+	return AG_OK;
+}
+
+/* Ahead of a request: it is judged as if it came now, and again when it does. */
+static ag_err
+say_ahead(struct call *c)
+{
+	const Ag__ApprovalRequestAsk *ask;
+	const struct ag_operation *op;
+	const uint8_t *body;
+	struct call *in;
+	size_t len;
+	ag_err err;
+
+	body = ag_body(c->ctx, &len);
+	ask = ag_unpack(c->ctx, &ag__approval_request_ask__descriptor, body, len);
+	if (ask == NULL)
+		return AG_BAD_MESSAGE;
+	op = ag_operation_named(ask->operation);
+	if ((err = check_ahead(c, op, ask)) != AG_OK)
+		return err;
+	if ((in = call_ahead(c, op, ask)) == NULL)
+		return AG_NO_MEMORY;
+	if ((err = iam_call_ahead(in)) != AG_OK)
+		return err;
+	if (in->grant.n_needs == 0)
+		return REFUSE(in, AG_ILLEGAL_OPERATION, "no_approval_needed", NULL,
+		    "Nobody has to agree to this: send the request itself.");
+	return grant_ahead(c, in);
+}
+
 ag_err
 iam_check_needs(struct call *c)
 {
@@ -311,6 +426,8 @@ iam_check_needs(struct call *c)
 	if (id != NULL && !ag_id_valid(id, "apr"))
 		return REFUSE(c, AG_INVALID_FIELD, "wrong_type", "Aegis-Approval",
 		    "It is the id of an approval, apr_….");
+	if (c->op->type == AG_MSG_APPROVAL_REQUEST)
+		return say_ahead(c);
 	if (c->op->executor == AG_ROLE_APPROVALS) {
 		c->wants_step_up |= c->iam->second_factor &&
 		    c->op->type == AG_MSG_APPROVAL_APPROVE;

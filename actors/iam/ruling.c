@@ -432,7 +432,7 @@ iam_rules_about(struct call *c, struct ag_rules_ask **out)
 	if (room == NULL || ask == NULL)
 		return AG_NO_MEMORY;
 	*out = NULL;
-	(void)ag_body(c->ctx, &bytes);
+	(void)iam_call_body(c, &bytes);
 	q.bytes = (int64_t)bytes;
 	q.plane = plane_of(c->ctx, ag_from(c->ctx));
 	q.credential_age_ms = c->now > c->token->issued_at ?

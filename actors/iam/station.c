@@ -461,6 +461,35 @@ judge(struct call *c)
 	return iam_evaluate(c);
 }
 
+/* Whether it would go on but for people, without going on: what counts uses, and
+ * the second factor, are for the request itself. */
+ag_err
+iam_call_ahead(struct call *c)
+{
+	typedef ag_err check(struct call *c);
+	static check *const checks[] = {
+		check_honey, check_people, check_scope, iam_check_end,
+		iam_check_policies, iam_check_hours, iam_check_residency,
+		check_existence, check_executor, iam_check_needs,
+	};
+	ag_err err;
+
+	resolve(c);
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if ((err = checks[i](c)) != AG_OK)
+			return err;
+	return AG_OK;
+}
+
+const uint8_t *
+iam_call_body(struct call *c, size_t *len)
+{
+	if (c->ahead == NULL)
+		return ag_body(c->ctx, len);
+	*len = c->ahead->request.len;
+	return c->ahead->request.data;
+}
+
 /* Every window that the request is going to use, so that one wait is for all. */
 static ag_err
 rates_ready(struct call *c)

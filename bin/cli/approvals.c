@@ -4,7 +4,9 @@
  */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define APPROVAL_COLUMNS \
 	"ID:id,STATE:state,OPERATION:operation,RESOURCE:resource.alias|resource.id," \
@@ -17,6 +19,13 @@ static const struct cli_option list_options[] = {
 	{ "--key", "KEY", CLI_STR, "resource", false, "about this key", NULL },
 	{ "--since", "T", CLI_TIME, "since", false, "asked for since then: 7d, or a timestamp", NULL },
 	{ "--limit", "N", CLI_INT, "limit", false, "at most so many", NULL },
+	{ 0 },
+};
+static const struct cli_option ask_options[] = {
+	{ "OPERATION", "OPERATION", CLI_STR, "operation", true, "of the request that is to come: key.decrypt", NULL },
+	{ "--resource", "R", CLI_STR, "resource", false, "what it is about: an id or an alias", NULL },
+	{ "--body", "FILE", CLI_LOCAL, NULL, false, "the request's own JSON: only that is approved; {} unless given", NULL },
+	{ "--reason", "TEXT", CLI_STR, "reason", true, "why; recorded, and shown to whoever approves", NULL },
 	{ 0 },
 };
 static const struct cli_option one[] = {
@@ -67,6 +76,94 @@ static const struct cli_option close_options[] = {
 	{ "--reason", "TEXT", CLI_STR, "reason", true, "how it ended; recorded", NULL },
 	{ 0 },
 };
+
+/* ----------------------------------------------------------- ahead of it */
+
+static enum cli_exit
+read_request(const char *name, json_t **out)
+{
+	char *bytes;
+	size_t len;
+	enum cli_exit status;
+
+	if (name == NULL)
+		return CLI_OK;
+	if ((status = cli_read(name, CLI_INPUT_MAX, &bytes, &len)) != CLI_OK)
+		return status;
+	*out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
+	ag_wipe(bytes, len);
+	free(bytes);
+	if (json_is_object(*out))
+		return CLI_OK;
+	json_decref(*out);
+	*out = NULL;
+	return cli_fail(CLI_USAGE, "--body %s: a JSON object is wanted, the "
+	    "body of the request", name);
+}
+
+static enum cli_exit
+ask_ahead(struct cli *cli)
+{
+	json_t *body = NULL, *request = NULL, *a = NULL;
+	enum cli_exit status = cli_body(cli, &body);
+
+	if (status == CLI_OK)
+		status = read_request(cli_get(cli, "--body"), &request);
+	if (status == CLI_OK && request != NULL)
+		(void)json_object_set_new(body, "request", request);
+	if (status == CLI_OK)
+		status = cli_resolve(cli, true);
+	if (status == CLI_OK)
+		status = cli_http(cli, "POST", "/v1/approvals", body, &a);
+	json_decref(body);
+	if (status != CLI_OK)
+		return status;
+	if (cli->json)
+		cli_json_line(a);
+	else
+		cli_line(APPROVAL_LINE, a);
+	json_decref(a);
+	return CLI_OK;
+}
+
+/* Would a request that brings it go on? The server has the last word. */
+static bool
+is_usable(const json_t *a)
+{
+	const json_t *need;
+	struct timespec now;
+	int64_t until;
+	size_t i;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (strcmp(cli_member_text(a, "state"), "approved") != 0 ||
+	    !ag_time_parse(cli_member_text(a, "usable_until_at"), &until) ||
+	    until <= now.tv_sec * INT64_C(1000))
+		return false;
+	if (json_integer_value(json_object_get(a, "used")) == 0)
+		return true;
+	json_array_foreach(json_object_get(a, "needs"), i, need)
+		if (!json_is_integer(json_object_get(need, "window_s")))
+			return false;
+	return true;
+}
+
+static enum cli_exit
+check(struct cli *cli)
+{
+	json_t *a = NULL;
+	enum cli_exit status = cli_request(cli, &a);
+
+	if (status != CLI_OK)
+		return status;
+	status = is_usable(a) ? CLI_OK : CLI_NO;
+	if (cli->json)
+		cli_json_line(a);
+	else if (!cli->quiet)
+		cli_line(APPROVAL_LINE, a);
+	json_decref(a);
+	return status;
+}
 
 /* ------------------------------------------------------------------- show */
 
@@ -179,6 +276,12 @@ show(struct cli *cli)
 }
 
 const struct cli_verb cli_verbs_approvals[] = {
+	{ "approval", "request", ask_options, "POST", "/v1/approvals", CLI_SILENT,
+	    NULL, ask_ahead, "ask people ahead of a request, which is not made",
+	    NULL, "key.destroy --resource payroll --body request.json --reason "
+	    "\"end of life\"" },
+	{ "approval", "check", one, "GET", "/v1/approvals/{ID}", CLI_SILENT, NULL,
+	    check, "exit 0 if it can be used now, 1 if not (yet)", NULL, NULL },
 	{ "approval", "list", list_options, "GET", "/v1/approvals", CLI_TABLE,
 	    APPROVAL_COLUMNS, NULL, "what waits for people, and what they said",
 	    NULL, "--state pending" },

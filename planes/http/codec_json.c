@@ -106,6 +106,55 @@ bind_batch(struct bind *bind, json_t *object, struct codec_batch *batch)
 	return msg;
 }
 
+/* ------------------------------------------------------------------- ahead */
+
+/* {operation, resource, request, reason}: request as a body of that operation,
+ * and in its bytes, so that whoever makes the request later makes the same. */
+static void *
+bind_ahead(struct bind *bind, json_t *object)
+{
+	static const struct path root;
+	const struct path op_path = { .up = &root, .name = "operation" };
+	const struct path request_path = { .up = &root, .name = "request" };
+	json_t *request = json_incref(json_object_get(object, "request"));
+	const struct ag_operation *op;
+	Ag__ApprovalRequestAsk *msg;
+	ProtobufCMessage *body;
+
+	json_object_del(object, "request");
+	msg = bind_object(bind, &ag__approval_request_ask__descriptor, &root,
+	    object);
+	if (msg == NULL)
+		return NULL;
+	op = ag_operation_named(msg->operation);
+	if (op == NULL || (op->flags & (AG_OP_EITEM | AG_OP_STREAM)) != 0) {
+		bind_refuse_field(bind, &op_path, "unknown_value",
+		    "an operation that people can be asked about, as key.decrypt");
+		return NULL;
+	}
+	if (request == NULL)
+		request = json_object();
+	if (!json_is_object(request)) {
+		bind_refuse_field(bind, &request_path, "wrong_type",
+		    "an object, as the body of the request");
+		return NULL;
+	}
+	if ((body = bind_object(bind, op->ask, &request_path, request)) == NULL)
+		return NULL;
+	/* Of a patch: named as from its own root. */
+	for (size_t i = 0; i < bind->null_count; i++)
+		bind->nulls[i] += strlen("/request");
+	msg->has_request = true;
+	msg->request.len = protobuf_c_message_get_packed_size(body);
+	msg->request.data = pool_alloc(bind->pool, msg->request.len + 1);
+	if (msg->request.data == NULL) {
+		bind_refuse_memory(bind);
+		return NULL;
+	}
+	protobuf_c_message_pack(body, msg->request.data);
+	return msg;
+}
+
 /* ------------------------------------------------------------------ bodies */
 
 /* jansson recurses and allows 2048 levels; so the depth is counted first. */
@@ -222,6 +271,8 @@ bind_body(struct bind *bind, const ProtobufCMessageDescriptor *d,
 		return NULL;
 	if (d == &ag__batch_ask__descriptor)
 		return bind_batch(bind, object, batch);
+	if (d == &ag__approval_request_ask__descriptor)
+		return bind_ahead(bind, object);
 	return bind_object(bind, d, &root, object);
 }
 

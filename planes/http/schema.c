@@ -224,6 +224,17 @@ print_batch(struct text *out, struct schemas *schemas, bool input)
 	    "{\"type\":[\"string\",\"null\"]}}}}}]}");
 }
 
+static void
+print_ahead(struct text *out)
+{
+	text_str(out, "{\"type\":\"object\",\"additionalProperties\":false,"
+	    "\"required\":[\"operation\",\"reason\"],\"properties\":{"
+	    "\"operation\":{\"type\":\"string\"},"
+	    "\"resource\":{\"type\":[\"string\",\"null\"]},"
+	    "\"request\":{\"type\":\"object\"},"
+	    "\"reason\":{\"type\":\"string\"}}}");
+}
+
 void
 schema_define(struct text *out, struct schemas *schemas,
     const ProtobufCMessageDescriptor *d, bool input)
@@ -233,6 +244,10 @@ schema_define(struct text *out, struct schemas *schemas,
 	text_str(out, "\":");
 	if (d == &ag__batch_ask__descriptor || d == &ag__batch_result__descriptor) {
 		print_batch(out, schemas, input);
+		return;
+	}
+	if (d == &ag__approval_request_ask__descriptor) {
+		print_ahead(out);
 		return;
 	}
 	text_str(out, "{\"type\":\"object\",\"properties\":{");

@@ -328,6 +328,76 @@ def test_floods_are_capped(house):
     assert asked(decrypt(house, agent, box=fresh_box(house, b"room")))
 
 
+# ------------------------------------------------------------ V03: ahead of the request
+
+def ahead(house, who=None, box=None, **over):
+    return (who or house.clerk).post("/v1/approvals", dict({
+        "operation": "key.decrypt", "resource": "payroll", "request": {"ciphertext_b64": box or house.box},
+        "reason": "to\u202enight"}, **over))
+
+
+def test_asked_ahead_is_good_for_that_request_once(house):
+    box, other = fresh_box(house, b"ahead"), fresh_box(house, b"another")
+    got = ahead(house, box=box)
+    assert got.status == 201 and got.json["state"] == "pending", got
+    apr, shown = got.json["id"], got.json
+    assert shown["operation"] == "key.decrypt" and shown["resource"]["alias"] == "payroll"
+    assert shown["requester"]["id"] == house.clerk.id and shown["claims"]["reason"] == "to???night"
+    assert shown["needs"] == [{"group": "payroll-leads", "quorum": 1, "rule": "payroll/payroll", "window_s": None}]
+    assert "match" not in shown and "tenant" not in shown and "behind" not in shown
+    # The event says who is asked about what, as that of the request itself would.
+    (event,) = house.event_of(house.root, got)
+    assert (event["operation"], event["outcome"]) == ("approval.request", "allowed")
+    assert event["resource"]["alias"] == "payroll"
+    assert {k: event["params"][k] for k in ("approval_id", "operation", "after")} == {
+        "approval_id": apr, "operation": "key.decrypt", "after": "pending"}
+    # The same question, however it is asked; by the key's id, too.
+    again = ahead(house, box=box, resource=shown["resource"]["id"])
+    assert again.status == 201 and again.json["id"] == apr
+    assert asked(decrypt(house, box=box)) == apr
+    assert ahead(house, box=other).json["id"] != apr
+    # Not yet; and not by who asked, nor the person above.
+    asked(decrypt(house, approval=apr, box=box))
+    refused(house.clerk.post("/v1/approvals/%s/approve" % apr, {}), 403, "PermissionDenied", "not_for_agents")
+    refused(house.bob.post("/v1/approvals/%s/deny" % apr, {}), 403, "PermissionDenied", "own_request")
+    assert approve(house, "alice", apr)["state"] == "approved"
+    assert ahead(house, box=box).json["state"] == "approved"
+    # Good for that operation, key and body, of that caller: once.
+    refused(decrypt(house, approval=apr, box=other), 403, "ApprovalRequired", "mismatch")
+    twin = house.agent(house.bob, ["key:payroll:decrypt"], "ahead-twin")
+    refused(decrypt(house, who=twin, approval=apr, box=box), 403, "ApprovalRequired", "unknown")
+    refused(house.clerk.post("/v1/keys/wages/mac", {"message_b64": b64(b"x")}, headers={"Aegis-Approval": apr}), 403,
+            "ApprovalRequired", "mismatch")
+    got = decrypt(house, approval=apr, box=box)
+    assert got.status == 200 and got.json["plaintext_b64"] == b64(b"ahead")
+    refused(decrypt(house, approval=apr, box=box), 403, "ApprovalRequired", "used")
+    # A no is a no, ahead as well.
+    apr = ahead(house, box=other).json["id"]
+    assert decide(house, "dora", apr, "deny").status == 200
+    refused(ahead(house, box=other), 403, "ApprovalRequired", "denied")
+
+
+def test_asking_ahead_is_refused_as_the_request_would_be(house):
+    stranger = house.agent(house.bob, ["key:wages:mac"], "stranger")
+    refused(ahead(house, stranger), 403, "PermissionDenied", "scope_missing")
+    refused(ahead(house, resource="no-such-key"), 403, "PermissionDenied", "scope_missing")
+    refused(ahead(house, operation="key.encrypt", request={"plaintext_b64": b64(b"x")}), 409, "IllegalOperation",
+            "no_approval_needed")
+    for field, over in (("/operation", {"operation": "key.sing"}), ("/operation", {"operation": "approval.approve",
+                                                                                   "request": {}}),
+                        ("/request/ciphertext_b64", {"request": {}}), ("/request", {"request": []}),
+                        ("/resource", {"resource": None}), ("/resource", {"resource": "pay\nroll"}),
+                        ("/reason", {"reason": ""}), ("/requester", {"requester": house.bob.id})):
+        got = ahead(house, **over)
+        assert (got.status, got.code, got.json["field"]) == (400, "InvalidField", field), (over, got)
+    # A patch is the same patch, ahead or not: what takes the label away is what people agree to.
+    house.key(house.bob, "shelf", labels={"env": "prod"}, activate=False)
+    patch = {"labels": None}
+    got = ahead(house, house.bob, operation="key.update", resource="shelf", request=patch)
+    assert got.status == 201 and got.json["needs"][0]["rule"] == "dual-control", got
+    assert asked(house.bob.request("PATCH", "/v1/keys/shelf", patch)) == got.json["id"]
+
+
 def test_commands(house, tmp_path):
     def save(name, who):
         path = str(tmp_path / name)
@@ -356,6 +426,26 @@ def test_commands(house, tmp_path):
     house.run(*words, "--approval", apr, token=clerk, check=5)
     house.run("approval", "cancel", apr, token=clerk, check=6)
     house.run("approval", "show", "apr_1", token=alice, check=4)
+    # Ahead of it: ask, look, and have it once.
+    box = fresh_box(house, b"by command, ahead")
+    body = tmp_path / "request.json"
+    body.write_text('{"ciphertext_b64": "%s"}' % box)
+    with open(sealed, "wb") as f:
+        f.write(base64.b64decode(box))
+    told = house.run("approval", "request", "key.decrypt", "--resource", "payroll", "--body", str(body), "--reason",
+                     "tomorrow", token=clerk, check=0).stdout
+    apr = told.split()[0]
+    assert apr.startswith("apr_") and "pending" in told and "key.decrypt" in told
+    assert "pending" in house.run("approval", "check", apr, token=clerk, check=1).stdout
+    approve(house, "erik", apr)
+    assert "approved" in house.run("approval", "check", apr, token=clerk, check=0).stdout
+    house.run(*words, "--approval", apr, token=clerk, check=0)
+    assert open(out, "rb").read() == b"by command, ahead"
+    house.run("approval", "check", apr, "--quiet", token=clerk, check=1)
+    house.run("approval", "check", "apr_1", token=clerk, check=4)
+    body.write_text("[]")
+    no = house.run("approval", "request", "key.decrypt", "--body", str(body), "--reason", "x", token=clerk, check=2)
+    assert "a JSON object is wanted" in no.stderr
 
 
 # ------------------------------------------------------------------ V05: a rule agrees

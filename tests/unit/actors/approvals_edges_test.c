@@ -198,6 +198,92 @@ test_auto_words(void **state)
 	ag_kit_free(&kit);
 }
 
+/* ------------------------------------------------------------------- ahead */
+
+/* Asked ahead, agreed to, and good for that request, once. */
+static void
+test_ahead(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	struct end end = ask_ahead(kit, "a", NULL);
+	char id[AG_ID_SIZE];
+
+	assert_int_equal(end.err, AG_OK);
+	assert_string_equal(end.state, "pending");
+	assert_true(end.appended && !end.passed);
+	strcpy(id, end.id);
+	/* The same question, ahead or not; another body is another. */
+	end = ask_ahead(kit, "a", NULL);
+	assert_string_equal(end.id, id);
+	assert_false(end.appended);
+	assert_string_equal(decrypt(kit, "a", NULL).id, id);
+	assert_string_not_equal(ask_ahead(kit, "b", NULL).id, id);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "pending");
+	EXPECT(decide(kit, AG_MSG_APPROVAL_APPROVE, id, root, "leads"),
+	    AG_PERMISSION_DENIED, "own_request");
+	decide(kit, AG_MSG_APPROVAL_APPROVE, id, alice, "leads");
+	end = ask_ahead(kit, "a", NULL);
+	assert_string_equal(end.id, id);
+	assert_string_equal(end.state, "approved");
+	EXPECT(decrypt(kit, "b", id), AG_APPROVAL_REQUIRED, "mismatch");
+	assert_true(decrypt(kit, "a", id).passed);
+	EXPECT(decrypt(kit, "a", id), AG_APPROVAL_REQUIRED, "used");
+	/* Used up: a new question. */
+	end = ask_ahead(kit, "a", NULL);
+	assert_string_equal(end.state, "pending");
+	assert_string_not_equal(end.id, id);
+	ag_kit_free(&kit);
+}
+
+/* A no is a no, and floods are capped, ahead as well. */
+static void
+test_ahead_refused(void **state)
+{
+	struct ag_kit *kit = fleet("approvals: {pending_max: 2}\n");
+	char id[AG_ID_SIZE];
+
+	strcpy(id, ask_ahead(kit, "a", NULL).id);
+	decide(kit, AG_MSG_APPROVAL_DENY, id, alice, "leads");
+	EXPECT(ask_ahead(kit, "a", NULL), AG_APPROVAL_REQUIRED, "denied");
+	assert_string_equal(ask_ahead(kit, "b", NULL).state, "pending");
+	EXPECT(decrypt(kit, "c", NULL), AG_APPROVAL_REQUIRED, "pending");
+	EXPECT(ask_ahead(kit, "d", NULL), AG_RATE_LIMITED, "account");
+	assert_string_equal(ask_ahead(kit, "c", NULL).state, "pending");
+	ag_kit_free(&kit);
+}
+
+/* About nothing, of nobody, or beside another operation: nothing is asked. */
+static void
+test_ahead_hostile(void **state)
+{
+	struct ag_kit *kit = fleet(NULL);
+	Ag__DecryptAsk ask = AG__DECRYPT_ASK__INIT;
+	Ag__Ahead ahead = AG__AHEAD__INIT;
+	uint8_t digest[32] = { 0 };
+	Ag__Grant g;
+
+	ahead.op = AG_MSG_KEY_DECRYPT;
+	ahead.needs = need_list;
+	ahead.n_needs = 1;
+	ahead.digest.data = digest;
+	ahead.digest.len = 31;
+	EXPECT(ask_ahead(kit, "a", &ahead), AG_GENERAL_FAILURE, "");
+	ahead.digest.len = 32;
+	ahead.n_needs = 0;
+	EXPECT(ask_ahead(kit, "a", &ahead), AG_GENERAL_FAILURE, "");
+	ahead.n_needs = 1;
+	ahead.op = 1;
+	EXPECT(ask_ahead(kit, "a", &ahead), AG_GENERAL_FAILURE, "");
+	ahead.op = AG_MSG_KEY_DECRYPT;
+	from_agent(&g, NULL);
+	g.n_needs = 0;
+	g.ahead = &ahead; /* of a request that says that it needs nobody */
+	ag_kit_operate(kit, AG_MSG_KEY_DECRYPT, &g, &ask);
+	EXPECT(play(kit), AG_GENERAL_FAILURE, "");
+	assert_string_equal(ask_ahead(kit, "a", &ahead).state, "pending");
+	ag_kit_free(&kit);
+}
+
 int
 main(void)
 {
@@ -209,6 +295,9 @@ main(void)
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_met),
 		cmocka_unit_test(test_auto_words),
+		cmocka_unit_test(test_ahead),
+		cmocka_unit_test(test_ahead_refused),
+		cmocka_unit_test(test_ahead_hostile),
 	};
 
 	return cmocka_run_group_tests_name("approvals_edges", tests, NULL, NULL);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include <aegis/bytes.h>
 #include <aegis/kit.h>
 
 #include "approvals/approvals.h"
@@ -69,6 +70,7 @@ play(struct ag_kit *kit)
 				assert_non_null(a);
 				snprintf(end.state, sizeof(end.state), "%s", a->state);
 				end.used = a->used;
+				snprintf(end.id, sizeof(end.id), "%s", a->id);
 				ag__approval__free_unpacked(a, NULL);
 			}
 		}
@@ -124,6 +126,34 @@ decrypt(struct ag_kit *kit, const char *text, const char *approval)
 	ask.ciphertext_b64.len = strlen(text);
 	from_agent(&g, approval);
 	ag_kit_operate(kit, AG_MSG_KEY_DECRYPT, &g, &ask);
+	return play(kit);
+}
+
+/* Asks ahead of decrypting it; which: NULL for as iam says it. */
+static inline struct end
+ask_ahead(struct ag_kit *kit, const char *text, Ag__Ahead *which)
+{
+	Ag__DecryptAsk ask = AG__DECRYPT_ASK__INIT;
+	Ag__ApprovalRequestAsk request = AG__APPROVAL_REQUEST_ASK__INIT;
+	Ag__Ahead ahead = AG__AHEAD__INIT;
+	uint8_t bytes[64], digest[32];
+	Ag__Grant g;
+
+	ask.ciphertext_b64.data = (uint8_t *)text;
+	ask.ciphertext_b64.len = strlen(text);
+	ag_sha256(bytes, ag__decrypt_ask__pack(&ask, bytes), digest);
+	ahead.op = AG_MSG_KEY_DECRYPT;
+	ahead.digest.data = digest;
+	ahead.digest.len = sizeof(digest);
+	ahead.needs = need_list;
+	ahead.n_needs = 1;
+	from_agent(&g, NULL);
+	g.needs = NULL;
+	g.n_needs = 0;
+	g.ahead = which == NULL ? &ahead : which;
+	request.operation = (char *)"key.decrypt";
+	request.reason = (char *)"later";
+	ag_kit_operate(kit, AG_MSG_APPROVAL_REQUEST, &g, &request);
 	return play(kit);
 }
 

@@ -306,6 +306,51 @@ test_hook_not_asked(void **state)
 	free(token);
 }
 
+/* Nobody is asked ahead about what they say no to. */
+static void
+test_ahead(void **state)
+{
+	Ag__ApprovalRequestAsk ask = AG__APPROVAL_REQUEST_ASK__INIT;
+	Ag__PolicySetAsk set = AG__POLICY_SET_ASK__INIT;
+	struct asking a = ASK(.token = f->admin);
+
+	set.text = (char *)"@approval(\"leads\") " ALL;
+	expect(request(f, AG_MSG_POLICY_SET, ASK(.token = f->admin,
+	    .selector = "base"), &set), AG_OK, NULL);
+	ask.operation = (char *)"key.sign";
+	ask.resource = (char *)"invoice";
+	ask.reason = (char *)"later";
+	for (unsigned yes = 0; yes < 2; yes++) {
+		const struct ag_kit_sent *sent;
+		const Ag__EvaluateAsk *said;
+		const char *action;
+		uint8_t id[AG_UUID_BYTES];
+		struct ended e = { 0 };
+		json_t *input;
+
+		deliver(f, AG_MSG_APPROVAL_REQUEST, &a, &ask, id);
+		do
+			assert_non_null(sent = ag_kit_next(f->kit));
+		while (sent->type != AG_MSG_EVALUATE_ASK);
+		said = sent->body;
+		input = json_loadb((const char *)said->input.data,
+		    said->input.len, 0, NULL);
+		assert_int_equal(json_unpack(input, "{s:{s:s}}", "input",
+		    "action", &action), 0);
+		assert_string_equal(action, "key.sign");
+		json_decref(input);
+		answer(sent, yes == 1, NULL, NULL);
+		play(f, AG_MSG_APPROVAL_REQUEST, &e);
+		if (yes == 0) {
+			refused(e, "evaluator_denied");
+			continue;
+		}
+		assert_true(e.passed);
+		assert_string_equal(e.grant->ahead->needs[0]->group, "leads");
+		ended_free(&e);
+	}
+}
+
 int
 main(void)
 {
@@ -316,6 +361,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hook, setup_hook, teardown),
 		cmocka_unit_test_setup_teardown(test_hook_not_asked, setup_hook,
 		    teardown),
+		cmocka_unit_test_setup_teardown(test_ahead, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("iam_evaluate", tests, NULL, NULL);

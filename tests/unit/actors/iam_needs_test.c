@@ -3,6 +3,8 @@
  * given for good. */
 #include "iam_fleet.h"
 
+#include <aegis/bytes.h>
+
 #include <access.h>
 #include <iam.h>
 
@@ -238,7 +240,22 @@ test_lent(void **state)
 	free(token);
 }
 
-/* Who issued an agent below another, or a token, is told; its parent is not. */
+static Ag__ApprovalRequestAsk
+ahead_of(const char *operation, const char *resource)
+{
+	Ag__ApprovalRequestAsk ask = AG__APPROVAL_REQUEST_ASK__INIT;
+
+	ask.operation = (char *)operation;
+	ask.resource = (char *)resource;
+	ask.has_request = 1;
+	ask.request.data = (uint8_t *)"\x0a\x01x";
+	ask.request.len = 3;
+	ask.reason = (char *)"at night";
+	return ask;
+}
+
+/* Who issued an agent below another, or a token, is told; its parent is not.
+ * Ahead of the request as well. */
 static void
 test_behind(void **state)
 {
@@ -249,6 +266,7 @@ test_behind(void **state)
 	char *own = token_of(f, given, bob, NULL), *scopes[1] = {
 		(char *)"key:invoice:rotate" };
 	Ag__AgentIssueAsk ask = agent_ask(scopes, 1);
+	Ag__ApprovalRequestAsk ahead = ahead_of("key.rotate", "invoice");
 
 	for (unsigned i = 0; i < 4; i++) {
 		const char *token = i == 0 ? given : own;
@@ -271,11 +289,129 @@ test_behind(void **state)
 		if (e.grant->n_behind == 1)
 			assert_string_equal(e.grant->behind[0], admin);
 		ended_free(&e);
+		e = request(f, AG_MSG_APPROVAL_REQUEST, ASK(.token = token), &ahead);
+		assert_true(e.passed && e.grant->ahead != NULL);
+		assert_int_equal(e.grant->n_behind, i == 0 || i == 3);
+		ended_free(&e);
 		free(issued);
 	}
 	free(bob);
 	free(given);
 	free(own);
+}
+
+/* ------------------------------------------------------------------- ahead */
+
+/* What it would need is in the grant; it itself needs nobody and goes to the
+ * approvals, as its caller and about its key. */
+static void
+test_ahead(void **state)
+{
+	Ag__ApprovalRequestAsk ask = ahead_of("key.decrypt", "invoice");
+	struct agent agent = agent_of(f, f->admin, "key:invoice:decrypt", 0);
+	uint8_t digest[32];
+	struct ended e;
+
+	e = request(f, AG_MSG_APPROVAL_REQUEST, ASK(.token = agent.token), &ask);
+	assert_int_equal(e.err, AG_OK);
+	assert_true(e.passed);
+	assert_int_equal(e.grant->op, AG_MSG_APPROVAL_REQUEST);
+	assert_int_equal(e.grant->n_needs, 0);
+	assert_string_equal(e.grant->actor_id, agent.id);
+	assert_string_equal(e.grant->resource_id, INVOICE);
+	assert_string_equal(e.grant->said, "at night");
+	assert_non_null(e.grant->ahead);
+	assert_int_equal(e.grant->ahead->op, AG_MSG_KEY_DECRYPT);
+	assert_int_equal(e.grant->ahead->n_needs, 1);
+	assert_string_equal(e.grant->ahead->needs[0]->group, "leads");
+	ag_sha256("\x0a\x01x", 3, digest);
+	assert_int_equal(e.grant->ahead->digest.len, 32);
+	assert_memory_equal(e.grant->ahead->digest.data, digest, 32);
+	ended_free(&e);
+	agent_free(&agent);
+}
+
+static void
+refused(const char *token, const Ag__ApprovalRequestAsk *ask, ag_err err,
+    const char *reason, const char *field)
+{
+	struct ended e = request(f, AG_MSG_APPROVAL_REQUEST, ASK(.token = token),
+	    ask);
+
+	assert_int_equal(e.err, err);
+	assert_string_equal(e.reason, reason);
+	assert_string_equal(e.field, field);
+	assert_false(e.passed);
+	ended_free(&e);
+}
+
+/* Who could not do it is not heard; nor where nobody has to agree. */
+static void
+test_ahead_refused(void **state)
+{
+	Ag__ApprovalRequestAsk ask = ahead_of("key.decrypt", "invoice");
+	Ag__PolicySetAsk set = AG__POLICY_SET_ASK__INIT;
+	struct agent agent = agent_of(f, f->admin, "key:treasury:decrypt", 0);
+	struct ended e;
+
+	ask.resource = (char *)"treasury";
+	refused(agent.token, &ask, AG_ILLEGAL_OPERATION, "no_approval_needed", "");
+	ask.resource = (char *)"no-such-key";
+	refused(agent.token, &ask, AG_PERMISSION_DENIED, "scope_missing", "");
+	refused(f->admin, &ask, AG_ITEM_NOT_FOUND, "", "");
+	set.text = (char *)"permit (principal, action, resource); forbid "
+	    "(principal, action == Aegis::Action::\"key.decrypt\", resource);";
+	expect(request(f, AG_MSG_POLICY_SET, ASK(.token = f->admin,
+	    .selector = "base"), &set), AG_OK, NULL);
+	ask.resource = (char *)"invoice";
+	refused(f->admin, &ask, AG_PERMISSION_DENIED, "no_matching_rule", "");
+	/* Last: whoever steps out of its scope here is held, as there. */
+	refused(agent.token, &ask, AG_PERMISSION_DENIED, "scope_missing", "");
+	e = request(f, AG_MSG_WHOAMI, ASK(.token = agent.token), NULL);
+	assert_false(e.over || e.passed);
+	ended_free(&e);
+	agent_free(&agent);
+}
+
+/* Each field, and what would go in a circle. */
+static void
+test_ahead_hostile(void **state)
+{
+	static const char *const operations[] = { "key.sing", "",
+		"approval.approve", "approval.request", "break-glass.open",
+		"key.batch" };
+	static const char *const names[] = { "", "in voice", "invoice\n", "inv\x7f",
+		"\xe2\x80\xaeinvoice" };
+	Ag__ApprovalRequestAsk ask = ahead_of("key.decrypt", "invoice");
+	char name[129], reason[258];
+
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		ask.operation = (char *)operations[i];
+		refused(f->admin, &ask, AG_INVALID_FIELD, "unknown_value",
+		    "/operation");
+	}
+	ask.operation = (char *)"key.decrypt";
+	ask.resource = NULL;
+	refused(f->admin, &ask, AG_INVALID_FIELD, "missing", "/resource");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		ask.resource = (char *)names[i];
+		refused(f->admin, &ask, AG_INVALID_FIELD, "out_of_range",
+		    "/resource");
+	}
+	memset(name, 'x', sizeof(name));
+	name[128] = '\0';
+	ask.resource = name;
+	refused(f->admin, &ask, AG_INVALID_FIELD, "out_of_range", "/resource");
+	ask.operation = (char *)"key.create"; /* has no id yet */
+	ask.resource = (char *)"invoice";
+	refused(f->admin, &ask, AG_INVALID_FIELD, "out_of_range", "/resource");
+	ask.operation = (char *)"key.decrypt";
+	memset(reason, 'x', sizeof(reason));
+	reason[257] = '\0';
+	ask.reason = reason;
+	refused(f->admin, &ask, AG_INVALID_FIELD, "out_of_range", "/reason");
+	ask.reason = (char *)"";
+	refused(f->admin, &ask, AG_INVALID_FIELD, "out_of_range", "/reason");
 }
 
 int
@@ -290,6 +426,11 @@ main(void)
 		cmocka_unit_test(test_dead_rows),
 		cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ahead, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ahead_refused, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_ahead_hostile, setup,
+		    teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

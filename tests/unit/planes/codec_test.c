@@ -248,6 +248,58 @@ test_batch(void **state)
 	assert_string_equal(batch.scope_op, "decrypt");
 }
 
+/* The body of another operation, as that packs it. */
+static void
+test_ahead(void **state)
+{
+	const ProtobufCMessageDescriptor *d = &ag__approval_request_ask__descriptor;
+	Ag__ApprovalRequestAsk *ask = body(d, "{\"operation\":\"key.decrypt\","
+	    "\"resource\":\"k\",\"reason\":\"r\",\"request\":"
+	    "{\"ciphertext_b64\":\"AQ==\"}}");
+	Ag__KeyUpdateAsk *update;
+	static const struct { const char *json, *reason, *field; } bad[] = {
+		{ "{\"resource\":\"k\",\"reason\":\"r\"}", "missing", "/operation" },
+		{ "{\"operation\":\"key.sing\",\"reason\":\"r\"}", "unknown_value",
+		    "/operation" },
+		{ "{\"operation\":\"key.batch\",\"reason\":\"r\"}", "unknown_value",
+		    "/operation" },
+		{ "{\"operation\":\"key.decrypt\",\"reason\":\"r\",\"request\":[]}",
+		    "wrong_type", "/request" },
+		{ "{\"operation\":\"key.decrypt\",\"reason\":\"r\",\"request\":{}}",
+		    "missing", "/request/ciphertext_b64" },
+		{ "{\"operation\":\"key.decrypt\",\"reason\":\"r\",\"request\":"
+		    "{\"ciphertext_b64\":\"AQ==\",\"x\":1}}", "unknown_field",
+		    "/request/x" },
+		{ "{\"operation\":\"key.decrypt\",\"request\":{}}", "missing",
+		    "/reason" },
+		{ "{\"operation\":\"key.decrypt\",\"reason\":\"r\",\"requester\":"
+		    "\"hum_1\"}", "unknown_field", "/requester" },
+	};
+
+	(void)state;
+	assert_non_null(ask);
+	assert_string_equal(ask->resource, "k");
+	assert_int_equal(ask->request.len, 3);
+	assert_memory_equal(ask->request.data, "\x0a\x01\x01", 3);
+	ask = body(d, "{\"operation\":\"key.rotate\",\"reason\":\"r\"}");
+	assert_non_null(ask);
+	assert_int_equal(ask->request.len, 0);
+	ask = body(d, "{\"operation\":\"key.update\",\"reason\":\"r\","
+	    "\"request\":{\"labels\":null}}");
+	assert_non_null(ask);
+	update = ag__key_update_ask__unpack(NULL, ask->request.len,
+	    ask->request.data);
+	assert_int_equal(update->n_nulls, 1);
+	assert_string_equal(update->nulls[0], "/labels");
+	ag__key_update_ask__free_unpacked(update, NULL);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memset(&refuse, 0, sizeof(refuse));
+		assert_null(body(d, bad[i].json));
+		assert_string_equal(refuse.reason, bad[i].reason);
+		assert_string_equal(refuse.field, bad[i].field);
+	}
+}
+
 static void
 test_batch_too_many(void **state)
 {
@@ -522,7 +574,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_sign_ask), T(test_key_create), T(test_bad),
 		T(test_empty_lists), T(test_patch),
-		T(test_batch), T(test_batch_too_many), T(test_long), T(test_memory_ceiling),
+		T(test_batch), T(test_ahead), T(test_batch_too_many), T(test_long), T(test_memory_ceiling),
 		T(test_query), T(test_bad_query), T(test_print),
 		T(test_print_batch), T(test_print_hides),
 	};

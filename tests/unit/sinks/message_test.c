@@ -219,6 +219,8 @@ test_kinds(void **state)
 		{ "approval.callback", "approved", MESSAGE_DECIDED },
 		{ "approval.expire", "expired", MESSAGE_EXPIRED },
 		{ "approval.remind", "pending", MESSAGE_REMINDED },
+		{ "approval.request", "pending", MESSAGE_ASKED },
+		{ "approval.request", NULL, MESSAGE_NONE }, /* asked before */
 		{ "break-glass.open", "active", MESSAGE_NONE },
 		{ "approval.read", NULL, MESSAGE_NONE },
 	};
@@ -242,7 +244,8 @@ test_kinds(void **state)
 			json_t *m = message_of(&e, key);
 
 			assert_int_equal(block(m, "actions", "elements") != NULL,
-			    rows[i].kind == MESSAGE_REMINDED);
+			    rows[i].kind == MESSAGE_REMINDED ||
+			    rows[i].kind == MESSAGE_ASKED);
 			json_decref(m);
 		}
 		e.outcome = AG__OUTCOME_KIND__V__denied;
