@@ -288,7 +288,8 @@ FREE = {("get", "/v1/whoami"): 200, ("get", "/v1/audit/public-key"): 200, ("get"
         ("post", "/v1/break-glass/{break_glass}/close"): 404, ("get", "/v1/challenges/{challenge}"): 404,
         ("post", "/v1/challenges/{challenge}"): 404, ("get", "/v1/grants"): 200, ("post", "/v1/token"): 401,
         ("get", "/v1/tools"): 501}
-BODIES = {("post", "/v1/grants"): {"scopes": ["key:x:sign"], "reason": "x"}}
+BODIES = {("post", "/v1/grants"): {"scopes": ["key:x:sign"], "reason": "x"},
+          ("post", "/v1/approvals"): {"operation": "key.rotate", "resource": "x", "reason": "x"}}
 QUERIES = {"/v1/audit/consistency": "?first=1&second=1"}
 
 
