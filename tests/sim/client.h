@@ -69,6 +69,7 @@ struct sim_approval {
 	bool decided[SIM_PEOPLE];  /* was told that it counts */
 	unsigned brought, went_on; /* requests with it, and those told of success */
 	char ended[12]; /* as which the fleet said that it ended; "": not yet */
+	uint64_t ended_us; /* when it first said so */
 	uint8_t *seen;
 	size_t seen_len;
 };
@@ -105,7 +106,9 @@ void people_tried(const struct call *c);
 void people_learn(const struct call *c, const struct answer *answer);
 void people_refused(const struct call *c, const struct answer *answer);
 /* What the fleet says of one, whenever it says so. */
-void people_check(struct sim_approval *a, const Ag__Approval *said);
+/* What was asked at asked_us was answered so. */
+void people_check(struct sim_approval *a, const Ag__Approval *said,
+    uint64_t asked_us);
 
 /* ---- probe.c: answers of the simulator's own looking */
 void probe_answered(struct call *call, const struct answer *answer);

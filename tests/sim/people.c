@@ -118,16 +118,27 @@ people_tried(const struct call *c)
 	a->brought += c->act == ACT_ROTATE;
 }
 
+/* An answer may come late, or be given again: then it is how things stood. */
+static bool
+has_come_back(const struct sim_approval *a, const char *state, uint64_t asked_us)
+{
+	if (a->ended[0] == '\0' || strcmp(a->ended, state) == 0)
+		return false;
+	return strcmp(state, "pending") != 0 || asked_us > a->ended_us;
+}
+
 void
-people_check(struct sim_approval *a, const Ag__Approval *said)
+people_check(struct sim_approval *a, const Ag__Approval *said, uint64_t asked_us)
 {
 	unsigned yes = 0;
 
-	if (a->ended[0] != '\0' && strcmp(a->ended, said->state) != 0)
+	if (has_come_back(a, said->state, asked_us))
 		sim_wrong("approval %s ended as %s, and is %s", a->id, a->ended,
 		    said->state);
-	if (strcmp(said->state, "pending") != 0)
+	if (a->ended[0] == '\0' && strcmp(said->state, "pending") != 0) {
 		snprintf(a->ended, sizeof(a->ended), "%s", said->state);
+		a->ended_us = sim.now_us;
+	}
 	for (size_t i = 0; i < said->n_decisions; i++) {
 		const Ag__ApprovalDecision *d = said->decisions[i];
 
@@ -160,7 +171,7 @@ people_learn(const struct call *c, const struct answer *answer)
 	a = &client.approvals[c->approval - 1];
 	if (c->act >= ACT_APPROVE) {
 		a->decided[c->person] |= c->act != ACT_CANCEL;
-		people_check(a, answer->reply);
+		people_check(a, answer->reply, c->sent_us);
 	} else if (client.keys[c->key].guarded) {
 		/* Which of two that were under way was the first, nobody says. */
 		if (++a->went_on > 1)

@@ -192,7 +192,7 @@ on_approval(const struct call *c, const struct answer *answer)
 		    ag_err_row(answer->err)->name);
 		return;
 	}
-	people_check(a, said);
+	people_check(a, said, c->sent_us);
 	if (strcmp(said->state, "pending") != 0 &&
 	    (!probe.after || a->seen != NULL))
 		probe_compare("approval", c->approval, &a->seen, &a->seen_len,
