@@ -12,7 +12,8 @@ bool
 fact_tells(uint16_t type)
 {
 	return type == AG_MSG_KEY_STATE_FACT || type == AG_MSG_AGENT_STATE_FACT ||
-	    type == AG_MSG_PRINCIPAL_STATE_FACT || type == AG_MSG_TENANT_FACT;
+	    type == AG_MSG_PRINCIPAL_STATE_FACT || type == AG_MSG_TENANT_FACT ||
+	    type == AG_MSG_APPROVAL_FACT;
 }
 
 static int
@@ -29,6 +30,14 @@ key_ends(const Ag__KeyStateFact *fact)
 	    fact->state >= AG__KEY_STATE__V__Compromised;
 }
 
+/* What was agreed to lives on: it is used. */
+static int
+approval_ends(const Ag__ApprovalFact *fact)
+{
+	return strcmp(fact->approval->state, "pending") != 0 &&
+	    strcmp(fact->approval->state, "approved") != 0;
+}
+
 int
 fact_ends(uint16_t type, const void *fact)
 {
@@ -42,6 +51,8 @@ fact_ends(uint16_t type, const void *fact)
 		return key_ends(fact);
 	if (type == AG_MSG_AGENT_STATE_FACT)
 		return word_ends(((const Ag__AgentStateFact *)fact)->state);
+	if (type == AG_MSG_APPROVAL_FACT)
+		return approval_ends(fact);
 	if (type == AG_MSG_TENANT_FACT)
 		return word_ends(((const Ag__TenantFact *)fact)->state);
 	return word_ends(((const Ag__PrincipalStateFact *)fact)->state);

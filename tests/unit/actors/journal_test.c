@@ -655,6 +655,60 @@ what_ended_stays_ended(void **state)
 }
 
 static void
+approval_fact(struct changes *c, uint64_t expected, const char *word)
+{
+	static uint8_t bytes[256];
+	Ag__ApprovalFact fact = AG__APPROVAL_FACT__INIT;
+	Ag__Approval a = AG__APPROVAL__INIT;
+	Ag__Link who = AG__LINK__INIT;
+
+	prepare(c);
+	change(c, "approval:apr_1", expected);
+	who.id = (char *)"agt_1";
+	a.id = (char *)"apr_1";
+	a.state = (char *)word;
+	a.operation = (char *)"key.decrypt";
+	a.requester = &who;
+	fact.approval = &a;
+	c->one[0].type = AG_MSG_APPROVAL_FACT;
+	c->one[0].event.data = bytes;
+	assert_true(ag__approval_fact__get_packed_size(&fact) <= sizeof(bytes));
+	c->one[0].event.len = ag__approval_fact__pack(&fact, bytes);
+}
+
+/* The database keeps to it, too, whatever the approvals think. */
+static void
+who_was_refused_stays_refused(void **state)
+{
+	static const char *const ends[] = { "denied", "expired", "cancelled" };
+	struct ag_kit *kit = *state;
+	struct changes c;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "approval:apr_%s", ends[i]);
+		approval_fact(&c, 0, "pending");
+		c.one[0].stream = name;
+		assert_int_equal(appended(kit, &c), 0);
+		approval_fact(&c, 1, "approved"); /* and used, twice */
+		c.one[0].stream = name;
+		assert_int_equal(appended(kit, &c), 0);
+		approval_fact(&c, 2, "approved");
+		c.one[0].stream = name;
+		assert_int_equal(appended(kit, &c), 0);
+		approval_fact(&c, 3, ends[i]);
+		c.one[0].stream = name;
+		assert_int_equal(appended(kit, &c), 0);
+		approval_fact(&c, 4, i == 0 ? "approved" : "pending");
+		c.one[0].stream = name;
+		assert_int_equal(appended(kit, &c), AG_CONFLICT);
+	}
+	assert_string_equal(by_hand("UPDATE aegis_journal.stream SET ended = "
+	    "false, version = version + 1"), "AG002");
+}
+
+static void
 a_former_process_is_shut_out(void **state)
 {
 	struct ag_kit *kit = *state;
@@ -804,6 +858,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest shared[] = {
 		cmocka_unit_test_setup_teardown(two_nodes_are_one_history, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_ended_stays_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_was_refused_stays_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_former_process_is_shut_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_fence_needs_no_settings, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_moved_has_ended, setup, teardown),
