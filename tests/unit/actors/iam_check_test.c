@@ -5,6 +5,7 @@
  */
 #include "iam_fleet.h"
 
+#include <access.h>
 #include <iam.h>
 #include <reach.h>
 
@@ -176,6 +177,22 @@ test_role_times(void **state)
 	links[3].role_count = 1;
 	scopes_set(&links[3].scopes, NULL, NULL);
 	assert_false(may_sign(&links[3], NULL, NOW + 1));
+}
+
+/* What ends something wants its scope written out: no star is enough. */
+static void
+test_written_out(void **state)
+{
+	static const struct { const char *scope; bool is; } held[] = {
+		{ "system:*:break-glass", true }, { "system:*:*", false },
+		{ "*:*:break-glass", false }, { "*:*:*", false },
+		{ "system:*:approve", false },
+	};
+
+	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
+		scopes_set(&roles[0].scopes, held[i].scope, NULL);
+		assert_int_equal(iam_may_end(&links[0], NULL, NOW), held[i].is);
+	}
 }
 
 /* What is held for a while may be used, not given away. */
@@ -381,6 +398,7 @@ static void
 test_effective(void **state)
 {
 	struct iam_token token = { .node = &links[0] };
+	struct iam_access access = { 0 };
 	char **out;
 
 	links[0].roles[0] = (struct iam_role_held){ &roles[0], 0, INT64_MAX };
@@ -399,6 +417,16 @@ test_effective(void **state)
 	assert_int_equal(effective(&links[0], NULL, "sign", &out), 1);
 	assert_string_equal(out[0], "key:*:*");
 	assert_int_equal(effective(&links[0], &token, "destroy", &out), 0);
+	/* What is held for a while is said until its very millisecond. */
+	scopes_set(&access.scopes, "key:*:sign", NULL);
+	links[0].access = &access;
+	access.expires_at = ag_now_ms(ctx) + 1;
+	assert_int_equal(effective(&links[0], NULL, NULL, &out), 3);
+	assert_string_equal(out[0], "key:*:sign");
+	access.expires_at = ag_now_ms(ctx);
+	assert_int_equal(effective(&links[0], NULL, NULL, &out), 2);
+	links[0].access = NULL;
+	iam_scopes_free(&access.scopes);
 	/* Two roles that give the same. */
 	links[0].roles[1] = links[0].roles[0];
 	links[0].role_count = 2;
@@ -451,6 +479,7 @@ main(void)
 		cmocka_unit_test_setup(test_gone_comes_first, setup),
 		cmocka_unit_test_setup(test_below, setup),
 		cmocka_unit_test_setup(test_role_times, setup),
+		cmocka_unit_test_setup(test_written_out, setup),
 		cmocka_unit_test_setup(test_lasting, setup),
 		cmocka_unit_test_setup(test_access_times, setup),
 		cmocka_unit_test_setup(test_weakest_link, setup),
