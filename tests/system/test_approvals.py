@@ -269,12 +269,12 @@ def test_kill_9_gives_nothing_back(house):
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: house.processes()[name] not in (0, pid), 30, what=name)
 
-    def answered():
-        got = decrypt(house, approval=apr, box=box)
-        return got if got.status not in (503, 504) else None
-    refused(wait_for(answered, 30, 0.2, "the fleet"), 403, "ApprovalRequired", "used")
-    assert asked(decrypt(house, box=more)) == waiting
     # Each comes back in its time.
+    def answered(**words):
+        got = decrypt(house, **words)
+        return got if got.status not in (503, 504) else None
+    refused(wait_for(lambda: answered(approval=apr, box=box), 30, 0.2, "the fleet"), 403, "ApprovalRequired", "used")
+    assert asked(wait_for(lambda: answered(box=more), 30, 0.2, "iam")) == waiting
     assert wait_for(lambda: decide(house, "dora", waiting).status == 200, 30, 0.2, "iam")
     assert wait_for(lambda: decrypt(house, approval=waiting, box=more).status == 200, 30, 0.2, "the keys")
 
